@@ -1,0 +1,1 @@
+"""The Rightmatch library: domain < config < model, evaluation < adapters < bootstrap < steps < cli."""

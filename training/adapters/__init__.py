@@ -1,0 +1,1 @@
+"""The only place that knows Feast, GX, DuckDB, SQLAlchemy and MLflow."""

@@ -1,0 +1,134 @@
+"""What the steps need from the outside, one verb each. Real adapters stand beside this file, fakes in `tests/fakes`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import Protocol
+
+import pandas as pd
+
+from training.domain.nouns import Verdict
+
+
+@dataclass(frozen=True)
+class LandingReport:
+    """Rows landed per table, and the days that they came from (empty where nothing was new)."""
+
+    rows: Mapping[str, int]
+    days: tuple[date, ...]
+
+
+@dataclass(frozen=True)
+class BuildReport:
+    """What dbt built; `invocation_id` is dbt's own, for lineage."""
+
+    invocation_id: str
+    models: int
+    tests: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """One expectation's result; `unexpected` counts rows, `samples` shows up to ten of their values."""
+
+    name: str
+    table: str
+    column: str
+    critical: bool
+    passed: bool
+    unexpected: int = 0
+    samples: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class QualityReport:
+    """All expectations of one day and the page that shows them."""
+
+    expectations: tuple[Expectation, ...]
+    page: Path | None = None
+
+    @property
+    def failures(self) -> tuple[Expectation, ...]:
+        """Critical expectations that failed: any of these blocks the day."""
+        return tuple(e for e in self.expectations if e.critical and not e.passed)
+
+
+class LandingZone(Protocol):
+    """Validates what sources left in the inbox and lands it whole or not at all."""
+
+    def land(self, until: date) -> LandingReport: ...  # noqa: D102 - the class says it
+
+
+class Warehouse(Protocol):
+    """Builds features and outcomes as they were known at the end of `day`, and exports the marts."""
+
+    def build(self, day: date) -> BuildReport: ...  # noqa: D102
+
+
+class QualityGate(Protocol):
+    """Checks the exported marts of `day`; a failure is a value, not an exception."""
+
+    def validate(self, day: date) -> QualityReport: ...  # noqa: D102
+
+
+class FeatureStore(Protocol):
+    """Point-in-time training frames and online reads."""
+
+    def apply(self) -> None:
+        """Register the definitions of `feature_repo`."""
+
+    def materialize(self, until: datetime) -> int:
+        """Bring the online store up to `until`; returns rows written."""
+
+    def training_frame(self, decisions: pd.DataFrame) -> pd.DataFrame:
+        """`decisions` (member_id, arm_id, event_timestamp and anything else) plus the features known at each row's event_timestamp.
+
+        Member features keep their names; arm features are prefixed `arm_`. Row order is kept.
+        """
+
+    def online_members(self, member_ids: Sequence[str]) -> list[dict[str, object]]:
+        """Online member features, one dict a member in order, plus `consents` and `event_timestamp`; unknown members give {}."""
+
+    def online_arms(self, arm_ids: Sequence[str]) -> list[dict[str, object]]:
+        """Online arm features (unprefixed names), one dict an arm in order; unknown arms give {}."""
+
+
+class ModelRegistry(Protocol):
+    """Versions of models (folders of safetensors and JSON) and the aliases that say which one is in charge."""
+
+    def register(self, folder: Path, facts: Mapping[str, str]) -> str:
+        """Store a copy of `folder`; the same facts["run_id"] again returns the version that it already has, with the content replaced."""
+
+    def point(self, alias: str, version: str) -> None:
+        """Move `alias` (champion, challenger) to `version`."""
+
+    def version(self, alias: str) -> str | None:
+        """Version behind `alias`, or None."""
+
+    def fetch(self, version: str) -> Path:
+        """Folder of that version."""
+
+
+class Ledger(Protocol):
+    """Every verdict with its evidence; recording the same run_id again replaces the row."""
+
+    def record(self, verdict: Verdict) -> None: ...  # noqa: D102
+
+    def verdicts(self) -> list[Verdict]:
+        """Newest first."""
+
+
+@dataclass(frozen=True)
+class Platform:
+    """The adapters that a step works with; `bootstrap.platform()` wires the real ones."""
+
+    landing: LandingZone
+    warehouse: Warehouse
+    quality: QualityGate
+    features: FeatureStore
+    registry: ModelRegistry
+    ledger: Ledger

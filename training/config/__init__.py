@@ -1,0 +1,1 @@
+"""Settings: one file per profile, one per source, environment on top."""

@@ -1,0 +1,189 @@
+"""All settings. A profile is one TOML file in `infra/settings/`; a source may add its own; `RIGHTMATCH_*` in the environment wins.
+
+Nested names use two underscores: `RIGHTMATCH_TRAINING__EPOCHS=3`.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pydantic import BaseModel, Field
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from training.domain.errors import ConfigError
+from training.domain.nouns import RuleKind
+from training.domain.rules import DEFAULT_RULES, Rule
+
+ROOT = Path(__file__).resolve().parents[2]
+"""The checkout: `dbt/`, `feature_repo/`, `dags/` and `infra/` are found from here."""
+
+
+class RuleSettings(BaseModel, extra="forbid"):
+    """One `[[rules]]` entry of a settings file."""
+
+    metric: str
+    kind: RuleKind
+    margin: float = 0.0
+    lower_is_better: bool = False
+
+    def rule(self) -> Rule:
+        """The domain rule, checked."""
+        return Rule(self.metric, self.kind, self.margin, self.lower_is_better)
+
+
+class UtilitySettings(BaseModel, extra="forbid"):
+    """Weights of the utility: value(product) P(convert) + retention (P(retain|a) - P(retain|none)) - cost(channel)."""
+
+    retention: float = Field(500.0, ge=0, description="Money that one retained member is worth")
+    opt_out: float = Field(20.0, ge=0, description="Money that one opt-out costs")
+
+
+class ExplorationSettings(BaseModel, extra="forbid"):
+    """Neural Thompson Sampling: S posterior draws, floor epsilon, exploration width nu."""
+
+    draws: int = Field(256, ge=1)
+    epsilon: float = Field(0.02, gt=0, le=1)
+    nu: float = Field(1.0, gt=0)
+
+
+class TrainingSettings(BaseModel, extra="forbid"):
+    """One dial, `width`, sets the layer sizes; what is derived from it is saved in the manifest."""
+
+    width: int = Field(64, ge=8)
+    epochs: int = Field(4, ge=1)
+    batch: int = Field(4096, ge=16)
+    learning_rate: float = Field(3e-3, gt=0)
+    prior_precision: float = Field(1.0, gt=0)
+    holdout: float = Field(0.5, gt=0, lt=1, description="Share of members kept from training, on whom the challenger is judged")
+    window_days: int = Field(56, ge=1, description="Decisions older than this are not learned from")
+
+
+class JudgingSettings(BaseModel, extra="forbid"):
+    """`alpha` is one-sided, for each rule. The other three say when support is too thin to judge at all."""
+
+    alpha: float = Field(0.05, gt=0, lt=0.5)
+    folds: int = Field(3, ge=2)
+    min_effective_sample: float = Field(500.0, gt=0)
+    max_weight_share: float = Field(0.05, gt=0, le=1)
+    mean_weight_tolerance: float = Field(0.1, gt=0)
+
+
+class Settings(BaseSettings):
+    """Everything that a profile can say. Paths are derived from `home`, not configured one by one."""
+
+    model_config = SettingsConfigDict(env_prefix="RIGHTMATCH_", env_nested_delimiter="__", extra="forbid")
+
+    profile: str = "local"
+    source: str = "simulated"
+    home: Path = Field(default=Path())
+    catalog: Path = Field(default=Path())
+    seed: int = 7
+    members: int = Field(20_000, ge=1, description="Members of the simulated world")
+    days: int = Field(56, ge=1, description="Days of history of the simulated world at the first run")
+    feature_ttl_days: int = Field(3, ge=1)
+    materialize_batch: int = Field(10_000, ge=1)
+    rules: list[RuleSettings] = Field(default_factory=lambda: [RuleSettings(**vars(r)) for r in DEFAULT_RULES])
+    utility: UtilitySettings = UtilitySettings()
+    exploration: ExplorationSettings = ExplorationSettings()
+    training: TrainingSettings = TrainingSettings()
+    judging: JudgingSettings = JudgingSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, then environment, then the source's file, then the profile's."""
+        del dotenv_settings, file_secret_settings
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=_files())
+
+    def model_post_init(self, context: object, /) -> None:
+        """Derive the two folders that follow from the source's name."""
+        del context
+        if self.home == Path():
+            self.home = ROOT / "var" / self.source
+        if self.catalog == Path():
+            self.catalog = ROOT / "dbt" / "seeds" / self.source
+
+    # Where things are, all under `home`.
+    @property
+    def inbox(self) -> Path:
+        """Where sources leave day files: `inbox/TABLE/day=YYYY-MM-DD/*.parquet`."""
+        return self.home / "inbox"
+
+    @property
+    def raw(self) -> Path:
+        """Landed, validated day files, same layout."""
+        return self.home / "raw"
+
+    @property
+    def warehouse(self) -> Path:
+        """The DuckDB file; only dbt opens it."""
+        return self.home / "warehouse.duckdb"
+
+    @property
+    def marts(self) -> Path:
+        """Exported marts, one Parquet file each: `marts/TABLE.parquet`. All readers read these."""
+        return self.home / "marts"
+
+    @property
+    def feast(self) -> Path:
+        """Registry and online store of Feast."""
+        return self.home / "feast"
+
+    @property
+    def runs(self) -> Path:
+        """`runs/DAY/`: training set, model, evaluation, verdict and report of one retrain."""
+        return self.home / "runs"
+
+    @property
+    def reports(self) -> Path:
+        """Self-contained HTML verdicts."""
+        return self.home / "reports"
+
+    @property
+    def data_docs(self) -> Path:
+        """Great Expectations' HTML."""
+        return self.home / "data_docs"
+
+    @property
+    def ledger_url(self) -> str:
+        """SQLAlchemy URL of the ledger."""
+        return f"sqlite:///{self.home / 'ledger.db'}"
+
+    @property
+    def registry_url(self) -> str:
+        """MLflow's tracking and registry store."""
+        return f"sqlite:///{self.home / 'mlflow.db'}"
+
+    def run_dir(self, day: str) -> Path:
+        """Folder of one retrain, named by its day, so that a rerun replaces it."""
+        return self.runs / day
+
+    def guardrails(self) -> tuple[Rule, ...]:
+        """The rules as the domain reads them."""
+        return tuple(r.rule() for r in self.rules)
+
+
+def _files() -> list[Path]:
+    folder = ROOT / "infra" / "settings"
+    profile = os.environ.get("RIGHTMATCH_PROFILE", "local")
+    source = os.environ.get("RIGHTMATCH_SOURCE", "simulated")
+    base = folder / f"{profile}.toml"
+    if not base.is_file():
+        known = ", ".join(sorted(p.stem for p in folder.glob("*.toml")))
+        raise ConfigError(f"There is no profile {profile!r}: {base} does not exist. Set RIGHTMATCH_PROFILE to one of: {known}.")
+    return [base, folder / "sources" / f"{source}.toml"]
+
+
+def load_settings() -> Settings:
+    """Read the settings. Raises ConfigError naming the field that is wrong."""
+    try:
+        return Settings()
+    except ValueError as error:
+        raise ConfigError(f"The settings cannot be read, so nothing was started: {error}") from error

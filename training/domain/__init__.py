@@ -1,0 +1,1 @@
+"""The nouns, names and rules of Rightmatch. Standard library and numpy only."""

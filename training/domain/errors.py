@@ -1,0 +1,40 @@
+"""Every error that Rightmatch raises on purpose.
+
+RightmatchError
+├── ConfigError      a setting is missing, unknown or contradictory
+├── DataError        rows or files break the data contract (a rerun without new data cannot help)
+│   ├── LandingError     raw rows refused before landing
+│   └── QualityError     a critical expectation failed
+├── NotReadyError    something that an earlier step makes is not there yet
+└── StepError        a tool that we run (dbt, Airflow) failed; carries that tool's own message
+
+Messages say what happened, why it matters and what to do.
+"""
+
+
+class RightmatchError(Exception):
+    """Base of all errors raised on purpose; the CLI prints its text without a traceback."""
+
+
+class ConfigError(RightmatchError):
+    """A setting is missing, unknown or contradictory."""
+
+
+class DataError(RightmatchError):
+    """Rows or files break the data contract; retrying without new data cannot help."""
+
+
+class LandingError(DataError):
+    """Raw rows were refused; nothing of the batch was landed."""
+
+
+class QualityError(DataError):
+    """A critical expectation failed; the day does not reach the feature store."""
+
+
+class NotReadyError(RightmatchError):
+    """Something that an earlier step makes is not there yet."""
+
+
+class StepError(RightmatchError):
+    """A tool that we run failed; the text is that tool's own message."""

@@ -1,0 +1,1 @@
+"""Off-policy estimates and tests (numpy and scipy)."""

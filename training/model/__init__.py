@@ -1,0 +1,1 @@
+"""Models: two towers, matching layers, heads, posterior, selection (torch)."""

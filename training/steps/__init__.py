@@ -1,0 +1,1 @@
+"""One verb a file; each reads like its box in the DAG."""
