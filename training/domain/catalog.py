@@ -81,8 +81,7 @@ def load_catalog(folder: Path) -> Catalog:
     products = [Product(r["product_id"], r["name"], float(r["value"])) for r in _rows(folder, "products", "product_id")]
     creatives = [Creative(r["creative_id"], r["product_id"], r["text"]) for r in _rows(folder, "creatives", "creative_id")]
     channels = [
-        Channel(r["channel_id"], Surface(r["surface"]), float(r["cost"]), r["needs_consent"].lower() == "true")
-        for r in _rows(folder, "channels", "channel_id")
+        Channel(r["channel_id"], Surface(r["surface"]), float(r["cost"]), r["needs_consent"].lower() == "true") for r in _rows(folder, "channels", "channel_id")
     ]
     arms = [Arm(r["arm_id"], r["product_id"], r["creative_id"], r["channel_id"]) for r in _rows(folder, "arms", "arm_id")]
     catalog = Catalog(
@@ -134,4 +133,6 @@ def _check(catalog: Catalog, folder: Path) -> None:
         if unknown:
             raise DataError(f"Arm {arm.arm_id!r} in {folder}/arms.csv names {', '.join(unknown)}, which the catalog does not have. Add it or remove the arm.")
         if catalog.creatives[arm.creative_id].product_id != arm.product_id:
-            raise DataError(f"Arm {arm.arm_id!r} shows creative {arm.creative_id!r}, which advertises another product. Correct arms.csv or creatives.csv in {folder}.")
+            raise DataError(
+                f"Arm {arm.arm_id!r} shows creative {arm.creative_id!r}, which advertises another product. Correct arms.csv or creatives.csv in {folder}."
+            )

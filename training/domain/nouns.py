@@ -86,7 +86,8 @@ class Decision:
 
     def __post_init__(self) -> None:
         if not isclose(sum(self.propensities.values()), 1.0, abs_tol=1e-6):
-            raise ValueError(f"Propensities of decision {self.decision_id} sum to {sum(self.propensities.values())}, not 1: every estimate from it would be biased.")
+            total = sum(self.propensities.values())
+            raise ValueError(f"Propensities of decision {self.decision_id} sum to {total}, not 1: every estimate from it would be biased.")
         if not self.propensities.get(self.chosen_arm, 0.0) > 0.0:
             raise ValueError(f"Decision {self.decision_id} chose {self.chosen_arm!r}, which had no probability: it could never be evaluated.")
 

@@ -1,0 +1,36 @@
+"""Raw day files become online features of that day: land, transform (dbt), validate (Great Expectations), materialize (Feast).
+
+One run is one `day`; the features know what had happened and landed before the next midnight UTC.
+Any day may be run again, or backfilled (`airflow backfill create --dag-id features ...`), with the same result.
+
+### Triage
+- **What a failure means.** `land`: raw files break the table contract, nothing of the batch was landed (the log names row and column).
+  `transform`: a dbt model or test failed. `validate`: a critical expectation failed; the log names expectation, column, count and
+  sample values, and Data Docs show them. `materialize`: the online store could not be written.
+- **Who is affected.** Nobody at once: members are served the features and the model of the last good day until `feature_ttl_days` is over.
+- **Is a rerun safe?** Yes, each task. After `land` or `validate` correct the data first: these are not retried, because the same rows fail again.
+"""
+
+from __future__ import annotations
+
+from _tasks import DAY, DEFAULTS, FEATURES, WAREHOUSE, daily, step
+
+from airflow.sdk import DAG
+
+with DAG(
+    "features",
+    description="Raw events to online features, one day a run",
+    doc_md=__doc__,
+    schedule=daily(),
+    catchup=False,
+    max_active_runs=1,
+    params=DAY,
+    default_args=DEFAULTS,
+    tags=["rightmatch", "features"],
+):
+    land = step("land", pool=WAREHOUSE)
+    transform = step("transform", pool=WAREHOUSE)
+    validate = step("validate")
+    materialize = step("materialize", pool=WAREHOUSE, outlets=[FEATURES])
+
+    land >> transform >> validate >> materialize

@@ -1,0 +1,24 @@
+"""Wires the real adapters. The only place where a profile's choice of tools is made; steps see the ports alone."""
+
+from __future__ import annotations
+
+from training.adapters.dbt_warehouse import DbtWarehouse
+from training.adapters.expectations import ExpectationsGate
+from training.adapters.feast_store import FeastStore
+from training.adapters.landing import FileLanding
+from training.adapters.ledger import SqlLedger
+from training.adapters.ports import Platform
+from training.adapters.registry import MlflowRegistry
+from training.config.settings import Settings
+
+
+def platform(settings: Settings) -> Platform:
+    """Adapters for `settings`. Cheap: each one imports its tool when it is first used."""
+    return Platform(
+        landing=FileLanding(settings),
+        warehouse=DbtWarehouse(settings),
+        quality=ExpectationsGate(settings),
+        features=FeastStore(settings),
+        registry=MlflowRegistry(settings),
+        ledger=SqlLedger(settings.ledger_url),
+    )

@@ -1,0 +1,38 @@
+"""One step as a scheduler calls it: by its verb and a day. This is all that a DAG needs to know of Rightmatch."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import asdict
+from datetime import date
+from importlib import import_module
+from typing import Any
+
+from training.domain.errors import ConfigError
+
+VERBS = ("land", "transform", "validate", "materialize", "training_set", "train", "evaluate", "judge", "promote")
+
+log = logging.getLogger(__name__)
+
+
+def execute(verb: str, day: str) -> dict[str, Any]:
+    """Run `training.steps.VERB` for `day` (YYYY-MM-DD) with the settings' own platform; returns its report as plain JSON values.
+
+    Raises ConfigError for an unknown verb or day, and whatever the step raises.
+    """
+    if verb not in VERBS:
+        raise ConfigError(f"There is no step {verb!r}, so nothing ran. The steps are: {', '.join(VERBS)}.")
+    try:
+        when = date.fromisoformat(day)
+    except ValueError:
+        raise ConfigError(f"{day!r} is not a day, so {verb} did not run. Write it as YYYY-MM-DD.") from None
+    from training.bootstrap import platform  # noqa: PLC0415 - wires adapters, not needed to refuse a bad call
+    from training.config.settings import load_settings  # noqa: PLC0415
+
+    settings = load_settings()
+    log.info("%s for %s (home %s)", verb, day, settings.home)
+    step = import_module(f"training.steps.{verb}")
+    report: dict[str, Any] = json.loads(json.dumps(asdict(step.run(when, settings, platform(settings))), default=str))
+    log.info("%s", json.dumps(report)[:2000])
+    return report
