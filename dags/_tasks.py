@@ -16,7 +16,7 @@ FEATURES = Asset("features")
 WAREHOUSE = "warehouse"
 """Pool of one slot: DuckDB, Feast's registry and the model registry take one writer at a time."""
 
-DEFAULTS: dict[str, Any] = {"owner": "rightmatch", "retries": 2, "retry_delay": timedelta(seconds=10)}
+DEFAULTS: dict[str, Any] = {"owner": "rightmatch", "retries": 2, "retry_delay": timedelta(seconds=5)}
 
 DAY = {"day": Param(None, type=["null", "string"], format="date", description="The day to work on, YYYY-MM-DD; empty means the day that the run stands for")}
 
@@ -53,8 +53,8 @@ def day_of(context: Mapping[str, Any]) -> str:
 
 
 def _run(verb: str, day: str, context: Mapping[str, Any]) -> dict[str, Any]:
-    from training.domain.errors import ConfigError, DataError, NotReadyError  # noqa: PLC0415 - not at parse time
-    from training.steps.task import execute  # noqa: PLC0415
+    from training.domain.errors import ConfigError, DataError, NotReadyError
+    from training.steps.task import execute
 
     try:
         report = execute(verb, day)

@@ -14,7 +14,6 @@ Any day may be run again, or backfilled (`airflow backfill create --dag-id featu
 from __future__ import annotations
 
 from _tasks import DAY, DEFAULTS, FEATURES, WAREHOUSE, daily, step
-
 from airflow.sdk import DAG
 
 with DAG(

@@ -13,7 +13,6 @@ A refused promotion is a green run: PROMOTE, REJECT and HOLD are all written to 
 from __future__ import annotations
 
 from _tasks import DAY, DEFAULTS, FEATURES, WAREHOUSE, step
-
 from airflow.sdk import DAG
 
 with DAG(

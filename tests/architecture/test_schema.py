@@ -27,7 +27,7 @@ def documents():
 
 def described(section: str) -> dict[str, dict]:
     """dbt models or seeds by name."""
-    return {node["name"]: node for doc in documents() if doc for node in doc.get(section, [])}
+    return {node["name"]: node for doc in documents() if doc for node in doc.get(section, []) if isinstance(node, dict)}
 
 
 @pytest.mark.parametrize("mart", sorted(schema.MARTS))

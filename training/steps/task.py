@@ -9,6 +9,7 @@ from datetime import date
 from importlib import import_module
 from typing import Any
 
+from training.config.settings import load_settings
 from training.domain.errors import ConfigError
 
 VERBS = ("land", "transform", "validate", "materialize", "training_set", "train", "evaluate", "judge", "promote")
@@ -27,10 +28,9 @@ def execute(verb: str, day: str) -> dict[str, Any]:
         when = date.fromisoformat(day)
     except ValueError:
         raise ConfigError(f"{day!r} is not a day, so {verb} did not run. Write it as YYYY-MM-DD.") from None
-    from training.bootstrap import platform  # noqa: PLC0415 - wires adapters, not needed to refuse a bad call
-    from training.config.settings import load_settings  # noqa: PLC0415
-
     settings = load_settings()
+    from training.bootstrap import platform  # after the settings, so that a wrong setting is named at once
+
     log.info("%s for %s (home %s)", verb, day, settings.home)
     step = import_module(f"training.steps.{verb}")
     report: dict[str, Any] = json.loads(json.dumps(asdict(step.run(when, settings, platform(settings))), default=str))

@@ -1,0 +1,33 @@
+.DEFAULT_GOAL := help
+.PHONY: help setup run up test check clean
+MAKEFLAGS += --no-print-directory
+unexport PYTHONDONTWRITEBYTECODE
+BIN := .venv/bin
+OPTIONS = $(if $(SOURCE),--source $(SOURCE)) $(if $(DATA),--data $(DATA)) $(if $(MEMBERS),--members $(MEMBERS)) $(if $(DAYS),--days $(DAYS)) $(if $(SEED),--seed $(SEED))
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-14s %s\n", $$1, $$2}'
+
+setup: ## install the locked environment into .venv (nothing to do while the lock is unchanged)
+	@sh infra/scripts/setup.sh
+
+run: setup ## the whole loop once: SOURCE= DATA= MEMBERS= DAYS= SEED=
+	@$(BIN)/rightmatch run $(OPTIONS)
+
+up: setup ## the loop, then Airflow with its UI and schedules until Ctrl-C
+	@$(BIN)/rightmatch up $(OPTIONS)
+
+test: setup ## all tests
+	@$(BIN)/python -m pytest -q -n 2 tests
+
+check: setup ## what CI runs: lint, types, layers, SQL, then all tests
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --quiet --check .
+	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/lint-imports --no-timing > build.lint 2>&1 || { cat build.lint; rm -f build.lint; exit 1; }; rm -f build.lint
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/sqlfluff lint --disable-progress-bar -q dbt/models
+	@cd dbt && ../$(BIN)/dbt --quiet parse --profiles-dir .
+	@$(MAKE) test
+
+clean: ## delete the environment and everything that the platform wrote
+	@rm -rf .venv var build

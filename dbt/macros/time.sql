@@ -1,0 +1,32 @@
+{# The day that is built, as a date. #}
+{% macro run_day() -%}
+cast('{{ var("day") }}' as date)
+{%- endmacro %}
+
+{# The midnight (UTC, naive) that ends the day: nothing at or after it is known. #}
+{% macro as_of() -%}
+(cast('{{ var("day") }}' as timestamp) + interval '1 day')
+{%- endmacro %}
+
+{# Days, with fractions, from one timestamp to another. #}
+{% macro days_between(earlier, later) -%}
+(cast(extract(epoch from ({{ later }} - {{ earlier }})) as double precision) / 86400)
+{%- endmacro %}
+
+{# First instant at which the label can no longer change. #}
+{% macro matured_at(label) -%}
+(decided_at + interval '{{ var("windows")[label]["closes"] }} hours')
+{%- endmacro %}
+
+{# True where `moment` lies in the label's window. #}
+{% macro in_window(label, moment) -%}
+(
+    {{ moment }} >= decided_at + interval '{{ var("windows")[label]["opens"] }} hours'
+    and {{ moment }} < {{ matured_at(label) }}
+)
+{%- endmacro %}
+
+{# A time of any precision, with or without a zone (then UTC), as a naive UTC timestamp; the session's time zone is UTC. #}
+{% macro utc(column) -%}
+cast(cast({{ column }} as timestamptz) as timestamp)
+{%- endmacro %}

@@ -1,0 +1,128 @@
+"""The commands. Each one imports what it needs when it is called, so that `rightmatch --help` answers at once."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from training.domain.errors import RightmatchError
+
+app = typer.Typer(
+    name="rightmatch",
+    help="Decides what to offer to whom, learns from the answers, and promotes a model only when the evidence says so.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+SourceOption = Annotated[str | None, typer.Option(help="simulated, hillstrom, or the name of your own data. Default: RIGHTMATCH_SOURCE, else simulated.")]
+DataOption = Annotated[Path | None, typer.Option(help="The file that the source imports.")]
+MembersOption = Annotated[int | None, typer.Option(min=1, help="Members of the simulated world.")]
+DaysOption = Annotated[int | None, typer.Option(min=1, help="Days of history at the first run.")]
+SeedOption = Annotated[int | None, typer.Option(help="Seed of the world and of training.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+@app.command()
+def run(source: SourceOption = None, data: DataOption = None, members: MembersOption = None, days: DaysOption = None, seed: SeedOption = None) -> int:
+    """Run the whole loop once on Airflow, show the verdict, stop everything."""
+    from training.cli.run import run as loop
+
+    return loop(source, data, {"members": members, "days": days, "seed": seed}, keep=False)
+
+
+@app.command()
+def up(source: SourceOption = None, data: DataOption = None, members: MembersOption = None, days: DaysOption = None, seed: SeedOption = None) -> int:
+    """Run the loop, then keep Airflow (UI and schedules) running until Ctrl-C."""
+    from training.cli.run import run as loop
+
+    return loop(source, data, {"members": members, "days": days, "seed": seed}, keep=True)
+
+
+@app.command()
+def lookup(member_id: str, *, as_json: JsonOption = False) -> int:
+    """Show a member's online features."""
+    from training.cli.lookup import lookup as show
+
+    return show(member_id, as_json)
+
+
+@app.command()
+def decide(
+    member_id: str,
+    surface: Annotated[str, typer.Option(help="web, app or outbound.")],
+    *,
+    seed: Annotated[int | None, typer.Option(help="Seed of the draw; the same seed gives the same decision.")] = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Let the champion decide for one member, with the propensity of every feasible arm."""
+    from training.cli.decide import decide as show
+
+    return show(member_id, surface, seed, as_json)
+
+
+@app.command()
+def ope(
+    log: Annotated[Path, typer.Option(help="Logged decisions: decision_id, action, propensity, reward, any x_* features, optional cluster.")],
+    target: Annotated[Path, typer.Option(help="The policy to value: decision_id, action, probability (long).")],
+    *,
+    as_json: JsonOption = False,
+) -> int:
+    """Estimate what another policy would have earned, from any logged bandit data."""
+    from training.cli.judging import ope as estimate
+
+    return estimate(log, target, as_json)
+
+
+@app.command()
+def gate(
+    *,
+    data: Annotated[Path, typer.Option(help="One row a unit: parquet, csv or csv.gz.")],
+    group: Annotated[str, typer.Option(help="Column that names the group.")],
+    control: Annotated[str, typer.Option(help="Value of the control group.")],
+    treatment: Annotated[str, typer.Option(help="Value of the treatment group.")],
+    success: Annotated[str, typer.Option(help="Column that must rise.")],
+    guardrail: Annotated[str, typer.Option(help="Column that must not fall.")],
+    margin: Annotated[float, typer.Option(help="Fall of the guardrail that is still harmless (absolute).")],
+    alpha: Annotated[float, typer.Option(help="One-sided error rate of each rule.")] = 0.05,
+    as_json: JsonOption = False,
+) -> int:
+    """Judge any randomised experiment: PROMOTE, REJECT or HOLD."""
+    from training.cli.judging import gate as judge
+
+    return judge(data, group, control, treatment, success, guardrail, margin, alpha, as_json)
+
+
+@app.command()
+def ledger(*, as_json: JsonOption = False) -> int:
+    """List what was judged and why."""
+    from training.cli.judging import ledger as show
+
+    return show(as_json)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The console script. Our own errors are a message and exit code 1, without a traceback; Ctrl-C is 130."""
+    try:
+        code = app(arguments, standalone_mode=False)
+    except RightmatchError as error:
+        print(f"rightmatch: {error}", file=sys.stderr)
+        sys.exit(1)
+    except typer.Exit as leave:
+        sys.exit(leave.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        print("rightmatch: stopped; everything that it started has ended", file=sys.stderr)
+        sys.exit(130)
+    except Exception as error:
+        if hasattr(error, "format_message") and hasattr(error, "show"):  # usage error: click's own text
+            error.show()
+            sys.exit(2)
+        raise
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+if __name__ == "__main__":
+    main()

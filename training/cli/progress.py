@@ -1,0 +1,95 @@
+"""The two DAG runs of one loop, followed task by task: a live table on a terminal, one line a change elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from time import monotonic, sleep
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from training.cli.airflow_api import AirflowApi, Run, TaskState
+from training.domain.errors import StepError
+
+MARKS = {
+    "success": "[green]✓[/]",
+    "failed": "[red]✗[/]",
+    "upstream_failed": "[red]·[/]",
+    "running": "[yellow]▶[/]",
+    "up_for_retry": "[yellow]↻[/]",
+    "skipped": "[dim]-[/]",
+}
+POLL_SECONDS = 0.5
+TRIGGER_SECONDS = 60.0
+WORDS = {"success": "done", "failed": "FAILED", "up_for_retry": "failed, will be tried again", "skipped": "skipped"}
+
+
+class Progress:
+    """Shows task states as they come; `follow` returns them when the loop has ended."""
+
+    def __init__(self, console: Console, api: AirflowApi, check: Callable[[], None]) -> None:
+        self._console, self._api, self._check = console, api, check
+        self._said: dict[tuple[str, str], tuple[str, int]] = {}
+        self._live: Live | None = None
+
+    def follow(self, first: Run, then: str) -> list[TaskState]:
+        """Watch `first` to its end and, where it succeeded, the run of DAG `then` that it triggers by its asset."""
+        before = {run.run_id for run in self._api.runs(then)}
+        live = Live(console=self._console, refresh_per_second=4, transient=False) if self._console.is_terminal else None
+        manager: AbstractContextManager[object] = live or nullcontext()
+        with manager:
+            self._live = live
+            tasks = self._watch(first, [])
+            if all(task.state == "success" for task in tasks):
+                tasks += self._watch(self._triggered(then, before), tasks)
+        return tasks
+
+    def _triggered(self, dag: str, before: set[str]) -> Run:
+        give_up = monotonic() + TRIGGER_SECONDS
+        while monotonic() < give_up:
+            self._check()
+            new = [run for run in self._api.runs(dag) if run.run_id not in before]
+            if new:
+                return new[-1]
+            sleep(POLL_SECONDS)
+        raise StepError(f"The features are ready, but Airflow did not start {dag} in {TRIGGER_SECONDS:.0f} s: no model was trained. See its scheduler's log.")
+
+    def _watch(self, run: Run, earlier: list[TaskState]) -> list[TaskState]:
+        while True:
+            self._check()
+            state = self._api.run(run).state
+            tasks = self._api.tasks(run)
+            self._show(earlier, tasks)
+            if state in {"success", "failed"}:
+                return tasks
+            sleep(POLL_SECONDS)
+
+    def _show(self, earlier: list[TaskState], tasks: list[TaskState]) -> None:
+        if self._live is not None:
+            self._live.update(table([*earlier, *tasks]))
+            return
+        for task in tasks:
+            key, now = (task.dag, task.task), (task.state, task.attempt)
+            if self._said.get(key) != now and task.state in {"running", *WORDS}:
+                self._console.print(line(task), highlight=False)
+            self._said[key] = now
+
+
+def line(task: TaskState) -> str:
+    """One change of one task, for a log."""
+    attempt = f" (attempt {task.attempt})" if task.attempt > 1 else ""
+    if task.state == "running":
+        return f"  {task.dag:>8} {task.task:<12} started{attempt}"
+    return f"  {task.dag:>8} {task.task:<12} {WORDS[task.state]} after {task.seconds or 0.0:.1f} s{attempt}"
+
+
+def table(tasks: list[TaskState]) -> Table:
+    """All tasks with state and seconds."""
+    grid = Table(box=None, pad_edge=False, show_header=False)
+    for task in tasks:
+        mark = MARKS.get(task.state, "[dim]·[/]")
+        seconds = "" if task.seconds is None else f"{task.seconds:6.1f} s"
+        grid.add_row(mark, f"[dim]{task.dag}[/]", task.task, seconds, f"[dim]{task.state}[/]")
+    return grid

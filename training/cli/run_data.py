@@ -1,0 +1,122 @@
+"""Source data for one run: which world this home holds, and the source that writes it into the inbox as a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from training.config.settings import ROOT, Settings
+from training.domain.errors import ConfigError, NotReadyError, StepError
+
+
+@dataclass(frozen=True)
+class World:
+    """What a home was first filled with; mixing two would make nonsense of the history. `data` is the imported file, or empty."""
+
+    source: str
+    members: int
+    days: int
+    seed: int
+    data: str = ""
+
+
+def world_of(settings: Settings, data: Path | None) -> World:
+    """The world that the settings ask for, checked against the one that this home already holds.
+
+    Raises ConfigError if they differ in source, members, seed or file; `days` is the history of the first run only.
+    """
+    file = str(data.resolve()) if data else ""
+    if data and not data.is_file():
+        raise ConfigError(f"There is no file {data}, so there is nothing to import. Give DATA (or --data) the path of the source's file.")
+    asked = World(settings.source, settings.members, settings.days, settings.seed, file)
+    path = settings.home / "world.json"
+    if not path.is_file():
+        return asked
+    kept = World(**json.loads(path.read_text(encoding="utf-8")))
+    same = (kept.source, kept.members, kept.seed, kept.data) == (asked.source, asked.members, asked.seed, asked.data or kept.data)
+    if not same:
+        raise ConfigError(
+            f"{settings.home} holds the world {kept}, but this run asks for {asked}: two worlds in one history cannot be learned from. "
+            "Ask for the same one, set RIGHTMATCH_HOME to another folder, or delete this one."
+        )
+    return kept
+
+
+def remember(settings: Settings, world: World) -> None:
+    """Write the world down once its data is complete."""
+    aside = settings.home / "world.json.tmp"
+    aside.write_text(json.dumps(vars(world), indent=1) + "\n", encoding="utf-8")
+    aside.replace(settings.home / "world.json")
+
+
+def days_held(settings: Settings) -> list[date]:
+    """Days that have files of decisions, landed or waiting, oldest first."""
+    found = [folder.name.removeprefix("day=") for root in (settings.inbox, settings.raw) for folder in (root / "decisions").glob("day=*")]
+    return sorted({date.fromisoformat(day) for day in found})
+
+
+@contextmanager
+def source_data(settings: Settings, world: World) -> Iterator[Source]:
+    """Start writing the source's data; the process is gone when the block ends."""
+    source = Source(settings, world)
+    try:
+        yield source
+    finally:
+        source.stop()
+
+
+class Source:
+    """`python -m sources.NAME` at work, so that Airflow can start meanwhile. A name without such a module means data that you put there."""
+
+    def __init__(self, settings: Settings, world: World) -> None:
+        self._settings, self._world = settings, world
+        self._log = settings.home / "source.log"
+        self._process: subprocess.Popen[str] | None = None
+        if (ROOT / "sources" / world.source / "__main__.py").is_file() or (ROOT / "sources" / f"{world.source}.py").is_file():
+            self._process = self._start()
+
+    def last_day(self) -> date:
+        """Wait for the data; the newest day in it. Raises StepError with the source's own words, or NotReadyError without any data."""
+        if self._process is None:
+            return self._own()
+        out, _ = self._process.communicate()
+        if self._process.returncode != 0:
+            words = self._log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+            raise StepError(f"The source {self._world.source} failed, so there is no data to learn from. Its own words:\n" + "\n".join(words[-6:]))
+        report = json.loads(out.strip().splitlines()[-1])
+        remember(self._settings, self._world)
+        return date.fromisoformat(report["last_day"])
+
+    def stop(self) -> None:
+        """End the process if it still runs."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+
+    def _own(self) -> date:
+        days = days_held(self._settings)
+        if not days:
+            raise NotReadyError(
+                f"There is no source named {self._world.source!r} and no data in {self._settings.inbox}: nothing to learn from. "
+                "Put your tables there as docs/your-data.md says, or use SOURCE=simulated."
+            )
+        return days[-1]
+
+    def _start(self) -> subprocess.Popen[str]:
+        world, settings = self._world, self._settings
+        held = len(days_held(settings))
+        days = max(world.days, held + 1) if (settings.home / "world.json").is_file() else world.days
+        arguments = ["--out", settings.inbox, "--truth", settings.home / "truth", "--catalog", settings.catalog]
+        arguments += ["--members", world.members, "--days", days, "--seed", world.seed, *(["--data", world.data] if world.data else [])]
+        env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+        settings.home.mkdir(parents=True, exist_ok=True)
+        with self._log.open("w", encoding="utf-8") as errors:
+            command = [sys.executable, "-m", f"sources.{world.source}", *map(str, arguments)]
+            return subprocess.Popen(command, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, text=True)

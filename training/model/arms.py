@@ -1,0 +1,145 @@
+"""Arms as tensors: product, creative, channel and text never change; the rates of the last 28 days do, so they are kept by day."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import date
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+
+from training.domain.catalog import Catalog
+from training.domain.nouns import NONE
+from training.domain.schema import ARM_NUMERIC
+from training.model import text
+
+RATES = ("clicks_28d", "dismissals_28d", "conversions_28d")
+"""Counts that are read as rates over `impressions_28d`."""
+STRENGTH = 200.0
+"""Impressions' worth of the average arm that is mixed into each arm's rate, so that a new arm starts as average."""
+
+
+class ArmRows(NamedTuple):
+    """One row an arm: factors int64 [n, 3] (product, creative, channel; 0 = unknown), text [n, 64], rates [n, 3], shown [n, 1] (0 for `none`)."""
+
+    factors: torch.Tensor
+    text: torch.Tensor
+    rates: torch.Tensor
+    shown: torch.Tensor
+
+
+@dataclass(frozen=True)
+class ArmEncoder:
+    """Words seen in training, and the average rates that single arms are compared with."""
+
+    products: tuple[str, ...]
+    creatives: tuple[str, ...]
+    channels: tuple[str, ...]
+    average: tuple[float, ...]
+
+    @classmethod
+    def fit(cls, frame: pd.DataFrame, catalog: Catalog) -> ArmEncoder:
+        """Learn from the chosen arms of `frame`; an arm that the catalog no longer has counts as unknown."""
+        seen = [catalog.arms[a] for a in sorted(set(frame["arm_id"])) if a in catalog.arms]
+        snapshots = frame.drop_duplicates(["day", "arm_id"])
+        shown = float(pd.to_numeric(snapshots["arm_impressions_28d"]).fillna(0).sum())
+        average = [(float(pd.to_numeric(snapshots[f"arm_{name}"]).fillna(0).sum()) + 1.0) / (shown + 100.0) for name in RATES]
+        return cls(
+            tuple(sorted({a.product_id for a in seen})), tuple(sorted({a.creative_id for a in seen})), tuple(sorted({a.channel_id for a in seen})), tuple(average)
+        )
+
+    def state(self) -> dict[str, Any]:
+        """What `restore` needs, as JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def restore(cls, state: Mapping[str, Any]) -> ArmEncoder:
+        """The encoder that `state()` described."""
+        return cls(**{name: tuple(values) for name, values in state.items()})
+
+    def rates(self, counts: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
+        """log(smoothed rate / average rate) in [-3, 3] from counts [..., 4] in the order of ARM_NUMERIC; 0 where nothing is known."""
+        known = np.nan_to_num(counts, nan=0.0)
+        impressions = known[..., ARM_NUMERIC.index("impressions_28d")]
+        columns = []
+        for name, average in zip(RATES, self.average, strict=True):
+            rate = (known[..., ARM_NUMERIC.index(name)] + STRENGTH * average) / (impressions + STRENGTH)
+            columns.append(np.clip(np.log(rate / average), -3, 3))
+        return np.stack(columns, axis=-1).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class ArmBook:
+    """The arms that are scored together. `value` is money for a conversion, `cost` money for a message; both 0 for `none` and retired arms."""
+
+    ids: tuple[str, ...]
+    index: Mapping[str, int]
+    factors: torch.Tensor
+    text: torch.Tensor
+    shown: torch.Tensor
+    value: torch.Tensor
+    cost: torch.Tensor
+
+    @classmethod
+    def build(cls, encoder: ArmEncoder, catalog: Catalog, arm_ids: Iterable[str]) -> ArmBook:
+        """Look the factors of `arm_ids` up in the catalog; `none` is always in the book."""
+        ids = tuple(sorted({*arm_ids, NONE}))
+        factors, texts, money = [], [], []
+        for arm_id in ids:
+            arm = catalog.arms.get(arm_id)
+            if arm is None:
+                factors.append((0, 0, 0))
+                texts.append(np.zeros(text.SIZE, dtype=np.float32))
+                money.append((0.0, 0.0))
+                continue
+            factors.append((_code(encoder.products, arm.product_id), _code(encoder.creatives, arm.creative_id), _code(encoder.channels, arm.channel_id)))
+            texts.append(text.encode_text(catalog.creatives[arm.creative_id].text))
+            money.append((catalog.products[arm.product_id].value, catalog.channels[arm.channel_id].cost))
+        prices = torch.tensor(money, dtype=torch.float32)
+        shown = torch.tensor([[float(a != NONE)] for a in ids])
+        return cls(ids, {a: i for i, a in enumerate(ids)}, torch.tensor(factors), torch.from_numpy(np.stack(texts)), shown, prices[:, 0], prices[:, 1])
+
+    def codes(self, arm_ids: Sequence[str] | npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+        """Position in the book of each arm."""
+        inverse, unique = pd.factorize(np.asarray(arm_ids, dtype=object))
+        return np.array([self.index[a] for a in unique], dtype=np.int64)[inverse]
+
+    def rows(self, codes: torch.Tensor, rates: torch.Tensor) -> ArmRows:
+        """The arms at `codes` [n], with `rates` [n, 3] as of each row's day."""
+        return ArmRows(self.factors[codes], self.text[codes], rates, self.shown[codes])
+
+
+@dataclass(frozen=True)
+class ArmHistory:
+    """Rates of every arm of a book as they were known on each day: [days, arms, 3]. A day without news keeps the day before."""
+
+    days: tuple[date, ...]
+    rates: torch.Tensor
+
+    @classmethod
+    def read(cls, encoder: ArmEncoder, book: ArmBook, frame: pd.DataFrame) -> ArmHistory:
+        """Collect what the point-in-time join found for the chosen arm of each decision; it is the same for every decision of that day."""
+        day_of = pd.to_datetime(frame["decided_at"], utc=True).dt.date.to_numpy()
+        days = tuple(sorted(set(day_of)))
+        counts = np.full((len(days), len(book.ids), len(ARM_NUMERIC)), np.nan)
+        where = {day: i for i, day in enumerate(days)}
+        names = [f"arm_{name}" for name in ARM_NUMERIC]
+        first = frame.assign(_day=day_of).drop_duplicates(["_day", "arm_id"])
+        values = first[names].apply(pd.to_numeric).to_numpy(dtype=np.float64, na_value=np.nan)
+        counts[[where[d] for d in first["_day"]], book.codes(first["arm_id"].to_numpy())] = values
+        for i in range(1, len(days)):
+            counts[i] = np.where(np.isnan(counts[i]), counts[i - 1], counts[i])
+        return cls(days, torch.from_numpy(encoder.rates(counts)))
+
+    def day_codes(self, frame: pd.DataFrame) -> torch.Tensor:
+        """Row of `rates` that belongs to each decision of `frame`, int64 [n]."""
+        day_of = pd.to_datetime(frame["decided_at"], utc=True).dt.date
+        return torch.from_numpy(day_of.map({day: i for i, day in enumerate(self.days)}).to_numpy(dtype=np.int64))
+
+
+def _code(vocabulary: Sequence[str], word: str) -> int:
+    return vocabulary.index(word) + 1 if word in vocabulary else 0

@@ -1,0 +1,91 @@
+"""The trained model: encoders, network and one posterior a label. It predicts; `policy` decides with it, `saving` keeps it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+
+from training.domain.catalog import Catalog
+from training.domain.errors import DataError
+from training.domain.nouns import Label
+from training.domain.schema import ARM_NUMERIC, MEMBER_CATEGORICAL, MEMBER_NUMERIC
+from training.model.arms import ArmBook, ArmEncoder, ArmHistory, ArmRows
+from training.model.encode import MemberEncoder, MemberRows
+from training.model.posterior import LaplaceLogistic
+from training.model.towers import Towers
+
+CHUNK = 16_384
+NEEDED = ("decision_id", "member_id", "decided_at", "day", "surface", "arm_id", "feasible_arms")
+
+
+@dataclass(frozen=True)
+class MatchingModel:
+    """`heads` holds only labels that had mature rows of both classes; `manifest` is what a reader needs to know about the training."""
+
+    members: MemberEncoder
+    arms: ArmEncoder
+    towers: Towers
+    heads: Mapping[Label, LaplaceLogistic]
+    manifest: Mapping[str, Any]
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read a model folder. Raises NotReadyError where there is none, DataError where it cannot be read."""
+        from training.model import saving
+
+        members, arms, towers, heads, manifest = saving.read(folder)
+        return cls(members, arms, towers, heads, manifest)
+
+    def save(self, folder: Path) -> None:
+        """Write the model folder whole: aside first, then renamed over the old one."""
+        from training.model import saving
+
+        saving.write(self, folder)
+
+    @property
+    def unprompted_value(self) -> float:
+        """Money of one conversion that happens under `none`."""
+        return float(self.manifest["unprompted_value"])
+
+    def book(self, catalog: Catalog, frame: pd.DataFrame) -> ArmBook:
+        """Every arm that a decision of `frame` could have shown."""
+        return ArmBook.build(self.arms, catalog, {*catalog.arms, *frame["arm_id"], *frame["feasible_arms"].explode()})
+
+    def predict(self, frame: pd.DataFrame, catalog: Catalog) -> dict[Label, npt.NDArray[np.float64]]:
+        """P(label | member, chosen arm, context) of each row of `frame`, from the posterior means. Columns as in the training set."""
+        check_columns(frame)
+        members, arms = encode_rows(frame, self.members, self.arms, self.book(catalog, frame))
+        return self.score(members, arms)
+
+    def score(self, members: MemberRows, arms: ArmRows) -> dict[Label, npt.NDArray[np.float64]]:
+        """P(label) of each pair of encoded rows, in chunks."""
+        parts: dict[Label, list[npt.NDArray[np.float64]]] = {label: [] for label in self.heads}
+        with torch.no_grad():
+            for start in range(0, len(members.numeric), CHUNK):
+                rows = slice(start, start + CHUNK)
+                phi = self.towers(members.take(rows), ArmRows(*(part[rows] for part in arms)))
+                for label, head in self.heads.items():
+                    parts[label].append(torch.sigmoid(phi @ head.mean.to(torch.float32)).numpy().astype(np.float64))
+        return {label: np.concatenate(values) if values else np.zeros(0) for label, values in parts.items()}
+
+
+def encode_rows(frame: pd.DataFrame, members: MemberEncoder, arms: ArmEncoder, book: ArmBook) -> tuple[MemberRows, ArmRows]:
+    """Each decision's member and chosen arm as tensors."""
+    history = ArmHistory.read(arms, book, frame)
+    codes = torch.from_numpy(book.codes(frame["arm_id"].to_numpy()))
+    return members.rows(frame), book.rows(codes, history.rates[history.day_codes(frame), codes])
+
+
+def check_columns(frame: pd.DataFrame) -> None:
+    """Raises DataError that names each column of the training set that `frame` lacks."""
+    needed = (*NEEDED, *MEMBER_CATEGORICAL, *MEMBER_NUMERIC, *(f"arm_{name}" for name in ARM_NUMERIC))
+    missing = [name for name in needed if name not in frame.columns]
+    if missing:
+        raise DataError(f"The training set lacks {', '.join(missing)}: the model would learn from nothing there. Rerun `training_set` for this day.")

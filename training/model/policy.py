@@ -1,0 +1,147 @@
+"""The policy: feasible arms -> exact propensities -> one arm. The same arithmetic serves one member and evaluates a whole log.
+
+In serving every decision draws its own S weight vectors. In evaluation one set of S draws, seeded, is shared by all decisions:
+given these draws the policy is a fixed function of member and context, so its probabilities are exact, they do not depend on
+how the log is cut into chunks, and their expectation over draws is that of serving.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+
+from training.config.settings import Settings
+from training.domain.catalog import Catalog, load_catalog
+from training.domain.errors import DataError
+from training.domain.nouns import NONE, Context, Decision, Label, Member
+from training.domain.schema import ARM_NUMERIC
+from training.model.arms import ArmBook, ArmHistory, ArmRows
+from training.model.encode import MemberRows
+from training.model.matching import MatchingModel, check_columns
+from training.model.select import Prices, choose, draw_utilities, draw_weights, propensities
+
+PAIRS = 8_192
+"""Member-arm pairs scored at once: PAIRS x draws floats a label stay within the processor's cache or near it."""
+
+
+@dataclass(frozen=True)
+class Probabilities:
+    """Ragged: decision i owns the slice offsets[i]:offsets[i + 1] of `arms` (ids), `p` and each of `means` (P(label | arm))."""
+
+    offsets: npt.NDArray[np.int64]
+    arms: npt.NDArray[np.object_]
+    p: npt.NDArray[np.float64]
+    means: Mapping[Label, npt.NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
+class Request:
+    """One question to the policy. `arm_features` holds ARM_NUMERIC by arm id where known; `excluded` says why other arms are not feasible."""
+
+    decision_id: str
+    decided_at: datetime
+    member: Member
+    context: Context
+    feasible: Sequence[str]
+    arm_features: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    excluded: Mapping[str, str] = field(default_factory=dict)
+
+
+def decide(model: MatchingModel, request: Request, catalog: Catalog, settings: Settings, generator: torch.Generator) -> Decision:
+    """Decide once. Raises DataError if no arm is feasible: without at least `none` there is nothing to draw from."""
+    if not request.feasible:
+        raise DataError(f"Decision {request.decision_id} has no feasible arm, not even {NONE!r}: nothing can be drawn. Pass `Catalog.feasible(...)`.")
+    book = ArmBook.build(model.arms, catalog, request.feasible)
+    codes = torch.from_numpy(book.codes(request.feasible))
+    counts = np.array([[_number(request.arm_features.get(a, {}).get(name)) for name in ARM_NUMERIC] for a in request.feasible])
+    rates = torch.from_numpy(model.arms.rates(counts))
+    weights = draw_weights(model.heads, settings.exploration.draws, settings.exploration.nu, generator)
+    with torch.no_grad():
+        phi = _phi(model, model.members.row(request.member.features, request.context), model.towers.arms(book.rows(codes, rates))[None])
+        utilities = draw_utilities(phi, model.towers.sizes.base, weights, _prices(book, codes[None], model), settings.utility)
+    p = propensities(utilities, settings.exploration.epsilon)[0]
+    chosen = request.feasible[choose(p, generator)]
+    return Decision(
+        decision_id=request.decision_id,
+        member_id=request.member.member_id,
+        decided_at=request.decided_at,
+        context=request.context,
+        chosen_arm=chosen,
+        propensities=dict(zip(request.feasible, p.tolist(), strict=True)),
+        model_version=model.manifest.get("version"),
+        excluded=request.excluded,
+    )
+
+
+def policy_probabilities(model: MatchingModel, frame: pd.DataFrame, settings: Settings, seed: int) -> Probabilities:
+    """Exact probability of every feasible arm of every decision of `frame` (columns as in the training set), and what the model expects of it.
+
+    Arm rates are those that the frame knows for that arm and day. Memory is bounded by PAIRS x draws. Raises DataError for a missing
+    column or a decision without feasible arms.
+    """
+    check_columns(frame)
+    catalog = load_catalog(settings.catalog)
+    book = model.book(catalog, frame)
+    arms = np.concatenate(frame["feasible_arms"].to_numpy()).astype(object) if len(frame) else np.zeros(0, dtype=object)
+    sizes = frame["feasible_arms"].map(len).to_numpy(dtype=np.int64)
+    if len(sizes) and not sizes.min():
+        bad = frame["decision_id"].to_numpy()[sizes == 0]
+        raise DataError(f"{len(bad)} decision(s) have no feasible arm, e.g. {bad[0]}: no policy can be evaluated there. Correct `feasible_arms` in the log.")
+    offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    generator = torch.Generator().manual_seed(seed)
+    weights = draw_weights(model.heads, settings.exploration.draws, settings.exploration.nu, generator)
+    p, means = np.zeros(len(arms)), {label: np.zeros(len(arms)) for label in model.heads}
+    members, codes = model.members.rows(frame), torch.from_numpy(book.codes(arms))
+    history = ArmHistory.read(model.arms, book, frame)
+    days, table = history.day_codes(frame), _arm_table(model, book, history)
+    with torch.no_grad():
+        for rows in _chunks(sizes):
+            where = offsets[rows][:, None] + np.arange(sizes[rows[0]])[None, :]
+            shown, picked = codes[where], torch.from_numpy(rows)
+            phi = _phi(model, members.take(picked), table[days[picked][:, None], shown])
+            utilities = draw_utilities(phi, model.towers.sizes.base, weights, _prices(book, shown, model), settings.utility)
+            p[where] = propensities(utilities, settings.exploration.epsilon).numpy()
+            for label, head in model.heads.items():
+                means[label][where] = torch.sigmoid(phi @ head.mean.to(torch.float32)).numpy()
+    return Probabilities(offsets, arms, p, means)
+
+
+def _chunks(sizes: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.int64]]:
+    """Rows with equally many feasible arms together, so that each chunk is a dense array without padding."""
+    for size in np.unique(sizes):
+        rows = np.flatnonzero(sizes == size)
+        step = max(1, PAIRS // int(size))
+        for start in range(0, len(rows), step):
+            yield rows[start : start + step]
+
+
+def _phi(model: MatchingModel, members: MemberRows, arms: torch.Tensor) -> torch.Tensor:
+    """phi [B, A, d] of members [B] and arm parts [B or 1, A, k]."""
+    count = arms.shape[1]
+    base = model.towers.members(members)[:, None, :].expand(-1, count, -1)
+    context = members.context[:, None, :].expand(-1, count, -1)
+    flat = model.towers.effects(base.flatten(0, 1), arms.expand(len(base), -1, -1).flatten(0, 1), context.flatten(0, 1))
+    return torch.cat([base, flat.unflatten(0, (len(base), count))], dim=2)
+
+
+def _arm_table(model: MatchingModel, book: ArmBook, history: ArmHistory) -> torch.Tensor:
+    """The arm tower's output of every arm on every day, [days, arms, k]: computed once, looked up by every decision."""
+    codes = torch.arange(len(book.ids))
+    with torch.no_grad():
+        parts = [model.towers.arms(ArmRows(book.factors[codes], book.text[codes], rates, book.shown[codes])) for rates in history.rates]
+    return torch.stack(parts) if parts else torch.zeros(0, len(codes), 1 + model.towers.sizes.arm)
+
+
+def _prices(book: ArmBook, codes: torch.Tensor, model: MatchingModel) -> Prices:
+    value = torch.where(book.shown[codes][..., 0] > 0, book.value[codes], torch.tensor(model.unprompted_value))
+    return Prices(value, book.cost[codes])
+
+
+def _number(value: object) -> float:
+    return float(value) if isinstance(value, (int, float)) else float("nan")

@@ -1,0 +1,100 @@
+"""A model on disk: `model.safetensors` and `manifest.json`. No pickle, so that reading a model cannot run code; same model, same bytes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from training.domain.errors import DataError, NotReadyError
+from training.domain.nouns import Label
+from training.model import text
+from training.model.arms import ArmEncoder
+from training.model.encode import MemberEncoder
+from training.model.posterior import LaplaceLogistic
+from training.model.towers import Sizes, Towers
+
+if TYPE_CHECKING:
+    from training.model.matching import MatchingModel
+
+TENSORS = "model.safetensors"
+MANIFEST = "manifest.json"
+FORMAT = 1
+
+Parts = tuple[MemberEncoder, ArmEncoder, Towers, dict[Label, LaplaceLogistic], dict[str, Any]]
+
+
+def write(model: MatchingModel, folder: Path) -> None:
+    """Write `model` beside `folder`, then put it in its place."""
+    aside = folder.with_name(f".{folder.name}.new")
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(parents=True)
+    tensors = {f"towers.{name}": value.contiguous() for name, value in model.towers.state_dict().items()}
+    for label, head in model.heads.items():
+        tensors[f"heads.{label.value}.mean"] = head.mean.contiguous()
+        tensors[f"heads.{label.value}.precision"] = head.precision.contiguous()
+    save_file(tensors, aside / TENSORS)
+    (aside / MANIFEST).write_text(json.dumps({**model.manifest, **_described(model)}, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    swap(aside, folder)
+
+
+def swap(aside: Path, folder: Path) -> None:
+    """Rename `aside` to `folder`; an older `folder` is moved away first and then deleted."""
+    old = folder.with_name(f".{folder.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        folder.rename(old)
+    aside.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def read(folder: Path) -> Parts:
+    """The parts of the model in `folder`. Raises NotReadyError where there is none, DataError where it is damaged or of another format."""
+    if not (folder / MANIFEST).is_file() or not (folder / TENSORS).is_file():
+        raise NotReadyError(f"There is no model in {folder}, so nothing can be scored. Run `train` for that day first.")
+    try:
+        manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        tensors = load_file(folder / TENSORS)
+        _check(manifest, folder)
+        return _built(manifest, tensors)
+    except (json.JSONDecodeError, SafetensorError, KeyError, RuntimeError) as error:
+        raise DataError(f"The model in {folder} cannot be read ({error}): its predictions would be meaningless. Run `train` for that day again.") from error
+
+
+def _described(model: MatchingModel) -> dict[str, Any]:
+    sizes = model.towers.sizes
+    return {
+        "format": FORMAT,
+        "text_encoder": text.NAME,
+        "labels": [label.value for label in model.heads],
+        "sizes": {"width": sizes.width, "categories": list(sizes.categories), "factors": list(sizes.factors)},
+        "phi": {"columns": sizes.phi, "blocks": list(sizes.blocks)},
+        "parameters": sum(p.numel() for p in model.towers.parameters()) + sum(len(head.mean) for head in model.heads.values()),
+        "encoder": {"members": model.members.state(), "arms": model.arms.state()},
+    }
+
+
+def _check(manifest: dict[str, Any], folder: Path) -> None:
+    if manifest["format"] != FORMAT or manifest["text_encoder"] != text.NAME:
+        raise DataError(
+            f"The model in {folder} has format {manifest['format']} and text encoder {manifest['text_encoder']!r}; this code reads {FORMAT} and {text.NAME!r}. "
+            "Its vectors would mean something else. Train it again with this version."
+        )
+
+
+def _built(manifest: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Parts:
+    sizes = manifest["sizes"]
+    first, second, third = sizes["factors"]
+    towers = Towers(Sizes(sizes["width"], tuple(sizes["categories"]), (first, second, third)))
+    towers.load_state_dict({name.removeprefix("towers."): value for name, value in tensors.items() if name.startswith("towers.")})
+    towers.eval()
+    heads = {
+        Label(name): LaplaceLogistic(tensors[f"heads.{name}.mean"], tensors[f"heads.{name}.precision"]) for name in manifest["labels"]
+    }
+    encoder = manifest["encoder"]
+    return MemberEncoder.restore(encoder["members"]), ArmEncoder.restore(encoder["arms"]), towers, heads, manifest

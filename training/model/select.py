@@ -1,0 +1,75 @@
+"""From posterior draws to one arm. Drawing and selecting are apart: everything below the draws is arithmetic on arrays.
+
+Arrays carry the arms on the last axis but one and the draws on the last: [..., A, S].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+
+from training.config.settings import UtilitySettings
+from training.domain.nouns import Label
+from training.model.posterior import Posterior
+
+JUDGED = (Label.CONVERTED, Label.RETAINED, Label.OPTED_OUT)
+"""Labels that the utility reads; the others only help to learn phi."""
+
+
+@dataclass(frozen=True)
+class Prices:
+    """Money by arm, [..., A]: `value` of a conversion, `cost` of the message."""
+
+    value: torch.Tensor
+    cost: torch.Tensor
+
+
+def draw_weights(heads: Mapping[Label, Posterior], draws: int, nu: float, generator: torch.Generator) -> dict[Label, torch.Tensor]:
+    """S weight vectors [S, d] (float32) of each head that the utility reads, drawn in the order of JUDGED."""
+    return {label: heads[label].draw(draws, nu, generator).to(torch.float32) for label in JUDGED if label in heads}
+
+
+def draw_utilities(phi: torch.Tensor, base: int, weights: Mapping[Label, torch.Tensor], prices: Prices, worth: UtilitySettings) -> torch.Tensor:
+    """Utility of every arm under every draw, [B, A, S], from phi [B, A, d], whose first `base` columns do not depend on the arm."""
+    member, effect = phi[:, 0, :base], phi[:, :, base:]
+    total = -prices.cost[..., None]
+    for label, drawn in weights.items():
+        unprompted = (member @ drawn[:, :base].T)[:, None, :]
+        logits = effect @ drawn[:, base:].T
+        total = total + worth_of(label, torch.sigmoid(logits.add_(unprompted)), torch.sigmoid(unprompted), prices.value, worth)
+    return total
+
+
+def worth_of(label: Label, shown: torch.Tensor, unprompted: torch.Tensor, value: torch.Tensor, worth: UtilitySettings) -> torch.Tensor:
+    """Money that one label adds to the utility. `shown` [..., A, S] are probabilities under each arm, `unprompted` [..., 1, S] those under `none`.
+
+    value P(convert | a); + w_r (P(retain | a) - P(retain | none)); - w_o P(opt out | a). Other labels are worth nothing.
+    """
+    match label:
+        case Label.CONVERTED:
+            return shown * value[..., None]
+        case Label.RETAINED:
+            return (shown - unprompted) * worth.retention
+        case Label.OPTED_OUT:
+            return shown * -worth.opt_out
+        case Label.CLICKED | Label.VISITED:
+            return torch.zeros_like(shown)
+
+
+def propensities(utilities: torch.Tensor, epsilon: float) -> torch.Tensor:
+    """Probability of each arm, float64 [..., A]: (1 - epsilon) x the share of draws [..., A, S] that it wins + epsilon / A.
+
+    Sums to 1 and is positive on every feasible arm, whatever S is. A tie goes to the arm that stands first.
+    """
+    arms, draws = utilities.shape[-2:]
+    winners = utilities.argmax(dim=-2)
+    wins = torch.zeros(utilities.shape[:-1], dtype=torch.float64)
+    wins.scatter_add_(-1, winners, torch.ones(winners.shape, dtype=torch.float64))
+    return (1 - epsilon) * wins / draws + epsilon / arms
+
+
+def choose(probabilities: torch.Tensor, generator: torch.Generator) -> int:
+    """Position of one arm drawn from `probabilities` [A] itself, which makes the logged propensity exact."""
+    return int(torch.multinomial(probabilities, 1, generator=generator).item())

@@ -1,0 +1,112 @@
+"""The network: member tower, arm tower, matching layers, and phi(x, a) on which the posteriors stand.
+
+phi(x, a) = [1, u(x) | s(a), s(a) v(a), s(a) z(x, a)] with s = 0 for `none` and 1 otherwise: what a member does unprompted stands on the left,
+what showing an arm adds stands on the right, so `none` is the exact reference and the effects of rarely shown arms can be shrunk by themselves.
+The sizes are our own choice; "Matching LinkedIn members with the right Premium products" names the parts, not their widths.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from training.model import text
+from training.model.arms import RATES, ArmRows
+from training.model.encode import CONTEXT_SIZE, NUMERIC_SIZE, MemberRows
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Vocabulary sizes (without the unknown) and `width`, the dial that sets all layers."""
+
+    width: int
+    categories: tuple[int, ...]
+    factors: tuple[int, int, int]
+
+    @property
+    def member(self) -> int:
+        """Length of u."""
+        return self.width // 2
+
+    @property
+    def arm(self) -> int:
+        """Length of v."""
+        return self.width // 4
+
+    @property
+    def match(self) -> int:
+        """Length of z."""
+        return self.width // 2
+
+    @property
+    def blocks(self) -> tuple[int, int, int, int]:
+        """Lengths of the blocks of phi: constant, member, arm (with the constant s), match."""
+        return (1, self.member, 1 + self.arm, self.match)
+
+    @property
+    def base(self) -> int:
+        """Columns of phi that do not depend on the arm."""
+        return 1 + self.member
+
+    @property
+    def phi(self) -> int:
+        """Columns of phi."""
+        return sum(self.blocks)
+
+
+class Towers(nn.Module):
+    """From encoded rows to phi, in two parts so that a member is encoded once for all arms."""
+
+    def __init__(self, sizes: Sizes) -> None:
+        super().__init__()
+        small = max(2, sizes.width // 8)
+        self.sizes = sizes
+        self.words = nn.ModuleList(nn.Embedding(n + 1, small) for n in sizes.categories)
+        self.factors = nn.ModuleList(nn.Embedding(n + 1, sizes.arm) for n in sizes.factors)
+        self.member = nn.Sequential(
+            nn.Linear(NUMERIC_SIZE + small * len(sizes.categories) + CONTEXT_SIZE, sizes.width), nn.ReLU(), nn.Linear(sizes.width, sizes.member), nn.Tanh()
+        )
+        self.text = nn.Linear(text.SIZE, sizes.arm, bias=False)
+        self.rates = nn.Linear(len(RATES), sizes.arm, bias=False)
+        self.meet = nn.Linear(sizes.member, sizes.arm)
+        self.match = nn.Sequential(
+            nn.Linear(sizes.member + 2 * sizes.arm + CONTEXT_SIZE, sizes.width), nn.ReLU(), nn.Linear(sizes.width, sizes.match), nn.Tanh()
+        )
+
+    def members(self, rows: MemberRows) -> torch.Tensor:
+        """Base part of phi, [n, base]: a one and u(x)."""
+        words = [table(rows.categorical[:, i]) for i, table in enumerate(self.words)]
+        u = self.member(torch.cat([rows.numeric, *words, rows.context], dim=1))
+        return torch.cat([torch.ones(len(u), 1), u], dim=1)
+
+    def arms(self, rows: ArmRows) -> torch.Tensor:
+        """s(a) and s(a) v(a), [n, 1 + arm]: v adds the factors, the text and the recent rates."""
+        v = self.text(rows.text) + self.rates(rows.rates)
+        for i, table in enumerate(self.factors):
+            v = v + table(rows.factors[:, i])
+        return torch.cat([rows.shown, rows.shown * v], dim=1)
+
+    def effects(self, base: torch.Tensor, arms: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
+        """Effect part of phi, [n, phi - base], for pairs of member rows and arm rows."""
+        u, v, shown = base[:, 1:], arms[:, 1:], arms[:, :1]
+        z = self.match(torch.cat([u, v, self.meet(u) * v, context], dim=1))
+        return torch.cat([arms, shown * z], dim=1)
+
+    def forward(self, members: MemberRows, arms: ArmRows) -> torch.Tensor:
+        """phi(x, a), [n, phi], one arm a member row."""
+        base = self.members(members)
+        return torch.cat([base, self.effects(base, self.arms(arms), members.context)], dim=1)
+
+
+def initialise(towers: Towers, generator: torch.Generator) -> None:
+    """Draw all weights from `generator`: small embeddings, the usual fan-in scaling elsewhere."""
+    with torch.no_grad():
+        for name, weight in towers.named_parameters():
+            if weight.dim() == 1:
+                weight.zero_()
+            elif name.startswith(("words", "factors")):
+                weight.normal_(0.0, 0.1, generator=generator)
+            else:
+                weight.normal_(0.0, weight.shape[1] ** -0.5, generator=generator)

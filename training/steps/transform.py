@@ -1,0 +1,19 @@
+"""Transform: dbt builds features and outcomes as they were known at the end of the day, tests them and exports the marts."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from training.adapters.ports import BuildReport, Platform
+from training.config.settings import Settings
+
+
+def run(day: date, settings: Settings, platform: Platform) -> BuildReport:
+    """Build `day`. The first run builds all days up to it; a rerun rebuilds exactly this one.
+
+    Raises StepError with dbt's own message; the marts of the last good build then remain.
+    """
+    print(f"dbt builds {day.isoformat()} from {settings.raw}", flush=True)  # noqa: T201 - progress in the task's log
+    report = platform.warehouse.build(day)
+    print(f"dbt built {report.models} models and passed {report.tests} tests in {report.seconds:.1f} s (invocation {report.invocation_id})", flush=True)  # noqa: T201
+    return report
