@@ -24,7 +24,7 @@ check: setup ## what CI runs: lint, types, layers, SQL, then all tests
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --quiet --check .
 	@$(BIN)/mypy --no-error-summary
-	@$(BIN)/lint-imports --no-timing > build.lint 2>&1 || { cat build.lint; rm -f build.lint; exit 1; }; rm -f build.lint
+	@out=$$($(BIN)/lint-imports 2>&1) || { echo "$$out"; exit 1; }
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/sqlfluff lint --disable-progress-bar -q dbt/models
 	@cd dbt && ../$(BIN)/dbt --quiet parse --profiles-dir .
 	@$(MAKE) test

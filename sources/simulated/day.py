@@ -70,12 +70,15 @@ def _midnight(world: World, day: int) -> int:
 def _apply(world: World, state: State, events: Events, day: int) -> State:
     """Withdrawn consents and begun subscriptions. Done before the day's decisions for what was pending, so that no consent is overrun."""
     outs = events.take(events.kind == OPT_OUT)
-    channel_bits = np.array([*(consent_bit(world, k) for k in range(len(world.catalog.channels))), 0])
-    consents = withdraw(state.consents, channel_bits[world.arm_channel[outs.arm]], outs.member)
+    consents = withdraw(state.consents, _channel_bits(world)[world.arm_channel[outs.arm]], outs.member)
     bought = events.take(events.kind == CONVERSION)
     since = state.since.copy()
     since[bought.product, bought.member] = np.where(since[bought.product, bought.member] < 0, day, since[bought.product, bought.member])
     return replace(state, consents=consents, since=since)
+
+
+def _channel_bits(world: World) -> Ints:
+    return np.array([*(consent_bit(world, k) for k in range(len(world.catalog.channels))), 0])
 
 
 def _visits(rng: np.random.Generator, world: World, members: Members, state: State, day: int) -> tuple[Ints, Ints]:
@@ -164,7 +167,7 @@ def _member_rows(world: World, members: Members, state: State, happened: Events,
     joined = np.flatnonzero(members.joined_day == day)
     new = np.concatenate([np.flatnonzero(members.joined_day < 0), joined]) if day == 0 else joined
     outs = happened.take(happened.kind == OPT_OUT)
-    outs = outs.take(world.arm_channel[outs.arm] < len(world.catalog.channels))
+    outs = outs.take(_channel_bits(world)[world.arm_channel[outs.arm]] > 0)
     order = np.lexsort((-outs.at, outs.member))
     changed, first = np.unique(outs.member[order], return_index=True)
     stamp = np.where(members.joined_day[new] < 0, _midnight(world, day), members.signup_us[new])

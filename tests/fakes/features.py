@@ -84,7 +84,8 @@ class FakeFeatureStore:
             added.append(
                 {n: member.get(n) for n in _features(MEMBER_FEATURES)} | {f"arm_{n}": arm.get(n) for n in _features(ARM_FEATURES)},
             )
-        return pd.concat([decisions, pd.DataFrame(added, index=decisions.index)], axis=1)
+        names = [*_features(MEMBER_FEATURES), *(f"arm_{n}" for n in _features(ARM_FEATURES))]
+        return pd.concat([decisions, pd.DataFrame(added, index=decisions.index, columns=names)], axis=1)
 
     def online_members(self, member_ids: Sequence[str]) -> list[dict[str, object]]:
         """Online member features in order; {} where unknown."""

@@ -82,11 +82,11 @@ def _quoted(path: Path) -> str:
 
 def _stream(command: list[str], env: Mapping[str, str]) -> tuple[int, list[str]]:
     tail: deque[str] = deque(maxlen=_TAIL)
-    with subprocess.Popen(command, cwd=PROJECT, env=dict(env), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:  # noqa: S603 - our own command
+    with subprocess.Popen(command, cwd=PROJECT, env=dict(env), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         for line in process.stdout or ():
             tail.append(line.rstrip())
             if any(word in line for word in _TELLING):
-                print(line.rstrip(), flush=True)  # noqa: T201 - progress in the task's log
+                print(line.rstrip(), flush=True)
     return process.returncode, list(tail)
 
 

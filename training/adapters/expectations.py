@@ -31,7 +31,7 @@ class ExpectationsGate:
 
         Raises NotReadyError where a mart was never exported.
         """
-        from training.adapters.expectations_run import run_suites  # noqa: PLC0415 - Great Expectations takes seconds to import
+        from training.adapters.expectations_run import run_suites
 
         suites = {table.name: self._suite(table, day) for table in (MEMBER_FEATURES, ARM_FEATURES, DECISION_OUTCOMES, GUARDRAIL_DAILY)}
         return run_suites(suites, day, self._settings.data_docs)

@@ -42,8 +42,8 @@ def run_suites(suites: Mapping[str, tuple[pd.DataFrame, list[Check]]], day: date
 
 def _context(folder: Path) -> EphemeralDataContext:
     os.environ["GX_ANALYTICS_ENABLED"] = "false"  # read when the library is imported
-    import great_expectations as gx  # noqa: PLC0415 - after the line above, and slow
-    from great_expectations.data_context.types.base import ProgressBarsConfig  # noqa: PLC0415
+    import great_expectations as gx
+    from great_expectations.data_context.types.base import ProgressBarsConfig
 
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False, metric_calculations=False)
@@ -55,8 +55,8 @@ def _context(folder: Path) -> EphemeralDataContext:
 
 
 def _validate(context: EphemeralDataContext, table: str, rows: pd.DataFrame, wanted: list[Check], day: date) -> list[Expectation]:
-    import great_expectations as gx  # noqa: PLC0415 - slow
-    from great_expectations.core.run_identifier import RunIdentifier  # noqa: PLC0415
+    import great_expectations as gx
+    from great_expectations.core.run_identifier import RunIdentifier
 
     batch = context.data_sources.add_pandas(table).add_dataframe_asset(table).add_batch_definition_whole_dataframe(day.isoformat())
     suite = context.suites.add(gx.ExpectationSuite(name=table, expectations=[_expectation(check) for check in wanted]))
@@ -70,7 +70,7 @@ def _validate(context: EphemeralDataContext, table: str, rows: pd.DataFrame, wan
 
 
 def _expectation(check: Check) -> Any:  # noqa: ANN401 - any of the library's expectation classes
-    from great_expectations import expectations as gxe  # noqa: PLC0415 - slow
+    from great_expectations import expectations as gxe
 
     return getattr(gxe, check.kind)(**check.arguments, severity="critical" if check.critical else "warning")
 

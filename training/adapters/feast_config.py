@@ -7,7 +7,7 @@ import sys
 from string import Template
 from types import ModuleType
 
-import yaml
+import yaml  # type: ignore[import-untyped]
 from feast import FeatureStore
 from feast.repo_config import RepoConfig
 

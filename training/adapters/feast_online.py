@@ -28,13 +28,13 @@ BUSY_SECONDS = 30.0
 """How long a connection waits for another writer before it gives up."""
 
 
-class GuardedSqliteOnlineStoreConfig(SqliteOnlineStoreConfig):
+class GuardedSqliteOnlineStoreConfig(SqliteOnlineStoreConfig):  # type: ignore[misc]
     """The options of Feast's SQLite store; only `path` matters here."""
 
-    type: Literal["training.adapters.feast_online.GuardedSqliteOnlineStore"] = "training.adapters.feast_online.GuardedSqliteOnlineStore"  # type: ignore[assignment]
+    type: Literal["training.adapters.feast_online.GuardedSqliteOnlineStore"] = "training.adapters.feast_online.GuardedSqliteOnlineStore"
 
 
-class GuardedSqliteOnlineStore(SqliteOnlineStore):
+class GuardedSqliteOnlineStore(SqliteOnlineStore):  # type: ignore[misc]
     """Same tables and same reads as Feast's SQLite store; only writing differs."""
 
     def _get_conn(self, config: RepoConfig) -> sqlite3.Connection:

@@ -92,7 +92,10 @@ class FeastStore:
             )
             joined = job.to_df().sort_values(_ROW, ignore_index=True)
         if len(joined) != len(decisions):
-            raise DataError(f"The point-in-time join returned {len(joined)} rows for {len(decisions)} decisions, so rows would be learned twice. Look for repeated keys in the feature marts.")
+            raise DataError(
+                f"The point-in-time join returned {len(joined)} rows for {len(decisions)} decisions: some would be learned twice. "
+                "Look for repeated keys in the feature marts."
+            )
         features = joined.loc[:, list(_full_names())].rename(columns=_full_names())
         features.index = decisions.index
         return pd.concat([decisions, features], axis=1)
@@ -113,7 +116,9 @@ class FeastStore:
         try:
             response = self._feast.get_online_features(features=self._references[view], entity_rows=[{key: i} for i in ids])
         except FeatureViewNotFoundException as error:
-            raise NotReadyError(f"View {view} is not registered in the feature store, so no {key} can be looked up. Run the feature DAG (`rightmatch run`) first.") from error
+            raise NotReadyError(
+                f"View {view} is not registered in the feature store: no {key} can be looked up. Run the feature DAG (`rightmatch run`) first."
+            ) from error
         return list(_rows(response.to_dict(include_event_timestamps=True), feature_names(VIEWS[view]), len(ids)))
 
     @cached_property
@@ -172,7 +177,10 @@ def _check_entities(decisions: pd.DataFrame) -> None:
     missing = [name for name in ENTITY_COLUMNS if name not in decisions.columns]
     clash = [name for name in frame_columns() if name in decisions.columns]
     if missing or clash:
-        raise DataError(f"Decisions lack the column(s) {missing} or already have {clash}: no unambiguous join is possible. Give {', '.join(ENTITY_COLUMNS)} and no feature columns.")
+        raise DataError(
+            f"Decisions lack the column(s) {missing} or already have {clash}: the join would be ambiguous. "
+            f"Give {', '.join(ENTITY_COLUMNS)} and no feature columns."
+        )
     if not isinstance(decisions["event_timestamp"].dtype, pd.DatetimeTZDtype):
         raise DataError("event_timestamp carries no time zone, so features of the wrong hour could be joined. Convert it to UTC first.")
 

@@ -19,7 +19,8 @@ def lookup(member_id: str, as_json: bool) -> int:
     (features,) = platform(load_settings()).features.online_members([member_id])
     if not features:
         print(
-            f"Member {member_id!r} is not in the online store: a decision for this member would have no features. Check the id, or materialize a day that has the member.",
+            f"Member {member_id!r} is not in the online store: a decision for this member would have no features. "
+            "Check the id, or materialize a day that has the member.",
             file=sys.stderr,
         )
         return 1

@@ -48,9 +48,9 @@ class ArmEncoder:
         snapshots = frame.drop_duplicates(["day", "arm_id"])
         shown = float(pd.to_numeric(snapshots["arm_impressions_28d"]).fillna(0).sum())
         average = [(float(pd.to_numeric(snapshots[f"arm_{name}"]).fillna(0).sum()) + 1.0) / (shown + 100.0) for name in RATES]
-        return cls(
-            tuple(sorted({a.product_id for a in seen})), tuple(sorted({a.creative_id for a in seen})), tuple(sorted({a.channel_id for a in seen})), tuple(average)
-        )
+        words = ({a.product_id for a in seen}, {a.creative_id for a in seen}, {a.channel_id for a in seen})
+        products, creatives, channels = (tuple(sorted(w)) for w in words)
+        return cls(products, creatives, channels, tuple(average))
 
     def state(self) -> dict[str, Any]:
         """What `restore` needs, as JSON values."""

@@ -23,6 +23,9 @@ NUMERIC_SIZE = 2 * len(MEMBER_NUMERIC)
 COMMON = 0.0005
 """A category rarer than this share of the rows is treated as unknown: its embedding could not be learned."""
 
+CONSTANT = 1e-6
+"""A number that varies less than this is not divided by its deviation."""
+
 
 class MemberRows(NamedTuple):
     """One row a decision: numeric [n, NUMERIC_SIZE], categorical [n, 6] (0 = unknown), context [n, CONTEXT_SIZE]."""
@@ -53,8 +56,8 @@ class MemberEncoder:
         words = []
         for name in MEMBER_CATEGORICAL:
             counts = frame[name].dropna().astype(str).value_counts()
-            words.append(tuple(sorted(str(w) for w in counts[counts >= max(1.0, COMMON * len(frame))].index)))
-        return cls(tuple(mean), tuple(s if s > 1e-6 else 1.0 for s in spread), tuple(words))
+            words.append(tuple(sorted(str(w) for w, n in counts.items() if n >= max(1.0, COMMON * len(frame)))))
+        return cls(tuple(mean), tuple(s if s > CONSTANT else 1.0 for s in spread), tuple(words))
 
     def rows(self, frame: pd.DataFrame) -> MemberRows:
         """Encode `frame` (MEMBER_NUMERIC, MEMBER_CATEGORICAL, `surface`, `decided_at`)."""

@@ -106,7 +106,7 @@ def _train(rows: Rows, sizes: Sizes, settings: TrainingSettings, generator: torc
             arms = _forgetful(ArmRows(*(part[batch] for part in rows.arms)), generator)
             loss = _loss(head(towers(rows.members.take(batch), arms)), rows.labels[batch], rows.base_rates)
             optimiser.zero_grad()
-            loss.backward()
+            torch.autograd.backward(loss)
             optimiser.step()
             schedule.step()
             total += float(loss.detach()) * len(batch)
@@ -117,7 +117,7 @@ def _train(rows: Rows, sizes: Sizes, settings: TrainingSettings, generator: torc
 
 
 def _batches(count: int, size: int, generator: torch.Generator) -> Iterator[torch.Tensor]:
-    yield from torch.randperm(count, generator=generator).split(size)
+    yield from torch.split(torch.randperm(count, generator=generator), size)
 
 
 def _forgetful(arms: ArmRows, generator: torch.Generator) -> ArmRows:

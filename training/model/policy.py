@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -112,7 +113,7 @@ def policy_probabilities(model: MatchingModel, frame: pd.DataFrame, settings: Se
     return Probabilities(offsets, arms, p, means)
 
 
-def _chunks(sizes: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.int64]]:
+def _chunks(sizes: npt.NDArray[np.integer[Any]]) -> Iterator[npt.NDArray[np.int64]]:
     """Rows with equally many feasible arms together, so that each chunk is a dense array without padding."""
     for size in np.unique(sizes):
         rows = np.flatnonzero(sizes == size)
@@ -127,7 +128,7 @@ def _phi(model: MatchingModel, members: MemberRows, arms: torch.Tensor) -> torch
     base = model.towers.members(members)[:, None, :].expand(-1, count, -1)
     context = members.context[:, None, :].expand(-1, count, -1)
     flat = model.towers.effects(base.flatten(0, 1), arms.expand(len(base), -1, -1).flatten(0, 1), context.flatten(0, 1))
-    return torch.cat([base, flat.unflatten(0, (len(base), count))], dim=2)
+    return torch.cat([base, flat.reshape(len(base), count, -1)], dim=2)
 
 
 def _arm_table(model: MatchingModel, book: ArmBook, history: ArmHistory) -> torch.Tensor:

@@ -54,7 +54,8 @@ class LaplaceLogistic:
         """m + nu L^-T z with H = L L' and z standard normal."""
         noise = torch.randn(len(self.mean), draws, generator=generator, dtype=torch.float64)
         factor = torch.linalg.cholesky(self.precision)
-        return self.mean + nu * torch.linalg.solve_triangular(factor.T, noise, upper=True).T
+        spread: torch.Tensor = nu * torch.linalg.solve_triangular(factor.T, noise, upper=True).T
+        return self.mean + spread
 
     def covariance(self) -> torch.Tensor:
         """H^-1, [d, d]."""

@@ -48,7 +48,9 @@ def run(day: date, settings: Settings, platform: Platform) -> TrainingSetReport:
     window = timedelta(days=settings.training.window_days)
     decisions = as_known(pq.read_table(mart, columns=list(DECISION_OUTCOMES.names)), end - window, end)
     if not decisions.num_rows:
-        raise NotReadyError(f"No decision of the {window.days} days before {end.isoformat()} has a mature label, so nothing can be learned. Wait, or run a later day.")
+        raise NotReadyError(
+            f"No decision of the {window.days} days before {end.isoformat()} has a mature label, so nothing can be learned. Wait, or run a later day."
+        )
     print(f"{decisions.num_rows:,} decisions since {(end - window).date()} with a mature label; joining the features known at each.")
     frame = platform.features.training_frame(keys(decisions))
     missing = float(frame[[*_MEMBER_TEXTS, *MEMBER_NUMERIC]].isna().all(axis=1).mean())

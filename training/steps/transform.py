@@ -13,7 +13,7 @@ def run(day: date, settings: Settings, platform: Platform) -> BuildReport:
 
     Raises StepError with dbt's own message; the marts of the last good build then remain.
     """
-    print(f"dbt builds {day.isoformat()} from {settings.raw}", flush=True)  # noqa: T201 - progress in the task's log
+    print(f"dbt builds {day.isoformat()} from {settings.raw}", flush=True)
     report = platform.warehouse.build(day)
-    print(f"dbt built {report.models} models and passed {report.tests} tests in {report.seconds:.1f} s (invocation {report.invocation_id})", flush=True)  # noqa: T201
+    print(f"dbt built {report.models} models and passed {report.tests} tests in {report.seconds:.1f} s (invocation {report.invocation_id})", flush=True)
     return report

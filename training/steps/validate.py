@@ -14,9 +14,9 @@ def run(day: date, settings: Settings, platform: Platform) -> QualityReport:
     report = platform.quality.validate(day)
     failed = [e for e in report.expectations if not e.passed]
     for expectation in failed:
-        print(describe(expectation), flush=True)  # noqa: T201 - the task's log is where this is looked for
+        print(describe(expectation), flush=True)
     page = report.page or settings.data_docs
-    print(f"{len(report.expectations)} expectations for {day.isoformat()}, {len(failed)} not met, {len(report.failures)} critical; page: {page}", flush=True)  # noqa: T201
+    print(f"{len(report.expectations)} expectations for {day.isoformat()}, {len(failed)} not met, {len(report.failures)} critical; page: {page}", flush=True)
     if report.failures:
         told = "\n".join(describe(e) for e in report.failures)
         raise QualityError(
