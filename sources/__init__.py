@@ -1,0 +1,1 @@
+"""Where raw events come from. Each source lands raw tables in an inbox; the platform never imports one."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from sources.arguments import parser
 from sources.simulated.day import simulate_day
 from sources.simulated.members import Members, draw_members, truth_table
 from sources.simulated.policy import build_menus
@@ -18,7 +18,7 @@ from sources.simulated.state import State, first_state, load_state, save_state
 from sources.simulated.world import World, build_world, save_world
 from sources.write import day_file, report, write_day, write_file
 from training.domain.catalog import load_catalog
-from training.domain.errors import RightmatchError
+from training.domain.errors import ConfigError, RightmatchError
 from training.domain.schema import RAW
 
 KEEP_EVERY = 7
@@ -35,7 +35,7 @@ def generate(world: World, days: int, out: Path, truth: Path) -> Iterator[tuple[
     while state.day + 1 < days:
         state, tables, context = simulate_day(world, members, menus, state)
         day = world.day(state.day)
-        write_day(truth, day, {"decisions": context})
+        write_day(truth, day, {"situations": context})
         yield state.day, write_day(out, day, tables)
         if state.day + 1 == days or state.day % KEEP_EVERY == KEEP_EVERY - 1:
             save_state(state, truth)
@@ -55,30 +55,15 @@ def _write_members(world: World, members: Members, truth: Path) -> None:
     (truth / "latents").rmdir()
 
 
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m sources.simulated", description=__doc__)
-    parser.add_argument("--out", type=Path, required=True, help="inbox to write TABLE/day=YYYY-MM-DD/part.parquet into")
-    parser.add_argument("--truth", type=Path, required=True, help="folder for what only tests and benchmarks may read")
-    parser.add_argument("--catalog", type=Path, required=True, help="folder of the four seeds")
-    parser.add_argument("--members", type=int, default=20_000)
-    parser.add_argument("--days", type=int, default=56)
-    parser.add_argument("--seed", type=int, default=7)
-    parser.add_argument("--start", type=date.fromisoformat, default=date(2026, 1, 5))
-    parser.add_argument("--data", type=Path, default=None, help="ignored: this source needs no file")
-    return parser.parse_args()
-
-
 def main() -> int:
     """Run; progress on standard error, one JSON object as the last line on standard output. 1 on unusable arguments."""
-    a = _arguments()
+    a = parser("simulated", __doc__ or "").parse_args()
     try:
-        if a.members < 1 or a.days < 1:
-            raise RightmatchError(f"A world of {a.members} members and {a.days} days is empty: give at least one of each.")
+        _require_some(a.members, a.days)
         world = build_world(a.seed, a.members, a.start, load_catalog(a.catalog))
         save_world(world, a.truth, a.catalog)
         total: Counter[str] = Counter()
-        for day, rows in _shown(generate(world, a.days, a.out, a.truth), a.days):
-            del day
+        for _, rows in _shown(generate(world, a.days, a.out, a.truth), a.days):
             total.update(rows)
     except RightmatchError as error:
         print(error, file=sys.stderr)
@@ -86,6 +71,11 @@ def main() -> int:
     last = max(date.fromisoformat(p.name.removeprefix("day=")) for p in (a.out / "decisions").glob("day=*"))
     print(report(world.start, last, {name: total[name] for name in RAW}))
     return 0
+
+
+def _require_some(members: int, days: int) -> None:
+    if members < 1 or days < 1:
+        raise ConfigError(f"A world of {members} members and {days} days is empty, so nothing was written. Give --members and --days of at least 1.")
 
 
 def _shown(days: Iterator[tuple[int, dict[str, int]]], total: int) -> Iterator[tuple[int, dict[str, int]]]:

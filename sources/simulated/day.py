@@ -16,6 +16,10 @@ from sources.simulated.world import NO_NEED, Floats, Ints, World
 from training.domain.nouns import Surface
 
 HOUR_US = DAY_US // 24
+CANCEL_DAILY = 0.002
+"""Share of subscriptions that end on a day for no reason of ours."""
+TOPIC_OF_NEED, TOPIC_OF_CHANCE = 0.16, 0.10
+"""Share of visits that look at the topic of the member's need, and at any topic."""
 _WEB, _APP, _OUTBOUND = (SURFACES.index(s) for s in (Surface.WEB, Surface.APP, Surface.OUTBOUND))
 
 
@@ -102,7 +106,7 @@ def _decide(rng: np.random.Generator, world: World, members: Members, menus: Men
     who = np.union1d(np.flatnonzero(outbound), asked)
     menu = menus.rows(surface[who], state.consents[who])
     arm, propensity = choose(menus, menu, rng.random(n)[who])
-    situation = Situation(who, arm, messages_of_week(state)[who].astype(np.int64), state.owned()[who])
+    situation = Situation(who, arm, messages_of_week(state)[who], state.owned()[who])
     return Decided(situation, menu, propensity, surface[who], at[who])
 
 
@@ -134,7 +138,7 @@ def _events(rng: np.random.Generator, world: World, members: Members, decided: D
 def _cancel(rng: np.random.Generator, state: State, left: Ints) -> tuple[State, tuple[Ints, Ints]]:
     """Subscriptions that end: those of members who left, and a few others. Returns (product, member) of each."""
     product, member = np.nonzero(state.since >= 0)
-    ends = np.isin(member, left) | (rng.random(len(member)) < 0.002)
+    ends = np.isin(member, left) | (rng.random(len(member)) < CANCEL_DAILY)
     since = state.since.copy()
     since[product[ends], member[ends]] = -1
     return replace(state, since=since), (product[ends], member[ends])
@@ -150,8 +154,8 @@ def _visited(rng: np.random.Generator, members: Members, visitors: Ints, at: Int
     """Visits with the topic looked at (-1: none; 0-3 the four topics): a need shows on some visits, and so does chance. All draws are before the decision."""
     u, v, pick = rng.random((3, len(visitors)))
     need = members.need[visitors]
-    own = (need != NO_NEED) & (u < 0.16)
-    other = v < 0.10
+    own = (need != NO_NEED) & (u < TOPIC_OF_NEED)
+    other = v < TOPIC_OF_CHANCE
     topic = np.where(own, np.minimum(need, 3), np.where(other, (pick * 4).astype(np.int64), -1))
     return visitors, at, topic
 
@@ -163,7 +167,7 @@ def _purchases(happened: Events, state: State) -> tuple[Ints, Ints]:
 
 
 def _member_rows(world: World, members: Members, state: State, happened: Events, day: int) -> pa.Table:
-    """New members (on the first day all who signed up before it), and members whose consents changed, once a day each."""
+    """New members as they came (on the first day all who signed up before it), and members whose consents changed, once a day each."""
     joined = np.flatnonzero(members.joined_day == day)
     new = np.concatenate([np.flatnonzero(members.joined_day < 0), joined]) if day == 0 else joined
     outs = happened.take(happened.kind == OPT_OUT)
@@ -172,4 +176,5 @@ def _member_rows(world: World, members: Members, state: State, happened: Events,
     changed, first = np.unique(outs.member[order], return_index=True)
     stamp = np.where(members.joined_day[new] < 0, _midnight(world, day), members.signup_us[new])
     who = np.concatenate([new, changed])
-    return members_table(world, members, who, state.consents, np.concatenate([stamp, outs.at[order][first]]))
+    consents = np.concatenate([members.consents[new], state.consents[changed]])
+    return members_table(world, members, who, consents, np.concatenate([stamp, outs.at[order][first]]))

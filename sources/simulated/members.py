@@ -86,7 +86,7 @@ def draw_members(world: World) -> Members:
 
 
 def members_table(world: World, members: Members, rows: Ints, consents: NDArray[np.uint8], updated_us: Ints) -> pa.Table:
-    """Raw `members` rows for member indices `rows` with their consents as of `updated_us`."""
+    """Raw `members` rows for member indices `rows`, with the consent mask and the instant of each row."""
     words = _consent_words(world)
     return pa.table(
         {
@@ -99,7 +99,7 @@ def members_table(world: World, members: Members, rows: Ints, consents: NDArray[
             "interest": _names(INTERESTS, members.interest[rows]),
             "acquisition_channel": _names(ACQUISITIONS, members.acquisition[rows]),
             "lifetime_value": pa.array(members.lifetime_value[rows]),
-            "consents": pa.array(words).take(pa.array(consents[rows])),
+            "consents": pa.array(words).take(pa.array(consents)),
             "updated_at": times(updated_us),
         }
     )
@@ -143,7 +143,8 @@ def _names(words: tuple[str, ...], codes: Ints) -> pa.Array:
 
 
 def _by_row(rng: np.random.Generator, shares: Floats, rows: Ints) -> Ints:
-    return (rng.random(len(rows))[:, None] > np.cumsum(shares, axis=1)[rows, :-1]).sum(axis=1).astype(np.int64)
+    above: Ints = (rng.random(len(rows))[:, None] > np.cumsum(shares, axis=1)[rows, :-1]).sum(axis=1)
+    return above
 
 
 def _affinity(rng: np.random.Generator, world: World, acquisition: Ints) -> Floats:

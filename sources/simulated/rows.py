@@ -35,7 +35,7 @@ def decisions(world: World, menus: Menus, day: int, menu: Ints, s: Situation, dr
 
 def outcomes(world: World, day: int, happened: Events, shown: tuple[Ints, Ints, Ints]) -> pa.Table:
     """Raw `outcomes`: impressions of the day's messages (`shown` is member, arm, instant), and whatever else fell on this day."""
-    member, arm, at = (x[shown[1] != world.none] for x in shown)
+    member, at = (x[shown[1] != world.none] for x in (shown[0], shown[2]))
     kind = np.concatenate([np.full(len(member), _IMPRESSION), happened.kind])
     decided = decision_ids(world, np.concatenate([np.full(len(member), day), happened.decision_day]), np.concatenate([member, happened.member]))
     prefix = pa.array([*(f"{k}-" for k in KINDS), "impression-"]).take(pa.array(kind))

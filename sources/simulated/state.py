@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sources.simulated.members import Members
-from sources.simulated.world import Floats, Ints, World
+from sources.simulated.world import Ints, World
 
 CLICK, DISMISS, CONVERSION, OPT_OUT = range(4)
 KINDS = ("click", "dismiss", "conversion", "opt_out")
@@ -50,7 +50,8 @@ class State:
     def owned(self) -> Ints:
         """Bit mask of each member's products."""
         bits = np.int64(1) << np.arange(len(self.since), dtype=np.int64)
-        return ((self.since >= 0) * bits[:, None]).sum(axis=0)
+        mask: Ints = ((self.since >= 0) * bits[:, None]).sum(axis=0)
+        return mask
 
 
 def no_events() -> Events:
@@ -91,9 +92,10 @@ def load_state(folder: Path) -> State | None:
         return State(int(kept["day"]), kept["lapsed"], kept["consents"], kept["messages"], kept["since"], pending)
 
 
-def messages_of_week(state: State) -> Floats:
+def messages_of_week(state: State) -> Ints:
     """Messages of the last seven days, per member."""
-    return state.messages.sum(axis=0, dtype=np.int64).astype(np.float64)
+    count: Ints = state.messages.sum(axis=0, dtype=np.int64)
+    return count
 
 
 def lapse(state: State, members: Ints) -> State:

@@ -57,14 +57,20 @@ def _columns(decisions: pa.Table | pd.DataFrame) -> dict[str, list[Any]]:
 
 def _context(truth_dir: Path, ids: list[Any]) -> pd.DataFrame:
     days = sorted({f"{i[1:5]}-{i[5:7]}-{i[7:9]}" for i in ids})
-    paths = [truth_dir / "decisions" / f"day={day}" / "part.parquet" for day in days]
+    paths = [truth_dir / "situations" / f"day={day}" / "part.parquet" for day in days]
     missing = [p for p in paths if not p.is_file()]
     if missing:
-        raise DataError(f"The truth has no {missing[0]}: these decisions are of another world, or the truth was not kept. Run `python -m sources.simulated` again.")
-    known = ds.dataset(paths).to_table().to_pandas().set_index("decision_id").reindex(ids) if paths else pd.DataFrame(columns=["messages_7d", "owned"], dtype=int)
-    if known["owned"].isna().any():
-        raise DataError(f"The truth does not know {int(known['owned'].isna().sum())} of these decisions: they are of another world. Give the truth folder of this one.")
-    return known.astype(np.int64)
+        raise DataError(
+            f"The truth has no {missing[0]}: these decisions are of another world, or the truth was not kept. Run `python -m sources.simulated` again."
+        )
+    if not paths:
+        return pd.DataFrame(columns=["messages_7d", "owned"], dtype=np.int64)
+    known = ds.dataset(paths).to_table().to_pandas().set_index("decision_id").reindex(ids)
+    unknown = int(known["owned"].isna().sum())
+    if unknown:
+        raise DataError(f"The truth does not know {unknown} of these decisions: they are of another world. Give the truth folder of this one.")
+    whole: pd.DataFrame = known.astype(np.int64)
+    return whole
 
 
 @lru_cache(maxsize=2)

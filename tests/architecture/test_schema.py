@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from training.adapters.expectations_schema import checks
 from training.domain import schema
 
 ROOT = Path(__file__).parents[2]
@@ -56,3 +57,54 @@ def test_seeds_have_the_columns_of_the_schema(source, seed):
     """The header of each catalog file."""
     header = (ROOT / "dbt" / "seeds" / source / f"{seed}.csv").read_text().splitlines()[0]
     assert tuple(header.split(",")) == schema.SEEDS[seed].names
+
+
+@pytest.mark.parametrize("mart", ["member_features", "arm_features"])
+def test_feast_views_have_the_features_of_the_schema(mart):
+    """Every column that is not key or time is a feature, by the same name, of the type that means the same."""
+    from feast.types import Float64, String
+
+    from feature_repo import definitions
+
+    table = schema.MARTS[mart]
+    types = {schema.Type.TEXT: String, schema.Type.FLOAT: Float64}
+    expected = {c.name: types[c.type] for c in table.columns if c.name not in {*table.key, "event_timestamp", "created_timestamp"}}
+    view = getattr(definitions, mart)
+    assert {f.name: f.dtype for f in view.features} == expected
+    assert view.batch_source.path.endswith(f"{mart}.parquet")
+
+
+@pytest.mark.parametrize("mart", sorted(schema.MARTS))
+def test_expectations_name_the_columns_of_the_schema_and_no_other(mart):
+    """The gate compares the whole list in order, and every column check is about one of them."""
+    table = schema.MARTS[mart]
+    found = checks(table)
+    assert [c.arguments["column_list"] for c in found if c.kind == "ExpectTableColumnsToMatchOrderedList"] == [list(table.names)]
+    assert {c.arguments["column"] for c in found if "column" in c.arguments} <= set(table.names)
+
+
+@pytest.mark.parametrize("mart", sorted(schema.MARTS))
+def test_dbt_tests_not_null_where_the_schema_does_not_allow_it(mart):
+    """`not_null` in the YAML for exactly the columns that are not nullable."""
+    tested = {c["name"] for c in described("models")[mart]["columns"] if "not_null" in c.get("data_tests", [])}
+    assert tested == {c.name for c in schema.MARTS[mart].columns if not c.nullable}
+
+
+@pytest.mark.parametrize("mart", sorted(schema.MARTS))
+def test_dbt_accepts_the_closed_sets_of_the_schema(mart):
+    """`accepted_values` in the YAML are the values of the schema."""
+    tests = {
+        c["name"]: [t["accepted_values"] for t in c.get("data_tests", []) if isinstance(t, dict) and "accepted_values" in t]
+        for c in described("models")[mart]["columns"]
+    }
+    said = {name: tuple(found[0]["arguments"]["values"]) for name, found in tests.items() if found}
+    assert said == {c.name: c.values for c in schema.MARTS[mart].columns if c.values}
+
+
+def test_every_model_column_is_described_and_every_model_says_its_grain():
+    """A description on each column; each model's ends with `Grain: ...`."""
+    models = described("models")
+    assert {f.stem for f in (ROOT / "dbt" / "models").rglob("*.sql")} == set(models)
+    for name, model in models.items():
+        assert "Grain: " in model["description"].split(". ")[-1], name
+        assert [c["name"] for c in model["columns"] if not c.get("description")] == [], name

@@ -46,7 +46,8 @@ class ExpectationsGate:
         file = self._settings.marts / f"{table.name}.parquet"
         if not file.is_file():
             raise NotReadyError(f"There is no {file.name} in {file.parent}: nothing can be validated. Run `transform` for {last.isoformat()} first.")
-        return pq.read_table(file, filters=[("day", ">=", first), ("day", "<=", last)]).to_pandas()
+        rows: pd.DataFrame = pq.read_table(file, filters=[("day", ">=", first), ("day", "<=", last)]).to_pandas()
+        return rows
 
 
 def summary(rows: pd.DataFrame) -> Yesterday:

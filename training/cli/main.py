@@ -85,15 +85,18 @@ def gate(
     control: Annotated[str, typer.Option(help="Value of the control group.")],
     treatment: Annotated[str, typer.Option(help="Value of the treatment group.")],
     success: Annotated[str, typer.Option(help="Column that must rise.")],
-    guardrail: Annotated[str, typer.Option(help="Column that must not fall.")],
-    margin: Annotated[float, typer.Option(help="Fall of the guardrail that is still harmless (absolute).")],
+    guardrail: Annotated[list[str], typer.Option(help="Column that must not fall. Repeatable.")],
+    margin: Annotated[list[float], typer.Option(help="Fall of the guardrail that is still harmless (absolute). Once for all, or once for each.")],
+    lower_is_better: Annotated[list[str] | None, typer.Option(help="A judged column whose fall is good, such as opt-outs. Repeatable.")] = None,
+    ratio: Annotated[str, typer.Option(help="Planned sizes, CONTROL:TREATMENT.")] = "1:1",
     alpha: Annotated[float, typer.Option(help="One-sided error rate of each rule.")] = 0.05,
     as_json: JsonOption = False,
 ) -> int:
     """Judge any randomised experiment: PROMOTE, REJECT or HOLD."""
+    from training.cli.judging import Plan
     from training.cli.judging import gate as judge
 
-    return judge(data, group, control, treatment, success, guardrail, margin, alpha, as_json)
+    return judge(data, group, control, treatment, Plan(success, guardrail, margin, alpha, ratio, lower_is_better or ()), as_json=as_json)
 
 
 @app.command()

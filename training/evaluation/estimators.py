@@ -1,4 +1,4 @@
-"""Off-policy estimators: what would a target policy have earned on logged decisions?
+"""Off-policy estimators: what a target policy would have earned on logged decisions.
 
 Each gives one influence value a row, whose mean is the estimate, so that intervals and differences come from one place.
 IPS and SNIPS: Horvitz and Thompson 1952; Swaminathan and Joachims 2015. DR: Dudik, Langford and Li 2011, eq. 3, cross-fitted
@@ -63,7 +63,7 @@ class Estimate:
 def sum_by_row(values: Floats, policy: Policy) -> Floats:
     """Sum of entry values per decision [n]."""
     n = len(policy.offsets) - 1
-    return np.bincount(policy.rows(), weights=values, minlength=n)
+    return np.bincount(policy.rows(), weights=values, minlength=n).astype(np.float64)
 
 
 def chosen(policy: Policy, action: Ints) -> Floats:

@@ -57,7 +57,7 @@ def scale(reward: Floats) -> Scale:
 
 def cluster_sums(values: Floats, cluster: Ints) -> Floats:
     """Sum of `values` per cluster; `cluster` holds codes 0..G-1, each in use."""
-    return np.bincount(cluster, weights=values)
+    return np.bincount(cluster, weights=values).astype(np.float64)
 
 
 def clustered(influence: Floats, cluster: Ints, alpha: float, worst: Worst) -> Interval:
@@ -69,7 +69,7 @@ def clustered(influence: Floats, cluster: Ints, alpha: float, worst: Worst) -> I
     value = float(influence.mean())
     deviation = influence - value
     sums = cluster_sums(deviation, cluster)
-    if len(sums) < 2:
+    if len(sums) == 1:
         return -np.inf, np.inf
     own = float(np.square(deviation).sum())
     factor = worst.cluster_factor

@@ -54,7 +54,7 @@ def fit(design: Floats, action: Ints, reward: Floats, actions: int) -> Floats:
     shared = np.linalg.solve(design.T @ design + np.diag(penalty), design.T @ reward)
     left = reward - design @ shared
     coefficients = np.tile(shared, (actions, 1))
-    order = np.argsort(action, kind="stable")
+    order = np.argsort(action.astype(np.int16) if actions < 2**15 else action, kind="stable")  # 16 bits are sorted by radix
     edges = np.searchsorted(action[order], np.arange(actions + 1))
     ridge = np.diag(np.full(width, ACTION_PENALTY))
     for a in np.flatnonzero(np.diff(edges)):

@@ -10,6 +10,8 @@ from training.evaluation.intervals import Floats, Ints, cluster_sums
 
 THIN = 200.0
 """Effective rows below which a warning is given (ours)."""
+FEW = 30
+"""Clusters below which an interval clustered on them is rough (a common rule of thumb)."""
 HEAVY = 0.05
 """Share of all weight on one row above which a warning is given (ours)."""
 
@@ -59,7 +61,7 @@ def warnings(found: Support) -> list[str]:
     said = []
     if found.effective_sample_size < THIN:
         said.append(
-            f"Thin support: {found.rows} rows count like {found.effective_sample_size:.1f}. The intervals are wide for that reason; "
+            f"Thin support: {found.rows} row(s) count like {found.effective_sample_size:.1f}. The intervals are wide for that reason; "
             "log more data with a policy nearer to the target."
         )
     if found.max_weight_share > HEAVY:
@@ -69,11 +71,12 @@ def warnings(found: Support) -> list[str]:
         )
     if found.unseen > 0.0:
         said.append(
-            f"The mean weight is {found.mean_weight:.4g} and should be about 1: the propensities are wrong, or the target chooses what the log could not choose. "
+            f"The mean weight is {found.mean_weight:.4g} and should be about 1: "
+            "the propensities are wrong, or the target chooses what the log could not choose. "
             f"The intervals are widened by {found.unseen:.2g} of the reward's range."
         )
     elif abs(found.mean_weight - 1.0) > HEAVY * 2:
         said.append(f"The mean weight is {found.mean_weight:.4g} and should be about 1; with this few effective rows that may be chance or missing support.")
-    if found.clusters < 30:
-        said.append(f"Only {found.clusters} clusters: an interval clustered on so few is a rough guide.")
+    if found.clusters < FEW:
+        said.append(f"Only {found.clusters} cluster(s): an interval clustered on so few is a rough guide.")
     return said

@@ -21,7 +21,7 @@ LOG_COLUMNS = ("decision_id", "action", "propensity", "reward")
 TARGET_COLUMNS = ("decision_id", "action", "probability")
 SUM_TOLERANCE = 1e-3
 """Probabilities printed with few digits still pass; a forgotten action does not."""
-_IDS = ("decision_id", "action", "cluster")
+IDS = ("decision_id", "action", "cluster")
 _LEVELS = 30
 
 
@@ -38,17 +38,25 @@ class Problem:
 
 def read_table(path: Path, *, ids: tuple[str, ...] = ()) -> pa.Table:
     """A .parquet, .csv or .csv.gz file; the columns in `ids` are read as text so that 007 stays 007. Raises DataError naming the file."""
+    if path.is_dir():
+        raise DataError(f"{path} is a folder, so it is unclear what to judge. Give the path of one .parquet, .csv or .csv.gz file.")
     if not path.is_file():
         raise DataError(f"There is no file {path}, so there is nothing to judge. Give the path of a .parquet, .csv or .csv.gz file.")
+    name = path.name.lower()
     try:
-        if path.suffix == ".parquet":
-            return pq.read_table(path)
-        if path.name.endswith((".csv", ".csv.gz")):
+        if name.endswith((".parquet", ".pq")):
+            table = pq.read_table(path, partitioning=None)
+        elif name.endswith((".csv", ".csv.gz")):
             options = pacsv.ConvertOptions(column_types=dict.fromkeys(ids, pa.string()))
-            return pacsv.read_csv(path, convert_options=options)
+            table = pacsv.read_csv(path, convert_options=options)
+        else:
+            raise DataError(f"{path.name} is of no kind that can be read. Give a .parquet, .csv or .csv.gz file.")
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path} cannot be read as a table, so nothing was judged: {error}") from error
-    raise DataError(f"{path.name} is of no kind that can be read. Give a .parquet, .csv or .csv.gz file.")
+    twice = sorted({c for c in table.column_names if table.column_names.count(c) > 1})
+    if twice:
+        raise DataError(f"{path} has several columns named {', '.join(twice)}: it is unclear which one is meant. Rename or remove the others.")
+    return table
 
 
 def build(log: pa.Table, target: pa.Table) -> Problem:
@@ -78,12 +86,9 @@ def _policy(log: pa.Table, target: pa.Table, ids: Ints, wanted: Ints, action: In
     place = np.full(int(max(ids.max(), wanted.max(initial=0))) + 1, -1, dtype=np.int64)
     place[ids] = np.arange(len(ids))
     row = place[wanted]
-    order = np.lexsort((action, row))
-    order = order[row[order] >= 0]
+    _refuse(_repeated(wanted, action), target, "target", "repeat an action of the same decision", "Give each action of a decision once")
+    order = _order(row)
     row, act, prob = row[order], action[order], p[order]
-    twice = np.zeros(len(p), dtype=bool)
-    twice[order[1:]] = (row[1:] == row[:-1]) & (act[1:] == act[:-1])
-    _refuse(twice, target, "target", "repeat an action of the same decision", "Give each action of a decision once")
     counts = np.bincount(row, minlength=len(ids))
     _refuse(counts == 0, log, "log", "have no row in the target: what it would do there is unknown", "Add their probabilities")
     total = np.bincount(row, weights=prob, minlength=len(ids))
@@ -95,10 +100,28 @@ def _policy(log: pa.Table, target: pa.Table, ids: Ints, wanted: Ints, action: In
     return Policy(np.concatenate([[0], np.cumsum(counts)]).astype(np.int64), act, prob), notes
 
 
+def _repeated(decision: Ints, action: Ints) -> npt.NDArray[np.bool_]:
+    """Which entries repeat an earlier pair. Sorting the pairs alone is much faster than finding which row repeats, and nearly always enough."""
+    key = decision * (int(action.max()) + 1) + action
+    ordered = np.sort(key)
+    if (ordered[1:] != ordered[:-1]).all():
+        return np.zeros(len(key), dtype=bool)
+    return np.asarray(pd.Series(key).duplicated().to_numpy(), dtype=bool)
+
+
+def _order(row: Ints) -> Ints:
+    """Indices of the entries whose decision is in the log (row >= 0), by decision; most files have that order already."""
+    known = np.flatnonzero(row >= 0)
+    kept = row[known]
+    return known if (kept[1:] >= kept[:-1]).all() else known[np.argsort(kept, kind="stable")]
+
+
 def features(log: pa.Table) -> Floats:
     """Standardised design [n, d] of all `x_*` columns: numbers with their missing flag, text as indicators of its commonest values."""
     columns: list[Floats] = []
     for name in (c for c in log.column_names if c.startswith("x_")):
+        if pa.types.is_nested(log[name].type):
+            raise DataError(f"Feature {name} of the log holds {log[name].type}, which is not one value a row. Give numbers or text, one column each.")
         series = log[name].to_pandas()
         if pd.api.types.is_numeric_dtype(series):
             values = series.astype("float64").replace([np.inf, -np.inf], np.nan)
@@ -106,7 +129,7 @@ def features(log: pa.Table) -> Floats:
         else:
             text = series.astype("string").fillna("")
             columns += [(text == level).to_numpy(dtype=np.float64) for level in text.value_counts().index[:_LEVELS]]
-    kept = [(c - c.mean()) / c.std() for c in columns if c.std() > 0.0]
+    kept = [(c - c.mean()) / c.std() for c in columns if c.std() > 1e-12 * max(1.0, float(np.abs(c).max()))]
     return np.column_stack(kept) if kept else np.zeros((log.num_rows, 0))
 
 
@@ -119,26 +142,34 @@ def _require(table: pa.Table, columns: tuple[str, ...], which: str) -> None:
         raise DataError(f"The {which} has no rows, so there is nothing to judge. Give at least one decision.")
 
 
-def _text(table: pa.Table, column: str) -> pa.ChunkedArray:
+def _text(table: pa.Table, column: str, which: str) -> pa.ChunkedArray:
     values = table[column]
     if pa.types.is_dictionary(values.type):
         values = values.cast(values.type.value_type)
-    return values.cast(pa.string())
+    try:
+        if pa.types.is_floating(values.type):
+            values = values.cast(pa.int64())  # 1e15 would be written in another way than the integer that it is
+    except pa.ArrowException:
+        pass
+    try:
+        return values.cast(pa.large_string())
+    except pa.ArrowException as error:
+        raise DataError(f"Column {column} of the {which} holds {values.type}, which cannot name anything. Give numbers or text.") from error
 
 
 def _codes(log: pa.Table, target: pa.Table | None, column: str) -> tuple[Ints, Ints, tuple[str, ...]]:
     """Codes of one id column in both tables. 3, 3.0 and "3" are the same id, whatever type a file gave it."""
     parts = [(log, "log")] if target is None else [(log, "log"), (target, "target")]
     for table, which in parts:
-        _refuse(table[column].is_null().to_numpy(), table, which, f"have no {column}", "Fill it in or remove them")
-    joined = pa.chunked_array([chunk for table, _ in parts for chunk in _text(table, column).chunks], type=pa.string())
+        text = _text(table, column, which)
+        empty = pc.or_(text.is_null(), pc.equal(pc.fill_null(text, ""), ""))
+        _refuse(empty.to_numpy(), table, which, f"have no {column}", "Fill it in or remove them")
+    joined = pa.chunked_array([chunk for table, which in parts for chunk in _text(table, column, which).chunks], type=pa.large_string())
     encoded = joined.combine_chunks().dictionary_encode()
-    if isinstance(encoded, pa.ChunkedArray):
-        encoded = encoded.combine_chunks()
-    levels = pd.Series(encoded.dictionary.to_pylist(), dtype="object").str.strip().str.replace(r"^(-?\d+)\.0+$", r"\1", regex=True)
-    merged, names = pd.factorize(levels, sort=True)
-    codes = merged.astype(np.int64)[encoded.indices.to_numpy(zero_copy_only=False)]
-    return codes[: log.num_rows], codes[log.num_rows :], tuple(str(v) for v in names)
+    plain = pc.replace_substring_regex(pc.utf8_trim_whitespace(encoded.dictionary), r"^(-?\d+)\.0+$", r"\1")
+    merged = plain.dictionary_encode()
+    codes = merged.indices.to_numpy(zero_copy_only=False).astype(np.int64)[encoded.indices.to_numpy(zero_copy_only=False)]
+    return codes[: log.num_rows], codes[log.num_rows :], tuple(merged.dictionary.to_pylist()) if column == "action" else ()
 
 
 def _numbers(table: pa.Table, column: str, which: str) -> Floats:
@@ -146,7 +177,7 @@ def _numbers(table: pa.Table, column: str, which: str) -> Floats:
     values = table[column]
     if pa.types.is_boolean(values.type):
         values = values.cast(pa.int8())
-    out = pd.to_numeric(values.to_pandas(), errors="coerce").to_numpy(dtype=np.float64)
+    out: Floats = np.asarray(pd.to_numeric(values.to_pandas(), errors="coerce"), dtype=np.float64)
     _refuse(~np.isfinite(out), table, which, f"have a {column} that is missing or not a finite number", "Correct or remove them")
     return out
 

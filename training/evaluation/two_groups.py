@@ -42,6 +42,9 @@ def judge(control: Mapping[str, Floats], treatment: Mapping[str, Floats], rules:
         evidence.append(rule.measure(gap, difference_interval(first, second, alpha), a + b, note))
     evidence.append(sample_ratio(a, b, ratio))
     kind, reason = conclude(evidence)
+    if not evidence[-1].passed:
+        kind = VerdictKind.HOLD
+        reason = f"The sample ratio is not the planned one ({evidence[-1].note}), so no other number of this experiment can be believed."
     return Judgement(kind, reason, tuple(evidence), a, b)
 
 
@@ -71,13 +74,16 @@ def wilson(hits: int, n: int, alpha: float) -> Interval:
 
 
 def welch(control: Floats, treatment: Floats, alpha: float) -> Interval:
-    """Welch's interval of the difference of means. A group of one row, or one without any variation, says nothing of its error: (-inf, inf)."""
+    """Welch's interval of the difference of means (1947).
+
+    A group without any variation gets the variance that it would have with one more row at either end of the pooled range, so that
+    ten equal values do not count as certainty. One row, or one value in both groups, says nothing of its error: (-inf, inf).
+    """
     a, b = len(control), len(treatment)
-    if min(a, b) < 2:
+    low, high = _pooled_range(control, treatment)
+    if min(a, b) == 1 or low == high:
         return -np.inf, np.inf
-    part_a, part_b = float(control.var(ddof=1)) / a, float(treatment.var(ddof=1)) / b
-    if min(part_a, part_b) <= 0.0:
-        return -np.inf, np.inf
+    part_a, part_b = (_variance(group, low, high) / len(group) for group in (control, treatment))
     total = part_a + part_b
     freedom = total**2 / (part_a**2 / (a - 1) + part_b**2 / (b - 1))
     half = float(stats.t.isf(alpha, freedom)) * float(np.sqrt(total))
@@ -85,14 +91,27 @@ def welch(control: Floats, treatment: Floats, alpha: float) -> Interval:
     return gap - half, gap + half
 
 
+def _pooled_range(control: Floats, treatment: Floats) -> Interval:
+    return float(min(control.min(), treatment.min())), float(max(control.max(), treatment.max()))
+
+
+def _variance(group: Floats, low: float, high: float) -> float:
+    if group.min() == group.max():
+        group = np.append(group, (low, high))
+    return float(group.var(ddof=1))
+
+
 def sample_ratio(control: int, treatment: int, ratio: float) -> Evidence:
-    """Does the split differ from the planned one by more than chance? Value and interval: treatment's share minus its planned share; threshold: the least p."""
+    """Whether the split differs from the planned one by more than chance.
+
+    Value: treatment's share minus its planned share. The interval (99.9%) must contain the threshold 0; that is Pearson's chi-squared test.
+    """
     n = control + treatment
     planned = ratio / (1.0 + ratio)
+    low, high = (end - planned for end in wilson(treatment, n, RATIO_ALPHA / 2))
     p_value = float(stats.chisquare([control, treatment], [n * (1 - planned), n * planned]).pvalue)
-    low, high = wilson(treatment, n, RATIO_ALPHA / 2)
-    passed = p_value >= RATIO_ALPHA
-    note = f"p = {p_value:.3g} against a planned share of {planned:.4g}"
+    note = f"treatment has a share of {treatment / n:.4g}, planned {planned:.4g}, p = {p_value:.3g}"
+    passed = bool(low <= 0.0 <= high)
     if not passed:
         note += "; assignment or logging is broken, or the plan was another: say --ratio CONTROL:TREATMENT"
-    return Evidence("sample_ratio", RuleKind.SAMPLE_RATIO, treatment / n - planned, (low - planned, high - planned), RATIO_ALPHA, n, passed, note=note)
+    return Evidence("sample_ratio", RuleKind.SAMPLE_RATIO, treatment / n - planned, (low, high), 0.0, n, passed, note=note)

@@ -134,9 +134,7 @@ def _loss(logits: torch.Tensor, labels: torch.Tensor, base_rates: torch.Tensor) 
     return (losses.sum(dim=0) / mature.sum(dim=0).clamp(min=1) / entropy).mean()
 
 
-def _heads(
-    towers: Towers, rows: Rows, settings: TrainingSettings, progress: Progress
-) -> tuple[dict[Label, posterior.LaplaceLogistic], dict[str, list[float]]]:
+def _heads(towers: Towers, rows: Rows, settings: TrainingSettings, progress: Progress) -> tuple[dict[Label, posterior.LaplaceLogistic], dict[str, list[float]]]:
     with torch.no_grad():
         spans = [slice(i, i + posterior.CHUNK) for i in range(0, len(rows.labels), posterior.CHUNK)]
         phi = torch.cat([towers(rows.members.take(s), ArmRows(*(part[s] for part in rows.arms))) for s in spans])

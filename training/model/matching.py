@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, Self
 
@@ -56,7 +57,7 @@ class MatchingModel:
 
     def book(self, catalog: Catalog, frame: pd.DataFrame) -> ArmBook:
         """Every arm that a decision of `frame` could have shown."""
-        return ArmBook.build(self.arms, catalog, {*catalog.arms, *frame["arm_id"], *frame["feasible_arms"].explode()})
+        return ArmBook.build(self.arms, catalog, {*catalog.arms, *frame["arm_id"], *chain.from_iterable(frame["feasible_arms"])})
 
     def predict(self, frame: pd.DataFrame, catalog: Catalog) -> dict[Label, npt.NDArray[np.float64]]:
         """P(label | member, chosen arm, context) of each row of `frame`, from the posterior means. Columns as in the training set."""

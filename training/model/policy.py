@@ -27,7 +27,7 @@ from training.model.encode import MemberRows
 from training.model.matching import MatchingModel, check_columns
 from training.model.select import Prices, choose, draw_utilities, draw_weights, propensities
 
-PAIRS = 8_192
+PAIRS = 2_048
 """Member-arm pairs scored at once: PAIRS x draws floats a label stay within the processor's cache or near it."""
 
 

@@ -115,9 +115,7 @@ def _shortened(step: torch.Tensor) -> torch.Tensor:
     return step * min(1.0, 4.0 / max(float(step.norm()), 1e-12))
 
 
-def _evidence(
-    mean: torch.Tensor, hessian: torch.Tensor, prior: torch.Tensor, groups: torch.Tensor, precisions: torch.Tensor, smallest: float
-) -> torch.Tensor:
+def _evidence(mean: torch.Tensor, hessian: torch.Tensor, prior: torch.Tensor, groups: torch.Tensor, precisions: torch.Tensor, smallest: float) -> torch.Tensor:
     variance = torch.diagonal(torch.linalg.inv(hessian))
     determined = torch.zeros_like(precisions).index_add_(0, groups, (1 - prior * variance).clamp(min=1e-6))
     square = torch.zeros_like(precisions).index_add_(0, groups, mean**2)

@@ -93,8 +93,6 @@ def _built(manifest: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Parts:
     towers = Towers(Sizes(sizes["width"], tuple(sizes["categories"]), (first, second, third)))
     towers.load_state_dict({name.removeprefix("towers."): value for name, value in tensors.items() if name.startswith("towers.")})
     towers.eval()
-    heads = {
-        Label(name): LaplaceLogistic(tensors[f"heads.{name}.mean"], tensors[f"heads.{name}.precision"]) for name in manifest["labels"]
-    }
+    heads = {Label(name): LaplaceLogistic(tensors[f"heads.{name}.mean"], tensors[f"heads.{name}.precision"]) for name in manifest["labels"]}
     encoder = manifest["encoder"]
     return MemberEncoder.restore(encoder["members"]), ArmEncoder.restore(encoder["arms"]), towers, heads, manifest

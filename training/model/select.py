@@ -38,7 +38,7 @@ def draw_utilities(phi: torch.Tensor, base: int, weights: Mapping[Label, torch.T
     for label, drawn in weights.items():
         unprompted = (member @ drawn[:, :base].T)[:, None, :]
         logits = effect @ drawn[:, base:].T
-        total = total + worth_of(label, torch.sigmoid(logits.add_(unprompted)), torch.sigmoid(unprompted), prices.value, worth)
+        total = total + worth_of(label, logits.add_(unprompted).sigmoid_(), torch.sigmoid(unprompted), prices.value, worth)
     return total
 
 
@@ -64,7 +64,7 @@ def propensities(utilities: torch.Tensor, epsilon: float) -> torch.Tensor:
     Sums to 1 and is positive on every feasible arm, whatever S is. A tie goes to the arm that stands first.
     """
     arms, draws = utilities.shape[-2:]
-    winners = utilities.argmax(dim=-2)
+    winners = utilities.max(dim=-2).indices
     wins = torch.zeros(utilities.shape[:-1], dtype=torch.float64)
     wins.scatter_add_(-1, winners, torch.ones(winners.shape, dtype=torch.float64))
     return (1 - epsilon) * wins / draws + epsilon / arms

@@ -80,7 +80,8 @@ def as_known(decisions: pa.Table, since: datetime, end: datetime) -> pa.Table:
             known = pc.if_else(mature, decisions[column], pa.scalar(None, decisions[column].type))
             decisions = decisions.set_column(decisions.column_names.index(column), column, known)
         any_label = pc.or_(any_label, pc.is_valid(decisions[label.value]))
-    as_of = pc.min_element_wise(decisions["as_of"], pa.scalar(end, decisions["as_of"].type))
+    limit = pa.scalar(end, decisions["as_of"].type)
+    as_of = pc.if_else(pc.less(decisions["as_of"], limit), decisions["as_of"], limit)
     decisions = decisions.set_column(decisions.column_names.index("as_of"), "as_of", as_of)
     return decisions.filter(any_label).sort_by([("decided_at", "ascending"), ("decision_id", "ascending")])
 

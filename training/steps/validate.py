@@ -20,7 +20,8 @@ def run(day: date, settings: Settings, platform: Platform) -> QualityReport:
     if report.failures:
         told = "\n".join(describe(e) for e in report.failures)
         raise QualityError(
-            f"{len(report.failures)} critical expectation(s) failed for {day.isoformat()}, so the day does not reach the feature store and no model learns from it:\n"
+            f"{len(report.failures)} critical expectation(s) failed for {day.isoformat()}, "
+            "so the day does not reach the feature store and no model learns from it:\n"
             f"{told}\nThe rows are shown in {page}. Correct what landed, then rerun from `land`; a rerun without new data fails again."
         )
     return report

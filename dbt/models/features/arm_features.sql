@@ -43,7 +43,7 @@ events as (
         sum(events) as events
     from {{ ref('decision_events') }}
     where event <> 'message'
-    group by 1, 2, 3, 4
+    group by arm_id, event, occurred_on, known_on
 
 ),
 
@@ -56,15 +56,15 @@ changes as (
 counts as (
 
     select
-        arms.arm_id,
-        days.day,
         {% for name, event, span in counted -%}
-        sum(case when changes.feature = '{{ name }}' then changes.change else 0 end) as {{ name }}{{ "," if not loop.last }}
-        {% endfor %}
+        sum(case when changes.feature = '{{ name }}' then changes.change else 0 end) as {{ name }},
+        {% endfor -%}
+        arms.arm_id,
+        days.day
     from arms
     cross join days
-    left join changes on arms.arm_id = changes.arm_id and changes.changed_on <= days.day
-    group by 1, 2
+    left join changes on arms.arm_id = changes.arm_id and days.day >= changes.changed_on
+    group by arms.arm_id, days.day
 
 )
 

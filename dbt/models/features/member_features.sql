@@ -107,7 +107,7 @@ daily as (
         member_id,
         day,
         {% for name in summed -%}
-        sum(case when feature = '{{ name }}' then change else 0 end) as {{ name }},
+        cast(sum(case when feature = '{{ name }}' then change else 0 end) as double precision) as {{ name }},
         {% endfor -%}
         max(active_at) as active_at,
         max(purchased_at) as purchased_at

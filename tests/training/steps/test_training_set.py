@@ -108,7 +108,7 @@ def test_a_label_counts_from_the_instant_of_its_maturity(settings, store):
 
 def test_a_backfill_gives_the_same_bytes(settings, store):
     """The same day from a mart of that day and from one of 30 days later, twice each: one file."""
-    early = [decision(str(i), END - 20 * DAY + i * DAY) for i in range(19)]
+    early = [decision(str(i), END - 20 * DAY + i * DAY) for i in range(20)]
     late = [decision(str(i), END - 20 * DAY + i * DAY, as_of=END + 30 * DAY) for i in reversed(range(40))]
     contents = {run(settings, store, rows)[0].path.read_bytes() for rows in (early, early, late)}
     assert len(contents) == 1

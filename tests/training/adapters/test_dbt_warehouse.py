@@ -1,0 +1,102 @@
+"""The real dbt on tiny raw files: what it builds, and what a person reads when it fails."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+
+import pyarrow.parquet as pq
+import pytest
+
+from tests.fakes.raw import at, decision, land, member, outcome
+from training.adapters.dbt_results import explain, read_run
+from training.adapters.dbt_warehouse import DbtWarehouse
+from training.adapters.parquet import arrow_schema
+from training.config.settings import Settings
+from training.domain.errors import StepError
+from training.domain.schema import MARTS
+
+DAY = date(2026, 1, 3)
+ARM = "career.who_viewed.feed"
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """Settings and report. Two members, one decision; no activity, no subscription and no outcome has ever landed."""
+    found = Settings(home=tmp_path_factory.mktemp("dbt's home"))
+    land(found.raw, "members", [member("m1", "2026-01-01 00:00"), member("m2", "2026-01-02 00:00")])
+    land(found.raw, "decisions", [decision("d1", "m1", "2026-01-02 10:00", ARM)])
+    return found, DbtWarehouse(found).build(DAY)
+
+
+def test_a_build_exports_each_mart_in_the_schema_types(built):
+    """Also where tables are still empty and the path holds a quote; sizes: m1 on 3 days, m2 on 2; all arms and none on 3 days."""
+    settings, report = built
+    assert report.invocation_id
+    assert report.models > len(MARTS)
+    assert report.tests > 0
+    rows = {}
+    for name, table in MARTS.items():
+        found = pq.read_table(settings.marts / f"{name}.parquet")
+        assert found.schema.names == arrow_schema(table).names
+        assert [f.type for f in found.schema if not str(f.type).startswith("list")] == [
+            f.type for f in arrow_schema(table) if not str(f.type).startswith("list")
+        ]
+        rows[name] = found.num_rows
+        if name == "member_features":
+            assert max(found["event_timestamp"].to_pylist()) == at("2026-01-04 00:00")
+    assert rows == {"member_features": 5, "arm_features": 49 * 3, "decision_outcomes": 1, "guardrail_daily": 1}
+
+
+def test_a_failed_test_is_told_in_dbt_words_and_the_marts_remain(built):
+    """An outcome before its decision: the test's name, its count and its SQL file reach the user, no stack does."""
+    settings, _ = built
+    before = {f.name: f.read_bytes() for f in settings.marts.iterdir()}
+    land(settings.raw, "outcomes", [outcome("o1", "d1", "click", "2026-01-02 09:00")])
+    with pytest.raises(StepError) as caught:
+        DbtWarehouse(settings).build(DAY)
+    text = str(caught.value)
+    assert "- test no_outcome_before_its_decision: Got 1 result, configured to fail if != 0" in text
+    assert "no_outcome_before_its_decision.sql" in text
+    assert "dbt did not build 2026-01-03" in text
+    assert "Traceback" not in text
+    assert {f.name: f.read_bytes() for f in settings.marts.iterdir()} == before
+
+
+def test_a_failed_model_is_told_in_dbt_words(tmp_path):
+    """A raw column that cannot be cast: DuckDB's own message, by the name of the model."""
+    settings = Settings(home=tmp_path)
+    land(settings.raw, "members", [member("m1", "2026-01-01 00:00")])
+    file = next(settings.raw.rglob("*.parquet"))
+    rows = pq.read_table(file)
+    column = rows.schema.get_field_index("lifetime_value")
+    pq.write_table(rows.set_column(column, "lifetime_value", [["plenty"]]), file)
+    with pytest.raises(StepError) as caught:
+        DbtWarehouse(settings).build(DAY)
+    text = str(caught.value)
+    assert "- model stg_members: " in text
+    assert "plenty" in text
+    assert "Traceback" not in text
+
+
+def test_without_results_the_end_of_the_output_is_told(tmp_path):
+    """dbt stopped before it wrote results: its last error is shown from where it begins."""
+    assert read_run(tmp_path / "run_results.json") is None
+    text = explain(None, ["noise", "Encountered an error:", "Could not find profile"], DAY)
+    assert "Encountered an error:\nCould not find profile" in text
+    assert "noise" not in text
+
+
+def test_only_nodes_that_failed_themselves_are_told(tmp_path):
+    """Skipped nodes are a consequence; more than five failures are counted."""
+    results = [{"unique_id": f"model.rightmatch.m{i}", "status": "error", "message": f"bad {i}"} for i in range(7)]
+    results.append({"unique_id": "model.rightmatch.after", "status": "skipped", "message": None})
+    file = tmp_path / "run_results.json"
+    file.write_text(json.dumps({"metadata": {"invocation_id": "i"}, "elapsed_time": 1.5, "results": results}))
+    run = read_run(file)
+    assert run is not None
+    assert len(run.failures) == 7
+    text = explain(run, [], DAY)
+    assert "- model m0: bad 0" in text
+    assert "- and 2 more" in text
+    assert "after" not in text.split("store:")[1].split("Correct")[0]

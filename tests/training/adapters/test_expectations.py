@@ -1,0 +1,163 @@
+"""The quality gate on small marts: a good day, and one with each kind of poison."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, cast
+
+import pytest
+
+from tests.fakes.features import feature_row, write_mart
+from training.adapters.expectations import ExpectationsGate, summary
+from training.adapters.expectations_schema import Yesterday, checks
+from training.adapters.ports import Platform
+from training.config.settings import Settings
+from training.domain.errors import NotReadyError, QualityError
+from training.domain.labels import WINDOWS
+from training.domain.schema import ARM_FEATURES, ARM_NUMERIC, DECISION_OUTCOMES, GUARDRAIL_DAILY, MARTS, MEMBER_FEATURES, MEMBER_NUMERIC
+from training.steps import validate
+
+DAY = date(2026, 3, 1)
+END = datetime(2026, 3, 2, tzinfo=UTC)
+DECIDED = END - timedelta(hours=6)
+
+
+def members(end: datetime, number: int) -> list[dict[str, object]]:
+    """`number` members at `end`, every count 1."""
+    return [feature_row(end, member_id=f"m{i}", country="NL", consents="email", **dict.fromkeys(MEMBER_NUMERIC, 1.0)) for i in range(number)]
+
+
+def decision(decision_id: str, **values: object) -> dict[str, object]:
+    """A decision of the day; nothing is mature."""
+    row = {"decision_id": decision_id, "member_id": "m0", "decided_at": DECIDED, "day": DAY, "surface": "web", "arm_id": "none", "propensity": 1.0}
+    row |= {"feasible_arms": ["none"], "propensities": [1.0], "assignment_group": "log", "as_of": END}
+    return {**row, **{f"{label.value}_matured_at": window.matured_at(DECIDED) for label, window in WINDOWS.items()}, **values}
+
+
+def marts() -> dict[str, list[dict[str, object]]]:
+    """Rows of a good day, with the day before."""
+    guard = {"day": DAY, "assignment_group": "log", "decisions": 2, "messages": 0, **{f"{label.value}_mature": 0 for label in WINDOWS}}
+    return {
+        "member_features": members(END - timedelta(days=1), 4) + members(END, 4),
+        "arm_features": [feature_row(END, arm_id="none", **dict.fromkeys(ARM_NUMERIC, 0.0))],
+        "decision_outcomes": [decision("d1"), decision("d2")],
+        "guardrail_daily": [guard],
+    }
+
+
+def write(settings: Settings, rows: dict[str, list[dict[str, object]]]) -> Settings:
+    """Write the marts."""
+    for name, content in rows.items():
+        write_mart(settings.marts, MARTS[name], content)
+    return settings
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory):
+    """Settings and report of the good day."""
+    settings = Settings(home=tmp_path_factory.mktemp("good"))
+    write(settings, marts())
+    return settings, ExpectationsGate(settings).validate(DAY)
+
+
+@pytest.fixture(scope="module")
+def poisoned(tmp_path_factory):
+    """Settings and report: two negative counts, a repeated decision, an impossible propensity, an unknown surface, and ten times the members."""
+    settings = Settings(home=tmp_path_factory.mktemp("poisoned"))
+    rows = marts()
+    rows["member_features"] += members(END, 40)[4:]
+    for row, value in zip(rows["member_features"][4:6], (-1.0, -7.0), strict=True):
+        row["visits_7d"] = value
+    rows["decision_outcomes"] = [decision("d1"), decision("d1"), decision("d3", propensity=0.0), decision("d4", surface="fax")]
+    write(settings, rows)
+    return settings, ExpectationsGate(settings).validate(DAY)
+
+
+def failed(report, table, column):
+    """The failed expectations on a column, by name."""
+    return {e.name: e for e in report.expectations if not e.passed and (e.table, e.column) == (table, column)}
+
+
+def test_a_good_day_passes(good):
+    """Everything holds; each mart was looked at; the result has a page that the front page lists."""
+    settings, report = good
+    assert [e for e in report.expectations if not e.passed] == []
+    assert {e.table for e in report.expectations} == set(MARTS)
+    assert report.page == settings.data_docs / "2026-03-01" / "index.html"
+    assert "html" in report.page.read_text(encoding="utf-8").lower()
+    assert 'href="2026-03-01/index.html"' in (settings.data_docs / "index.html").read_text(encoding="utf-8")
+    assert [f.name for f in settings.data_docs.iterdir() if f.name.startswith(".")] == []
+
+
+def test_a_poisoned_count_is_told_with_column_number_and_samples(poisoned):
+    """Two rows below zero, and these values."""
+    _, report = poisoned
+    found = failed(report, "member_features", "visits_7d")["expect_column_values_to_be_between"]
+    assert (found.critical, found.unexpected, set(found.samples)) == (True, 2, {"-1.0", "-7.0"})
+
+
+def test_keys_propensities_and_closed_sets_are_critical(poisoned):
+    """Each of the three, by the expectation that names it."""
+    _, report = poisoned
+    wrong = {(e.name, e.column) for e in report.failures if e.table == "decision_outcomes"}
+    assert wrong == {
+        ("expect_column_values_to_be_unique", "decision_id"),
+        ("expect_column_values_to_be_between", "propensity"),
+        ("expect_column_values_to_be_in_set", "surface"),
+    }
+    assert failed(report, "decision_outcomes", "surface")["expect_column_values_to_be_in_set"].samples == ("fax",)
+
+
+def test_a_changed_volume_is_a_warning(poisoned):
+    """Ten times as many members as the day before: said, not blocked."""
+    _, report = poisoned
+    found = failed(report, "member_features", "")["expect_table_row_count_to_be_between"]
+    assert (found.critical, found.samples) == (False, ("observed 40",))
+
+
+def test_the_step_blocks_and_names_what_failed(poisoned, capsys):
+    """QualityError and log carry expectation, column, count and samples; the page shows the poisoned column."""
+    settings, _ = poisoned
+    nothing = cast("Any", None)
+    with pytest.raises(QualityError, match="CRITICAL expect_column_values_to_be_between on member_features.visits_7d: 2 unexpected"):
+        validate.run(DAY, settings, Platform(nothing, nothing, ExpectationsGate(settings), nothing, nothing, nothing))
+    assert "samples: -1.0, -7.0" in capsys.readouterr().out
+    pages = [f.read_text(encoding="utf-8") for f in (settings.data_docs / "2026-03-01").rglob("*.html")]
+    assert any("visits_7d" in page and "-7.0" in page for page in pages)
+
+
+def test_without_marts_nothing_is_validated(tmp_path):
+    """The error says which step is missing."""
+    with pytest.raises(NotReadyError, match="Run `transform` for 2026-03-01 first"):
+        ExpectationsGate(Settings(home=tmp_path)).validate(DAY)
+
+
+@pytest.mark.parametrize("table", list(MARTS.values()), ids=list(MARTS))
+def test_checks_follow_the_schema(table):
+    """Columns in order, the key unique, every column that may not be NULL checked, all of it critical."""
+    found = checks(table)
+    shape = next(c for c in found if c.kind == "ExpectTableColumnsToMatchOrderedList")
+    assert shape.arguments == {"column_list": list(table.names)}
+    not_null = {c.arguments["column"] for c in found if c.kind == "ExpectColumnValuesToNotBeNull" and c.critical}
+    assert not_null == {c.name for c in table.columns if not c.nullable}
+    sets = {c.arguments["column"]: c.arguments["value_set"] for c in found if c.kind == "ExpectColumnValuesToBeInSet"}
+    assert sets == {c.name: list(c.values) for c in table.columns if c.values}
+
+
+def test_a_day_without_members_blocks_and_one_without_decisions_warns():
+    """Features exist each day, decisions need not."""
+    critical = {t.name: next(c.critical for c in checks(t) if c.kind == "ExpectTableRowCountToBeBetween") for t in MARTS.values()}
+    assert critical == {MEMBER_FEATURES.name: True, ARM_FEATURES.name: True, DECISION_OUTCOMES.name: False, GUARDRAIL_DAILY.name: False}
+
+
+def test_drift_is_measured_against_yesterday():
+    """100 rows yesterday allow 50 to 151; a column filled to 0.9 may fall to 0.7; one filled to 0.1 is not watched."""
+    found = [c for c in checks(ARM_FEATURES, Yesterday(100, {"product_id": 0.9, "creative_id": 0.1})) if not c.critical]
+    assert [dict(c.arguments) for c in found] == [{"min_value": 50, "max_value": 151}, {"column": "product_id", "mostly": 0.7}]
+
+
+def test_a_summary_counts_rows_and_filled_shares(good):
+    """Four rows, all with a country, none with a region."""
+    settings, _ = good
+    before = summary(ExpectationsGate(settings)._rows(MEMBER_FEATURES, DAY, DAY))
+    assert (before.rows, before.filled["country"], before.filled["region"]) == (4, 1.0, 0.0)

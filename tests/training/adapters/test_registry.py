@@ -1,0 +1,104 @@
+"""The registry's contract, on the fake and on MLflow over SQLite."""
+
+import logging
+import shutil
+
+import pytest
+
+from tests.fakes.registry import FakeRegistry
+from training.adapters.registry import MlflowRegistry
+from training.config.settings import Settings
+from training.domain.errors import DataError, NotReadyError
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory):
+    """An empty MLflow database: its migrations take seconds, so they run once; the logger of a caller survives them."""
+    mine = logging.getLogger("rightmatch.test")
+    settings = Settings(home=tmp_path_factory.mktemp("template"))
+    MlflowRegistry(settings)._client()
+    assert not mine.disabled
+    return settings.home / "mlflow.db"
+
+
+@pytest.fixture
+def settings(tmp_path, database):
+    """A home with an empty registry."""
+    made = Settings(home=tmp_path / "home")
+    made.home.mkdir()
+    shutil.copy(database, made.home)
+    return made
+
+
+@pytest.fixture(params=["fake", "mlflow"])
+def registry(request, tmp_path):
+    """Both registries, empty."""
+    return FakeRegistry(tmp_path / "fake") if request.param == "fake" else MlflowRegistry(request.getfixturevalue("settings"))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A model folder with one file."""
+    made = tmp_path / "model"
+    made.mkdir()
+    (made / "manifest.json").write_text("one")
+    return made
+
+
+def test_versions_are_copies_and_reruns_replace_them(registry, folder):
+    """Each run has one version; the same run again keeps it, with the new content and nothing of the old."""
+    first = registry.register(folder, {"run_id": "2026-01-01", "seed": "7"})
+    second = registry.register(folder, {"run_id": "2026-01-02"})
+    assert (first, second) == ("1", "2")
+
+    (folder / "manifest.json").rename(folder / "other.json")
+    assert registry.register(folder, {"run_id": "2026-01-01", "seed": "8"}) == first
+    assert [p.name for p in registry.fetch(first).iterdir()] == ["other.json"]
+    assert (registry.fetch(second) / "manifest.json").read_text() == "one"
+
+
+def test_aliases_move(registry, folder):
+    """An alias is unknown, then points, then points elsewhere; the other alias stays unknown."""
+    assert registry.version("champion") is None
+    versions = [registry.register(folder, {"run_id": run}) for run in ("a", "b")]
+    assert registry.version("champion") is None
+    for version in versions:
+        registry.point("champion", version)
+        assert registry.version("champion") == version
+    assert registry.version("challenger") is None
+
+
+def test_what_is_not_there_is_refused(registry, folder):
+    """No folder, no run_id, no version: each says so, and nothing is registered."""
+    with pytest.raises(NotReadyError, match="no model folder"):
+        registry.register(folder / "missing", {"run_id": "a"})
+    with pytest.raises(DataError, match="without a run_id"):
+        registry.register(folder, {})
+    for wrong in ("1", "..", ""):
+        with pytest.raises(NotReadyError, match="no model version"):
+            registry.fetch(wrong)
+        with pytest.raises(NotReadyError, match="no model version"):
+            registry.point("champion", wrong)
+
+
+def test_mlflow_remembers_facts_in_another_process_and_after_a_crash(settings, tmp_path, folder):
+    """A second registry on the same home sees the aliases; a version whose folder was lost is repaired by its rerun."""
+    version = MlflowRegistry(settings).register(folder, {"run_id": "2026-01-01", "rows": "3"})
+    MlflowRegistry(settings).point("challenger", version)
+    other = MlflowRegistry(settings)
+    assert other.version("challenger") == version
+    tags = other._client().get_model_version("matching", version).tags
+    assert tags == {"run_id": "2026-01-01", "rows": "3"}
+
+    other.fetch(version).rename(tmp_path / "lost")
+    with pytest.raises(NotReadyError, match="Run `train` for its day again"):
+        other.fetch(version)
+    assert other.register(folder, {"run_id": "2026-01-01"}) == version
+    assert other.fetch(version).is_dir()
+
+
+def test_asking_an_empty_home_makes_no_database(tmp_path):
+    """`decide` before the first run must not wait for MLflow's migrations."""
+    settings = Settings(home=tmp_path / "home")
+    assert MlflowRegistry(settings).version("champion") is None
+    assert not settings.home.exists()

@@ -1,0 +1,76 @@
+"""The Laplace posterior, by hand in two dimensions and against its own batch form."""
+
+import pytest
+import torch
+
+from training.model.posterior import LaplaceLogistic, fit, refined
+
+TWO = LaplaceLogistic(torch.zeros(2, dtype=torch.float64), torch.eye(2, dtype=torch.float64))
+
+
+def logged(rows: int, seed: int = 3) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """phi with a constant and two columns, labels from the true weights (-1, 2, 0), and these weights."""
+    generator = torch.Generator().manual_seed(seed)
+    phi = torch.cat([torch.ones(rows, 1), torch.randn(rows, 2, generator=generator)], dim=1)
+    truth = torch.tensor([-1.0, 2.0, 0.0])
+    return phi, (torch.rand(rows, generator=generator) < torch.sigmoid(phi @ truth)).float(), truth
+
+
+def test_update_by_hand():
+    """At w = 0, p = 1/2: H = I + 1/4 (2, 0)(2, 0)' = diag(2, 1) and the step is H^-1 (2, 0) (1 - 1/2) = (1/2, 0)."""
+    after = TWO.update(torch.tensor([[2.0, 0.0]]), torch.tensor([1.0]))
+    assert torch.allclose(after.precision, torch.diag(torch.tensor([2.0, 1.0], dtype=torch.float64)))
+    assert torch.allclose(after.mean, torch.tensor([0.5, 0.0], dtype=torch.float64))
+    assert torch.allclose(after.covariance(), torch.diag(torch.tensor([0.5, 1.0], dtype=torch.float64)))
+
+
+def test_the_rank_one_form_is_update():
+    """Sherman-Morrison gives what the solve gives, row after row."""
+    phi, label, _ = logged(50)
+    start = LaplaceLogistic(torch.zeros(3, dtype=torch.float64), torch.eye(3, dtype=torch.float64))
+    solved, refined_one = start, start
+    for row, y in zip(phi, label, strict=True):
+        solved, refined_one = solved.update(row[None], y[None]), refined(refined_one, row, y)
+    assert torch.allclose(solved.mean, refined_one.mean, atol=1e-9)
+    assert torch.allclose(solved.precision, refined_one.precision, atol=1e-9)
+
+
+def test_incremental_is_batch():
+    """After a fit on most rows, the rest one by one and all at once end in the same belief, up to second order."""
+    phi, label, _ = logged(5000)
+    start, _ = fit(phi[:4900], label[:4900], (1, 2), 1.0)
+    batch, one_by_one = start.update(phi[4900:], label[4900:]), start
+    for row, y in zip(phi[4900:], label[4900:], strict=True):
+        one_by_one = refined(one_by_one, row, y)
+    assert torch.allclose(batch.mean, one_by_one.mean, atol=5e-3)
+    assert torch.allclose(batch.precision, one_by_one.precision, rtol=2e-2, atol=0.5)
+
+
+def test_fit_is_the_maximum_and_finds_the_truth():
+    """At the mean the slope of the log posterior is 0, and the truth lies within four deviations of it."""
+    phi, label, truth = logged(4000)
+    found, precisions = fit(phi, label, (1, 1, 1), 1.0)
+    assert len(precisions) == 3
+    rows, p = phi.double(), torch.sigmoid(phi.double() @ found.mean)
+    slope = rows.T @ (label.double() - p) - torch.tensor(precisions, dtype=torch.float64) * found.mean
+    assert slope.abs().max() < 0.05
+    assert torch.allclose(found.precision, torch.diag(torch.tensor(precisions, dtype=torch.float64)) + rows.T @ (rows * (p * (1 - p))[:, None]), rtol=1e-3)
+    deviation = found.covariance().diagonal().sqrt()
+    assert ((found.mean - truth).abs() < 4 * deviation).all()
+    assert precisions[2] > precisions[1]  # the useless column is shrunk harder
+
+
+def test_draws_have_the_stated_moments():
+    """40,000 draws: mean m, covariance nu^2 H^-1."""
+    belief = LaplaceLogistic(torch.tensor([1.0, -2.0], dtype=torch.float64), torch.tensor([[2.0, 0.6], [0.6, 1.0]], dtype=torch.float64))
+    drawn = belief.draw(40_000, 0.5, torch.Generator().manual_seed(1))
+    assert torch.allclose(drawn.mean(dim=0), belief.mean, atol=0.02)
+    assert torch.allclose(torch.cov(drawn.T), 0.25 * belief.covariance(), atol=0.01)
+
+
+@pytest.mark.parametrize("nu", [0.0, 1.0])
+def test_draws_repeat_with_their_seed(nu):
+    """Same generator state, same draws; nu = 0 draws the mean itself."""
+    first, second = (TWO.draw(3, nu, torch.Generator().manual_seed(9)) for _ in range(2))
+    assert torch.equal(first, second)
+    assert nu > 0 or torch.equal(first, torch.zeros(3, 2, dtype=torch.float64))

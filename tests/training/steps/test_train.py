@@ -1,0 +1,98 @@
+"""The train step on a synthetic training set and the fake registry."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from typing import Any, cast
+
+import pytest
+
+from tests.fakes.registry import FakeRegistry
+from tests.fakes.training_frame import training_frame
+from training.adapters.ports import Platform
+from training.config.settings import Settings, TrainingSettings
+from training.domain.catalog import load_catalog
+from training.domain.errors import NotReadyError
+from training.model.matching import MatchingModel
+from training.model.split import is_holdout
+from training.steps import train
+
+DAY = date(2026, 2, 1)
+
+
+@pytest.fixture
+def settings(tmp_path):
+    """A small network; the catalog is the simulated one."""
+    return Settings(home=tmp_path, training=TrainingSettings(width=16, epochs=1, batch=256))
+
+
+@pytest.fixture
+def platform(tmp_path):
+    """A platform of which this step uses the registry only."""
+    nothing = cast("Any", None)
+    return Platform(nothing, nothing, nothing, nothing, FakeRegistry(tmp_path / "registry"), nothing)
+
+
+@pytest.fixture
+def frame(settings):
+    """The training set of the day, written where `training_set` writes it."""
+    made = training_frame(load_catalog(settings.catalog), 3000)
+    folder = settings.run_dir(DAY.isoformat())
+    folder.mkdir(parents=True)
+    made.to_parquet(folder / "training_set.parquet")
+    return made
+
+
+def test_train_registers_a_challenger_and_a_rerun_changes_nothing(settings, platform, frame, capsys):
+    """The folder, the registry's copy and the alias; the second run gives the same bytes and the same version."""
+    report = train.run(DAY, settings, platform)
+    assert platform.registry.version("challenger") == report.version == "1"
+    assert platform.registry.version("champion") is None
+    held = is_holdout(frame["member_id"], settings.training.holdout)
+    assert (report.rows, report.holdout_rows) == ((~held).sum(), held.sum())
+    assert report.errors.keys() == {"clicked", "converted", "visited", "retained", "opted_out"}
+    assert all(0 <= e < 0.2 for e in report.errors.values())
+    assert "calibration error" in capsys.readouterr().out
+
+    manifest = json.loads((report.path / "manifest.json").read_text())
+    assert (manifest["run_id"], manifest["rows"], manifest["holdout"]["rows"]) == ("2026-02-01", report.rows, report.holdout_rows)
+    assert {c["label"] for c in manifest["calibration"]} == report.errors.keys()
+
+    bytes_before = {p.name: p.read_bytes() for p in report.path.iterdir()}
+    again = train.run(DAY, settings, platform)
+    assert again.version == "1"
+    assert {p.name: p.read_bytes() for p in again.path.iterdir()} == bytes_before
+    assert {p.name: p.read_bytes() for p in platform.registry.fetch("1").iterdir()} == bytes_before
+
+
+def test_held_out_members_teach_nothing(settings, platform, frame):
+    """Other answers of the held-out members leave every weight as it was."""
+    before = (train.run(DAY, settings, platform).path / "model.safetensors").read_bytes()
+    held = is_holdout(frame["member_id"], settings.training.holdout)
+    frame.loc[held, "clicked"] = True
+    frame.to_parquet(settings.run_dir(DAY.isoformat()) / "training_set.parquet")
+    assert (train.run(DAY, settings, platform).path / "model.safetensors").read_bytes() == before
+
+
+def test_a_saved_challenger_can_be_loaded(settings, platform, frame):
+    """The registry's folder is a whole model."""
+    version = train.run(DAY, settings, platform).version
+    model = MatchingModel.load(platform.registry.fetch(version))
+    assert len(model.predict(frame.head(5), load_catalog(settings.catalog))) == 5
+
+
+def test_train_before_training_set_says_so(settings, platform):
+    """Nothing is registered."""
+    with pytest.raises(NotReadyError, match="Run `training_set`"):
+        train.run(DAY, settings, platform)
+    assert platform.registry.version("challenger") is None
+
+
+def test_train_on_immature_labels_says_so(settings, platform, frame):
+    """A log too young to learn from."""
+    for label in ("clicked", "converted", "visited", "retained", "opted_out"):
+        frame[label] = None
+    frame.to_parquet(settings.run_dir(DAY.isoformat()) / "training_set.parquet")
+    with pytest.raises(NotReadyError, match="nothing to learn yet"):
+        train.run(DAY, settings, platform)

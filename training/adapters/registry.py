@@ -1,0 +1,115 @@
+"""Model versions: MLflow keeps numbers, tags and aliases in its own database, the folders stand beside it in `home/models/VERSION`."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from training.config.settings import Settings
+from training.domain.errors import DataError, NotReadyError
+
+NAME = "matching"
+"""The registered model."""
+RUN_ID = "run_id"
+"""The tag that names a version's run; one version a run."""
+
+
+class MlflowRegistry:
+    """Versions of the model `matching` on `settings.registry_url`. MLflow is imported, and its database made, at the first write."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._url = settings.registry_url
+        self._models = settings.home / "models"
+        self._database = settings.home / "mlflow.db"
+        self._made: Any = None
+
+    def register(self, folder: Path, facts: Mapping[str, str]) -> str:
+        """Copy `folder` into the registry and tag its version with `facts`; the same run_id again keeps its version and replaces the content.
+
+        Raises DataError without facts["run_id"] and NotReadyError if `folder` does not exist: then nothing is registered.
+        """
+        if not facts.get(RUN_ID):
+            raise DataError("A model was registered without a run_id: a rerun could not find its version again. Pass facts={'run_id': DAY, ...}.")
+        if not folder.is_dir():
+            raise NotReadyError(f"There is no model folder {folder}, so there is nothing to register. Run `train` for that day first.")
+        aside = self._copied(folder, facts[RUN_ID])
+        version = self._numbered(facts)
+        _swap(aside, self._models / version)
+        return version
+
+    def point(self, alias: str, version: str) -> None:
+        """Move `alias` to `version`. Raises NotReadyError if there is no such version."""
+        self.fetch(version)
+        self._client().set_registered_model_alias(NAME, alias, version)
+
+    def version(self, alias: str) -> str | None:
+        """Version behind `alias`, None where the alias was never set or nothing was registered."""
+        if not self._database.is_file():
+            return None
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return str(self._client().get_model_version_by_alias(NAME, alias).version)
+        except MlflowException as error:
+            if error.error_code in {"INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST"}:  # unknown alias, unknown model
+                return None
+            raise
+
+    def fetch(self, version: str) -> Path:
+        """Folder of `version`. Raises NotReadyError where there is none."""
+        folder = self._models / version
+        if not version.isdecimal() or not folder.is_dir():
+            raise NotReadyError(f"The registry has no model version {version!r} under {self._models}, so it cannot be used. Run `train` for its day again.")
+        return folder
+
+    def _copied(self, folder: Path, run_id: str) -> Path:
+        aside = self._models / f".{run_id}.new"
+        shutil.rmtree(aside, ignore_errors=True)
+        shutil.copytree(folder, aside)
+        return aside
+
+    def _numbered(self, facts: Mapping[str, str]) -> str:
+        """The version that already carries this run_id, its tags renewed, or a new one."""
+        client = self._client()
+        known = client.search_model_versions(f"name='{NAME}' and tags.{RUN_ID}='{facts[RUN_ID]}'")
+        if known:
+            version = str(min(int(v.version) for v in known))
+            for name, value in facts.items():
+                client.set_model_version_tag(NAME, version, name, value)
+            return version
+        _ensure_model(client)
+        return str(client.create_model_version(NAME, source=self._models.resolve().as_uri(), tags=dict(facts)).version)
+
+    def _client(self) -> Any:  # noqa: ANN401 - mlflow carries no types
+        if self._made is None:
+            os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+            from mlflow import MlflowClient
+
+            logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)  # it reports each table that it makes
+            self._database.parent.mkdir(parents=True, exist_ok=True)
+            self._made = MlflowClient(tracking_uri=self._url, registry_uri=self._url)
+        return self._made
+
+
+def _ensure_model(client: Any) -> None:  # noqa: ANN401 - mlflow carries no types
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.create_registered_model(NAME)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+
+
+def _swap(aside: Path, folder: Path) -> None:
+    """Rename `aside` to `folder`; an older `folder` is moved away first and then deleted."""
+    old = folder.with_name(f".{folder.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        folder.rename(old)
+    aside.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)

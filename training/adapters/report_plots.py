@@ -1,0 +1,130 @@
+"""Inline SVG for the report: small, sharp, the same bytes each time, and readable without colour (marks differ in shape too)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from itertools import pairwise
+from math import ceil, floor, log10
+from typing import Any
+
+from training.domain.nouns import Evidence, RuleKind
+
+GOOD, BAD, OPEN, INK, SOFT = "#0072B2", "#D55E00", "#8A6D00", "#1f2933", "#8795a1"
+"""Okabe and Ito's colour-blind-safe blue, vermillion and a dark yellow; ink and its soft shade."""
+WIDTH = 760
+
+
+def colour(evidence: Evidence) -> str:
+    """Passed, refuted or open."""
+    return GOOD if evidence.passed else BAD if evidence.refuted else OPEN
+
+
+def intervals(evidence: Sequence[Evidence]) -> str:
+    """Each measured rule as an interval against its threshold, in percentage points, on one axis: what lies right of the bar is shown."""
+    rules = [e for e in evidence if e.kind in {RuleKind.SUPERIOR, RuleKind.NON_INFERIOR} and e.sample]
+    if not rules:
+        return ""
+    left, row, right = 190, 46, 20
+    low = min(min(e.interval[0], e.threshold, 0.0) for e in rules)
+    high = max(max(e.interval[1], e.threshold, 0.0) for e in rules)
+    pad = (high - low) * 0.06 or 1.0
+    low, high = low - pad, high + pad
+
+    def x(value: float) -> float:
+        return left + (value - low) / (high - low) * (WIDTH - left - right)
+
+    height = row * len(rules) + 48
+    parts = [_grid(tick, x(tick), height - 34, f"{tick * 100:+.2g}" if tick else "0") for tick in ticks(low, high, 9)]
+    for i, e in enumerate(rules):
+        y, paint = 24 + i * row, colour(e)
+        parts += [
+            _text(0, y + 4, e.name, anchor="start"),
+            _line(x(e.interval[0]), x(e.interval[1]), y, y, f'stroke="{paint}" stroke-width="6" stroke-linecap="round" opacity="0.55"'),
+            _mark(x(e.value), y, e, paint),
+            _line(x(e.threshold), x(e.threshold), y - 15, y + 15, f'stroke="{INK}" stroke-width="2.5"'),
+        ]
+    parts.append(_text((left + WIDTH) / 2, height - 2, "challenger minus baseline, percentage points (right is better)", size=12, fill=SOFT))
+    return _svg(height, "Intervals of each rule against its threshold", parts)
+
+
+def weights(histogram: Mapping[str, Any]) -> str:
+    """Bars of the challenger's importance weights on the logged decisions."""
+    edges, counts = histogram["edges"], histogram["counts"]
+    names = [f"{a:g}-{b:g}" for a, b in pairwise(edges)] + [f"> {edges[-1]:g}"]
+    total, step, floor = max(sum(counts), 1), WIDTH / len(counts), 150
+    tall = max(*counts, 1)
+    parts = []
+    for i, (name, count) in enumerate(zip(names, counts, strict=True)):
+        height, middle = 120 * count / tall, i * step + step / 2
+        parts += [
+            f'<rect x="{i * step + 4:.1f}" y="{floor - height:.1f}" width="{step - 8:.1f}" height="{height:.1f}" fill="{GOOD}" opacity="0.8"/>',
+            _text(middle, floor - height - 5, f"{count / total:.1%}" if count else "", size=11),
+            _text(middle, floor + 16, name, size=11, fill=SOFT),
+        ]
+    parts.append(_text(WIDTH / 2, floor + 36, "importance weight (challenger's probability over the logged one)", size=12, fill=SOFT))
+    return _svg(floor + 44, "Histogram of importance weights", parts)
+
+
+def calibration(label: Mapping[str, Any]) -> str:
+    """Observed rate against mean prediction by bin; on the diagonal the predictions come true."""
+    points = [(float(p), float(r), float(n)) for n, p, r in label["bins"]]
+    if not points:
+        return ""
+    low = min(min(p, r) for p, r, _ in points)
+    high = max(max(p, r) for p, r, _ in points)
+    pad = (high - low) * 0.08 or 0.01
+    low, high, side, left = max(0.0, low - pad), high + pad, 190, 52
+
+    def at(value: float) -> float:
+        return (value - low) / (high - low) * side
+
+    parts = [_line(left, left + side, side + 10, 10, f'stroke="{SOFT}" stroke-dasharray="4 4"')]
+    parts.append(f'<rect x="{left}" y="10" width="{side}" height="{side}" fill="none" stroke="#d5dce3"/>')
+    for tick in ticks(low, high, 3):
+        digits = max(0, -int(log10(high - low) // 1) - 2) + 1
+        parts += [
+            _text(left + at(tick), side + 26, f"{tick:.{digits}%}", size=11, fill=SOFT),
+            _text(left - 6, side + 14 - at(tick), f"{tick:.{digits}%}", size=11, fill=SOFT, anchor="end"),
+        ]
+    for p, r, n in points:
+        reach = 1.96 * (max(r * (1 - r), 0.0) / max(n, 1.0)) ** 0.5
+        top, bottom = (side + 10 - min(max(at(v), 0.0), side) for v in (r + reach, r - reach))
+        x = left + at(p)
+        parts.append(_line(x, x, top, bottom, f'stroke="{GOOD}" stroke-width="2" opacity="0.5"'))
+        parts.append(f'<circle cx="{x:.1f}" cy="{side + 10 - at(r):.1f}" r="4" fill="{GOOD}"/>')
+    return _svg(side + 34, f"Calibration of {label['label']}", parts, width=left + side + 20)
+
+
+def ticks(low: float, high: float, count: int = 6) -> list[float]:
+    """Round numbers between `low` and `high`, about `count` of them."""
+    rough = (high - low) / count
+    unit = 10.0 ** (log10(rough) // 1)
+    step = unit * next(m for m in (1, 2, 5, 10) if m * unit >= rough * 0.999)
+    first, last = ceil(low / step - 1e-9), floor(high / step + 1e-9)
+    return [round(i * step, 12) for i in range(first, last + 1)]
+
+
+def _mark(x: float, y: float, evidence: Evidence, paint: str) -> str:
+    if evidence.passed:
+        return f'<circle cx="{x:.1f}" cy="{y}" r="7" fill="{paint}" stroke="#fff" stroke-width="1.5"/>'
+    if evidence.refuted:
+        return f'<path d="M{x - 7:.1f} {y - 7} L{x + 7:.1f} {y + 7} M{x - 7:.1f} {y + 7} L{x + 7:.1f} {y - 7}" stroke="{paint}" stroke-width="4"/>'
+    return f'<path d="M{x:.1f} {y - 8} L{x + 8:.1f} {y} L{x:.1f} {y + 8} L{x - 8:.1f} {y} Z" fill="#fff" stroke="{paint}" stroke-width="3"/>'
+
+
+def _grid(value: float, x: float, bottom: float, name: str) -> str:
+    dark = SOFT if value == 0.0 else "#e4e9ee"
+    return _line(x, x, 4, bottom, f'stroke="{dark}"') + _text(x, bottom + 15, name, size=11, fill=SOFT)
+
+
+def _line(x1: float, x2: float, y1: float, y2: float, style: str) -> str:
+    return f'<line x1="{x1:.1f}" x2="{x2:.1f}" y1="{y1:.1f}" y2="{y2:.1f}" {style}/>'
+
+
+def _text(x: float, y: float, words: str, *, size: int = 14, fill: str = INK, anchor: str = "middle") -> str:
+    return f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size}" fill="{fill}" text-anchor="{anchor}">{escape(words)}</text>'
+
+
+def _svg(height: float, title: str, parts: Sequence[str], width: float = WIDTH) -> str:
+    return f'<svg viewBox="0 0 {width:g} {height:g}" style="max-width:{width:g}px" role="img" aria-label="{escape(title)}">{"".join(parts)}</svg>'

@@ -1,0 +1,114 @@
+"""`train`: fit a challenger on the members that are not held out, measure it on those that are, and register it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import date
+from functools import partial
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from training.adapters.ports import Platform
+from training.config.settings import Settings
+from training.domain.catalog import Catalog, load_catalog
+from training.domain.errors import NotReadyError
+
+if TYPE_CHECKING:
+    from training.model.calibration import Calibration
+    from training.model.matching import MatchingModel
+
+
+@dataclass(frozen=True)
+class TrainReport:
+    """`rows` were learned from, `holdout_rows` were not; `errors` is the calibration error of each label on the latter."""
+
+    version: str
+    rows: int
+    holdout_rows: int
+    parameters: int
+    seconds: float
+    errors: dict[str, float]
+    path: Path
+
+
+def run(day: date, settings: Settings, platform: Platform) -> TrainReport:
+    """Write `model/` of the run of `day` and register it as `challenger`. The same day, data and seed give the same bytes and the same version.
+
+    Raises NotReadyError without a training set, without train members, or while no label has matured, DataError if the set lacks columns.
+    """
+    from training.model.fit import fit
+    from training.model.split import is_holdout
+
+    started = monotonic()
+    frame = read(settings.run_dir(day.isoformat()) / "training_set.parquet")
+    catalog = load_catalog(settings.catalog)
+    held = is_holdout(frame["member_id"], settings.training.holdout)
+    learned, unseen = frame[~held].reset_index(drop=True), frame[held].reset_index(drop=True)
+    print(f"Training on {len(learned):,} decisions of {learned['member_id'].nunique():,} members; {len(unseen):,} decisions are held out.", flush=True)
+    model = fit(learned, catalog, settings.training, settings.seed, partial(print, flush=True))
+    found = reliability(model, unseen, catalog)
+    folder = settings.run_dir(day.isoformat()) / "model"
+    replace(model, manifest={**model.manifest, **described(day, settings, frame, unseen), "calibration": [asdict(c) for c in found]}).save(folder)
+    version = platform.registry.register(folder, facts(day, settings, len(learned), found))
+    platform.registry.point("challenger", version)
+    report = TrainReport(
+        version=version,
+        rows=len(learned),
+        holdout_rows=len(unseen),
+        parameters=sum(p.numel() for p in model.towers.parameters()),
+        seconds=round(monotonic() - started, 1),
+        errors={c.label: c.error for c in found},
+        path=folder,
+    )
+    print(f"Challenger: version {version}, {report.parameters:,} parameters, {report.seconds} s.", flush=True)
+    return report
+
+
+def read(path: Path) -> pd.DataFrame:
+    """The training set of a run. Raises NotReadyError if it was not written or has no row."""
+    if not path.is_file():
+        raise NotReadyError(f"There is no training set {path}, so nothing can be learned. Run `training_set` for that day first.")
+    frame = pd.read_parquet(path)
+    if frame.empty:
+        raise NotReadyError(f"The training set {path} has no row, so nothing can be learned. Land more days, then run `training_set` again.")
+    return frame
+
+
+def reliability(model: MatchingModel, frame: pd.DataFrame, catalog: Catalog) -> list[Calibration]:
+    """How well each label's predictions come true on `frame`, printed and returned; empty where no member was held out."""
+    from training.model.calibration import calibrate
+
+    if frame.empty:
+        return []
+    found = [calibrate(label.value, p, numbers(frame[label.value])) for label, p in model.predict(frame, catalog).items()]
+    for c in found:
+        print(f"{c.label}: predicted {c.predicted:.4%}, observed {c.observed:.4%}, calibration error {c.error:.4%} on {c.rows:,} held-out rows", flush=True)
+    return found
+
+
+def described(day: date, settings: Settings, frame: pd.DataFrame, unseen: pd.DataFrame) -> dict[str, Any]:
+    """What a reader of the manifest must know besides the fit: window, split and versions of the tools."""
+    import numpy as np
+    import torch
+
+    return {
+        "run_id": day.isoformat(),
+        "window": {"first": str(frame["decided_at"].min()), "last": str(frame["decided_at"].max())},
+        "holdout": {"share": settings.training.holdout, "rows": len(unseen), "members": int(unseen["member_id"].nunique())},
+        "versions": {"torch": torch.__version__, "numpy": np.__version__, "pandas": pd.__version__},
+    }
+
+
+def facts(day: date, settings: Settings, rows: int, found: list[Calibration]) -> Mapping[str, str]:
+    """Tags of the registered version."""
+    errors = {f"calibration_error_{c.label}": f"{c.error:.6f}" for c in found}
+    return {"run_id": day.isoformat(), "source": settings.source, "seed": str(settings.seed), "rows": str(rows), **errors}
+
+
+def numbers(column: pd.Series[Any]) -> Any:  # noqa: ANN401 - float64 array
+    """Floats with NaN for NULL."""
+    return pd.to_numeric(column.astype("object").where(column.notna(), float("nan")).astype("float64")).to_numpy()
