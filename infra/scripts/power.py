@@ -1,9 +1,10 @@
 """How often the gate promotes a good challenger and a harmful one: the whole loop without Airflow, over seeds of the simulated world.
 
-    .venv/bin/python infra/scripts/power.py --seeds 10 --members 20000
+    .venv/bin/python infra/scripts/power.py --first 11 --seeds 20 --members 20000
 
 "Good" is the challenger under the settings; "harmful" is the same model with retention and opt-outs worth nothing, so that it
-chases conversions alone. Needs about a minute a seed at 20,000 members.
+chases conversions alone. What both are truly worth, by the world's known probabilities on the judged decisions, is printed beside the verdict.
+Needs about a minute a seed at 20,000 members.
 """
 
 from __future__ import annotations
@@ -13,14 +14,27 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from datetime import date
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
+import pandas as pd
+
+from sources.simulated.truth import expected_flat
 from training.adapters.ports import Platform
 from training.bootstrap import platform
 from training.config.settings import ROOT, Settings
 from training.domain.nouns import Verdict
-from training.steps import evaluate, judge, land, materialize, train, training_set, transform, validate
+from training.steps import evaluate, judge, land, train, training_set, transform
+
+
+class Judged(NamedTuple):
+    """A verdict, and by how much the judged policy truly differs from the logging policy in each label."""
+
+    verdict: Verdict
+    worth: dict[str, float]
 
 
 def simulate(settings: Settings, seed: int) -> date:
@@ -31,40 +45,50 @@ def simulate(settings: Settings, seed: int) -> date:
     return date.fromisoformat(json.loads(done.stdout.splitlines()[-1])["last_day"])
 
 
-def judged(day: date, settings: Settings, tools: Platform) -> Verdict:
-    """Evaluate and judge the challenger of `day` under `settings`."""
+def judged(day: date, settings: Settings, tools: Platform) -> Judged:
+    """Evaluate and judge the challenger of `day` under `settings`; what it is worth beyond the logging policy is looked up in the truth."""
     evaluate.run(day, settings, tools)
     judge.run(day, settings, tools)
-    return next(v for v in tools.ledger.verdicts() if v.run_id == day.isoformat())
+    folder = settings.run_dir(day.isoformat())
+    decisions = pd.read_parquet(folder / "training_set.parquet", columns=["decision_id", "member_id", "feasible_arms"])
+    target = pd.read_parquet(folder / "target.parquet")
+    seen = decisions.set_index("decision_id").loc[target["decision_id"].unique()].reset_index()
+    truth, sizes = expected_flat(settings.home / "truth", seen)
+    gap = target["probability"].to_numpy() - 1.0 / np.repeat(sizes, sizes)
+    worth = {name: float((gap * truth[name]).sum() / len(seen)) for name in ("converted", "retained", "opted_out")}
+    return Judged(next(v for v in tools.ledger.verdicts() if v.run_id == day.isoformat()), worth)
 
 
-def one_seed(seed: int, members: int, days: int) -> dict[str, Verdict]:
-    """The verdicts on the good and on the harmful challenger of one world."""
-    with tempfile.TemporaryDirectory() as folder:
-        settings = Settings(home=Path(folder), members=members, days=days, seed=seed)
-        harmless = settings.utility
-        day, tools = simulate(settings, seed), platform(settings)
-        for step in (land, transform, validate, materialize, training_set, train):
-            step.run(day, settings, tools)
-        good = judged(day, settings, tools)
-        settings.utility = harmless.model_copy(update={"retention": 0.0, "opt_out": 0.0})
-        return {"good": good, "harmful": judged(day, settings, tools)}
+def one_seed(seed: int, settings: Settings) -> dict[str, Judged]:
+    """The verdicts on the good and on the harmful challenger of the world of `seed` in `settings.home`."""
+    own = settings.model_copy(update={"seed": seed})
+    day, tools = simulate(own, seed), platform(own)
+    land.run(day, own, tools)
+    transform.run(day, own, tools)
+    tools.features.apply()
+    training_set.run(day, own, tools)
+    train.run(day, own, tools)
+    greedy = own.utility.model_copy(update={"retention": 0.0, "opt_out": 0.0})
+    return {"good": judged(day, own, tools), "harmful": judged(day, own.model_copy(update={"utility": greedy}), tools)}
 
 
 def main() -> None:
-    """Print one line a seed and the two shares of promotions."""
+    """Print one line a seed and verdict, and the two shares of promotions."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--first", type=int, default=1, help="first seed")
+    parser.add_argument("--seeds", type=int, default=10, help="how many seeds")
     parser.add_argument("--members", type=int, default=20_000)
     parser.add_argument("--days", type=int, default=56)
     arguments = parser.parse_args()
-    promoted = {"good": 0, "harmful": 0}
-    for seed in range(1, arguments.seeds + 1):
-        for name, verdict in one_seed(seed, arguments.members, arguments.days).items():
-            promoted[name] += verdict.kind == "PROMOTE"
+    counts = {"good": Counter[str](), "harmful": Counter[str]()}
+    for seed in range(arguments.first, arguments.first + arguments.seeds):
+        with tempfile.TemporaryDirectory() as folder:
+            found = one_seed(seed, Settings(home=Path(folder), members=arguments.members, days=arguments.days))
+        for name, (verdict, worth) in found.items():
+            counts[name][verdict.kind.value] += 1
             rules = "; ".join(f"{e.name} {e.value:+.4f} [{e.interval[0]:+.4f}, {e.interval[1]:+.4f}]" for e in verdict.evidence[:3])
-            print(f"RESULT seed {seed} {name}: {verdict.kind.value}  {rules}", flush=True)
-    print(f"RESULT promoted of {arguments.seeds}: {promoted}", flush=True)
+            print(f"RESULT seed {seed} {name}: {verdict.kind.value}  {rules}; true { ({k: round(v, 4) for k, v in worth.items()}) }", flush=True)
+    print(f"RESULT of {arguments.seeds} seeds: { ({name: dict(found) for name, found in counts.items()}) }", flush=True)
 
 
 if __name__ == "__main__":

@@ -9,8 +9,8 @@ import sys
 import pandas as pd
 import psutil
 import pytest
-from training.adapters.ledger import SqlLedger
 
+from training.adapters.ledger import SqlLedger
 from training.config.settings import ROOT, Settings
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]

@@ -30,7 +30,7 @@ def defined():
 def test_features_are_those_of_the_schema(defined):
     """Names and types of both views; keys and times are no features."""
     members = {f.name: str(f.dtype) for f in defined.member_features.features}
-    assert members == {n: "String" for n in (*MEMBER_CATEGORICAL, "consents")} | dict.fromkeys(MEMBER_NUMERIC, "Float64")
+    assert members == dict.fromkeys((*MEMBER_CATEGORICAL, "consents"), "String") | dict.fromkeys(MEMBER_NUMERIC, "Float64")
     arms = {f.name: str(f.dtype) for f in defined.arm_features.features}
     assert arms == dict.fromkeys(("product_id", "creative_id", "channel_id"), "String") | dict.fromkeys(ARM_NUMERIC, "Float64")
 

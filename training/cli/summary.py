@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import date
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
 from training.cli.airflow_api import TaskState
 from training.config.settings import Settings
 from training.domain.errors import NotReadyError
-from training.domain.nouns import Verdict
+from training.domain.nouns import RuleKind, Verdict
 
 COLOURS = {"PROMOTE": "green", "REJECT": "red", "HOLD": "yellow"}
+COUNT = 100.0
+"""From here on a number is a count of rows, not a rate."""
 
 
 def show(console: Console, settings: Settings, day: date, stages: Mapping[str, float]) -> None:
@@ -44,16 +47,27 @@ def show(console: Console, settings: Settings, day: date, stages: Mapping[str, f
 
 
 def verdict_table(verdict: Verdict) -> Table:
-    """Each rule with its value, interval, threshold, sample and result."""
+    """Each rule with its value, interval, threshold, sample and result; narrow enough for 80 columns."""
     colour = COLOURS[verdict.kind.value]
-    table = Table(title=f"Verdict: [bold {colour}]{verdict.kind.value}[/]  challenger {verdict.challenger} against {verdict.baseline}", title_justify="left")
-    for column in ("rule", "value", "interval", "threshold", "sample", "passed"):
-        table.add_column(column, justify="left" if column in {"rule", "passed"} else "right")
+    title = f"Verdict: [bold {colour}]{verdict.kind.value}[/]  challenger {verdict.challenger} against {verdict.baseline}"
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    table.add_column("rule")
+    for column in ("value", "interval", "threshold", "sample"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("passed", no_wrap=True)
     for rule in verdict.evidence:
-        low, high = rule.interval
         passed = "[green]yes[/]" if rule.passed else "[red]no, refuted[/]" if rule.refuted else "[yellow]not shown[/]"
-        table.add_row(rule.name, f"{rule.value:+.5g}", f"{low:+.5g} to {high:+.5g}", f"{rule.threshold:+.5g}", f"{rule.sample:,}", passed)
+        measured = rule.kind is not RuleKind.SUPPORT
+        interval = f"{_short(rule.interval[0])} to {_short(rule.interval[1])}" if measured else ""
+        table.add_row(rule.name.replace("_", " "), _short(rule.value), interval, _short(rule.threshold), f"{rule.sample:,}", passed)
     return table
+
+
+def _short(value: float) -> str:
+    """Four decimals for rates and their differences, none for counts."""
+    if not value:
+        return "0"
+    return f"{value:,.0f}" if abs(value) >= COUNT else f"{value:+.4f}"
 
 
 def example(settings: Settings) -> tuple[str, str]:

@@ -35,7 +35,7 @@ class RuleSettings(BaseModel, extra="forbid"):
 class UtilitySettings(BaseModel, extra="forbid"):
     """Weights of the utility: value(product) P(convert) + retention (P(retain|a) - P(retain|none)) - cost(channel)."""
 
-    retention: float = Field(500.0, ge=0, description="Money that one retained member is worth")
+    retention: float = Field(300.0, ge=0, description="Money that one retained member is worth")
     opt_out: float = Field(20.0, ge=0, description="Money that one opt-out costs")
 
 
@@ -51,7 +51,7 @@ class TrainingSettings(BaseModel, extra="forbid"):
     """One dial, `width`, sets the layer sizes; what is derived from it is saved in the manifest."""
 
     width: int = Field(64, ge=8)
-    epochs: int = Field(4, ge=1)
+    epochs: int = Field(12, ge=1)
     batch: int = Field(4096, ge=16)
     learning_rate: float = Field(3e-3, gt=0)
     prior_precision: float = Field(1.0, gt=0)

@@ -68,7 +68,9 @@ def run(day: date, settings: Settings, platform: Platform) -> EvaluateReport:
     }
     if len(frame):
         from training.model.policy import policy_probabilities
+        from training.model.threads import steady
 
+        steady()
         mine = policy_probabilities(_model(folder / "model"), frame, settings, settings.seed)
         theirs = policy_probabilities(_model(platform.registry.fetch(champion)), frame, settings, settings.seed).p if champion else None
         evaluation |= judged(frame, mine, theirs, metrics, settings)

@@ -42,7 +42,9 @@ def run(day: date, settings: Settings, platform: Platform) -> TrainReport:
     """
     from training.model.fit import fit
     from training.model.split import is_holdout
+    from training.model.threads import steady
 
+    steady()
     started = monotonic()
     frame = read(settings.run_dir(day.isoformat()) / "training_set.parquet")
     catalog = load_catalog(settings.catalog)

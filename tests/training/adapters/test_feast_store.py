@@ -22,10 +22,12 @@ DAY = timedelta(days=1)
 
 
 def member(event_at, visits, created_at=None, member_id="m1", **values):
+    """One row of member_features."""
     return feature_row(event_at, created_at, member_id=member_id, visits_7d=visits, **values)
 
 
 def arm(event_at, clicks, arm_id="p.c.web"):
+    """One row of arm_features."""
     return feature_row(event_at, arm_id=arm_id, product_id="p", creative_id="c", channel_id="web", clicks_28d=clicks)
 
 
