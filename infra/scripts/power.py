@@ -2,8 +2,9 @@
 
     .venv/bin/python infra/scripts/power.py --first 11 --seeds 20 --members 20000
 
-"Good" is the challenger under the settings; "harmful" is the same model with retention and opt-outs worth nothing, so that it
-chases conversions alone. What both are truly worth, by the world's known probabilities on the judged decisions, is printed beside the verdict.
+"Good" is the challenger under the settings; "harmful" is the same model that chases conversions alone: each is worth the same, retention and
+opt-outs nothing. What both are truly worth, by the world's known probabilities on the judged decisions, is printed beside the verdict, and whether
+that breaks a guardrail's margin: only such a promotion is false.
 Needs about a minute a seed at 20,000 members.
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -26,7 +28,7 @@ from sources.simulated.truth import expected_flat
 from training.adapters.ports import Platform
 from training.bootstrap import platform
 from training.config.settings import ROOT, Settings
-from training.domain.nouns import Verdict
+from training.domain.nouns import RuleKind, Verdict
 from training.steps import evaluate, judge, land, train, training_set, transform
 
 
@@ -68,8 +70,23 @@ def one_seed(seed: int, settings: Settings) -> dict[str, Judged]:
     tools.features.apply()
     training_set.run(day, own, tools)
     train.run(day, own, tools)
-    greedy = own.utility.model_copy(update={"retention": 0.0, "opt_out": 0.0})
-    return {"good": judged(day, own, tools), "harmful": judged(day, own.model_copy(update={"utility": greedy}), tools)}
+    return {"good": judged(day, own, tools), "harmful": judged(day, greedy(own), tools)}
+
+
+def greedy(settings: Settings) -> Settings:
+    """The same settings for a policy that counts conversions and nothing else."""
+    catalog = settings.home / "greedy"
+    shutil.copytree(settings.catalog, catalog, dirs_exist_ok=True)
+    products = pd.read_csv(catalog / "products.csv")
+    products.assign(value=products["value"].mean()).to_csv(catalog / "products.csv", index=False)
+    worth = settings.utility.model_copy(update={"retention": 0.0, "opt_out": 0.0})
+    return settings.model_copy(update={"catalog": catalog, "utility": worth})
+
+
+def breaks(worth: dict[str, float], settings: Settings) -> bool:
+    """Whether what a policy is truly worth lies beyond the margin of a guardrail."""
+    rules = [r for r in settings.guardrails() if r.kind is RuleKind.NON_INFERIOR]
+    return any((-worth[r.metric] if r.lower_is_better else worth[r.metric]) < -r.margin for r in rules)
 
 
 def main() -> None:
@@ -85,7 +102,8 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             found = one_seed(seed, Settings(home=Path(folder), members=arguments.members, days=arguments.days))
         for name, (verdict, worth) in found.items():
-            counts[name][verdict.kind.value] += 1
+            harm = "breaks a margin" if breaks(worth, Settings()) else "within the margins"
+            counts[name][f"{verdict.kind.value}, {harm}"] += 1
             rules = "; ".join(f"{e.name} {e.value:+.4f} [{e.interval[0]:+.4f}, {e.interval[1]:+.4f}]" for e in verdict.evidence[:3])
             print(f"RESULT seed {seed} {name}: {verdict.kind.value}  {rules}; true { ({k: round(v, 4) for k, v in worth.items()}) }", flush=True)
     print(f"RESULT of {arguments.seeds} seeds: { ({name: dict(found) for name, found in counts.items()}) }", flush=True)

@@ -51,8 +51,8 @@ class TrainingSettings(BaseModel, extra="forbid"):
     """One dial, `width`, sets the layer sizes; what is derived from it is saved in the manifest."""
 
     width: int = Field(64, ge=8)
-    epochs: int = Field(12, ge=1)
-    batch: int = Field(4096, ge=16)
+    epochs: int = Field(20, ge=1, description="At most; training ends when members kept back stop gaining")
+    batch: int = Field(1024, ge=16)
     learning_rate: float = Field(3e-3, gt=0)
     prior_precision: float = Field(1.0, gt=0)
     holdout: float = Field(0.5, gt=0, lt=1, description="Share of members kept from training, on whom the challenger is judged")

@@ -13,16 +13,16 @@ SALT = b"rightmatch/holdout/v1"
 """A salt of its own, so that this split is independent of every experiment's assignment."""
 
 
-def is_holdout(member_ids: Iterable[str], share: float) -> npt.NDArray[np.bool_]:
+def is_holdout(member_ids: Iterable[str], share: float, salt: bytes = SALT) -> npt.NDArray[np.bool_]:
     """True where a member belongs to the held-out `share`, one value an id in order; the same id always answers the same.
 
-    A member held out at a share is held out at every larger share too.
+    A member held out at a share is held out at every larger share too. Splits with another `salt` are independent.
     """
     codes, unique = pd.factorize(np.asarray(list(member_ids), dtype=object))
-    points = np.array([_point(str(member)) for member in unique], dtype=np.float64)
+    points = np.array([_point(str(member), salt) for member in unique], dtype=np.float64)
     return np.asarray(points[codes] < share, dtype=np.bool_)
 
 
-def _point(member_id: str) -> float:
-    digest = blake2b(member_id.encode(), digest_size=8, key=SALT).digest()
+def _point(member_id: str, salt: bytes) -> float:
+    digest = blake2b(member_id.encode(), digest_size=8, key=salt).digest()
     return int.from_bytes(digest, "big") / 2.0**64

@@ -101,12 +101,12 @@ class Towers(nn.Module):
 
 
 def initialise(towers: Towers, generator: torch.Generator) -> None:
-    """Draw all weights from `generator`: small embeddings, the usual fan-in scaling elsewhere."""
+    """Draw all weights from `generator`: the usual fan-in scaling, and embeddings far enough apart that their products with u are felt from the start."""
     with torch.no_grad():
         for name, weight in towers.named_parameters():
             if weight.dim() == 1:
                 weight.zero_()
             elif name.startswith(("words", "factors")):
-                weight.normal_(0.0, 0.1, generator=generator)
+                weight.normal_(0.0, 0.5, generator=generator)
             else:
                 weight.normal_(0.0, weight.shape[1] ** -0.5, generator=generator)
