@@ -18,6 +18,8 @@ from training.model.arms import ArmBook, ArmEncoder, ArmRows
 from training.model.encode import MemberEncoder
 from training.model.matching import MatchingModel, check_columns, encode_rows
 from training.model.optimise import Progress, Rows, train
+from training.model.posterior import LaplaceLogistic
+from training.model.recalibrate import UNCHANGED, Correction, fit_correction, levelled, parts
 from training.model.split import is_holdout
 from training.model.towers import Sizes, Towers
 
@@ -42,13 +44,13 @@ def fit(frame: pd.DataFrame, catalog: Catalog, settings: TrainingSettings, seed:
     rows = Rows(*encoded, labels, names, kept_back)
     sizes = Sizes(settings.width, tuple(len(words) for words in members.vocabulary), (len(arms.products), len(arms.creatives), len(arms.channels)))
     towers, epochs = train(rows, sizes, settings, seed, progress)
-    heads, precisions = _heads(towers, rows, settings, progress)
+    heads, found = _heads(towers, rows, settings, progress)
     manifest: dict[str, Any] = {
         "seed": seed,
         "rows": len(frame),
         "base_rates": {n.value: float(r) for n, r in zip(names, rows.base_rates, strict=True)},
         "epochs": [asdict(e) for e in epochs],
-        "prior_precisions": precisions,
+        "heads": found,
         "unprompted_value": _unprompted(frame),
         "training": settings.model_dump(),
     }
@@ -66,17 +68,35 @@ def _trainable(frame: pd.DataFrame) -> tuple[Label, ...]:
     return names
 
 
-def _heads(towers: Towers, rows: Rows, settings: TrainingSettings, progress: Progress) -> tuple[dict[Label, posterior.LaplaceLogistic], dict[str, list[float]]]:
+def _heads(towers: Towers, rows: Rows, settings: TrainingSettings, progress: Progress) -> tuple[dict[Label, LaplaceLogistic], dict[str, Any]]:
+    """Posterior of each label on all rows, corrected by what the members kept back say of one without them; and what was found, for the manifest."""
     with torch.no_grad():
         spans = [slice(i, i + posterior.CHUNK) for i in range(0, len(rows.labels), posterior.CHUNK)]
         phi = torch.cat([towers(rows.members.take(s), ArmRows(*(part[s] for part in rows.arms))) for s in spans])
-    heads, precisions = {}, {}
+    heads, found = {}, {}
     for i, label in enumerate(rows.names):
         mature = ~torch.isnan(rows.labels[:, i])
-        heads[label], found = posterior.fit(phi[mature], rows.labels[mature, i], towers.sizes.blocks, settings.prior_precision)
-        precisions[label.value] = [round(x, 6) for x in found]
-        progress(f"posterior of {label.value}: {int(mature.sum()):,} mature rows")
-    return heads, precisions
+        seen, answers = phi[mature], rows.labels[mature, i]
+        correction = _correction(seen, answers, rows.kept_back[mature], towers.sizes, settings.prior_precision)
+        head, precisions = posterior.fit(seen, answers, towers.sizes.blocks, settings.prior_precision)
+        heads[label] = levelled(correction.apply(head, towers.sizes.base), seen, answers)
+        found[label.value] = {"prior_precisions": [round(x, 6) for x in precisions], "correction": {k: round(v, 6) for k, v in asdict(correction).items()}}
+        progress(f"posterior of {label.value}: {len(seen):,} mature rows; members kept back leave {correction.effect:.0%} of its arm effects")
+    return heads, found
+
+
+def _correction(phi: torch.Tensor, answers: torch.Tensor, kept_back: torch.Tensor, sizes: Sizes, smallest: float) -> Correction:
+    """How the head of the other members must be corrected to fit those kept back; unchanged where they are too few to say."""
+    judged, learned = answers[kept_back], answers[~kept_back]
+    if min(_fewer(judged), _fewer(learned)) < FEWEST:
+        return UNCHANGED
+    head, _ = posterior.fit(phi[~kept_back], learned, sizes.blocks, smallest)
+    return fit_correction(parts(phi[kept_back], head, sizes.base), judged.to(torch.float64))
+
+
+def _fewer(answers: torch.Tensor) -> int:
+    """Rows of the rarer class."""
+    return int(min(answers.sum(), (1 - answers).sum()))
 
 
 def _unprompted(frame: pd.DataFrame) -> float:

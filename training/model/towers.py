@@ -101,7 +101,7 @@ class Towers(nn.Module):
 
 
 def initialise(towers: Towers, generator: torch.Generator) -> None:
-    """Draw all weights from `generator`: the usual fan-in scaling, and embeddings far enough apart that their products with u are felt from the start."""
+    """Draw all weights from `generator`: embeddings far enough apart that their products with u are felt from the start, the usual fan-in scaling elsewhere."""
     with torch.no_grad():
         for name, weight in towers.named_parameters():
             if weight.dim() == 1:

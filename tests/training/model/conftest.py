@@ -21,7 +21,7 @@ def single_thread():
 @pytest.fixture(scope="session")
 def settings(tmp_path_factory):
     """Few draws, small network."""
-    made = Settings(home=tmp_path_factory.mktemp("home"), training=TrainingSettings(width=32, epochs=16, batch=128))
+    made = Settings(home=tmp_path_factory.mktemp("home"), training=TrainingSettings(width=32, epochs=40, batch=256))
     return made.model_copy(update={"exploration": made.exploration.model_copy(update={"draws": 32})})
 
 
@@ -33,8 +33,8 @@ def catalog(settings):
 
 @pytest.fixture(scope="session")
 def frame(catalog):
-    """12,000 decisions with known effects."""
-    return training_frame(catalog, 12_000)
+    """24,000 decisions with known effects."""
+    return training_frame(catalog, 24_000)
 
 
 @pytest.fixture(scope="session")

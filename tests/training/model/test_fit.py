@@ -24,7 +24,7 @@ def test_known_effects_are_learned(model, catalog):
     none = (fresh["arm_id"] == NONE).to_numpy()
     assert p[Label.CONVERTED][fits].mean() == pytest.approx(RATES["friend"], abs=0.06)
     assert p[Label.CONVERTED][~fits & ~none].mean() == pytest.approx(RATES["other"], abs=0.02)
-    assert p[Label.RETAINED][harmful].mean() == pytest.approx(RATES["harmed"], abs=0.06)
+    assert p[Label.RETAINED][harmful].mean() == pytest.approx(RATES["harmed"], abs=0.1)
     assert p[Label.RETAINED][~harmful].mean() == pytest.approx(RATES["retained"], abs=0.02)
 
 

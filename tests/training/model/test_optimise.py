@@ -1,0 +1,41 @@
+"""When training stops: label by label, by members kept back."""
+
+from __future__ import annotations
+
+import torch
+
+from training.domain.nouns import Label
+from training.model.optimise import PATIENCE, Epoch, _gaining, _newest_best, told
+
+
+def epochs(*losses):
+    """Epochs with these losses of the labels on members kept back."""
+    return [Epoch(1.0, tuple(found)) for found in losses]
+
+
+def test_a_label_stops_after_patience_without_a_gain_and_stays_stopped():
+    """The first label has its best at once, the second gains in every epoch; a late luck of the first does not bring it back."""
+    history = epochs(*[(0.9 + 0.01 * i, 0.9 - 0.01 * i) for i in range(PATIENCE + 1)])
+    assert [_gaining(history[:n], 2).tolist() for n in range(PATIENCE + 2)] == [[True, True]] * (PATIENCE + 1) + [[False, True]]
+    assert _gaining([*history, *epochs((0.1, 0.5))], 2).tolist() == [False, True]
+
+
+def test_the_newest_epoch_counts_where_it_is_the_best_of_a_label():
+    """0.8 is the second label's best; the first was better before."""
+    assert _newest_best(epochs((0.7, 0.9), (0.75, 0.8))).tolist() == [False, True]
+    assert _newest_best(epochs((0.7, 0.9))).tolist() == [True, True]
+
+
+def test_progress_is_a_bar_and_the_losses():
+    """A quarter of twenty epochs is three of twelve marks."""
+    line = told(epochs(*[(0.9, 0.8)] * 5), 20, (Label.CLICKED, Label.CONVERTED))
+    assert line.startswith("[###.........] epoch 5 of at most 20: loss 1.0000; ")
+    assert "clicked 0.9000, converted 0.8000" in line
+
+
+def test_training_ends_by_itself(model, frame):
+    """Fewer epochs than allowed, and the manifest tells what each one gave."""
+    told_epochs = model.manifest["epochs"]
+    assert PATIENCE < len(told_epochs) < model.manifest["training"]["epochs"]
+    assert all(len(e["kept_back"]) == len(model.heads) for e in told_epochs)
+    assert torch.isfinite(model.heads[Label.CLICKED].mean).all()
