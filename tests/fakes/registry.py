@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+from training.adapters.digest import digest
 from training.domain.errors import DataError, NotReadyError
 
 
@@ -16,16 +17,16 @@ class FakeRegistry:
         self.aliases: dict[str, str] = {}
 
     def register(self, folder: Path, facts: Mapping[str, str]) -> str:
-        """Copy the folder under the run's version."""
+        """Copy the folder under the version of its run and content."""
         if not facts.get("run_id"):
             raise DataError("A model was registered without a run_id.")
         if not folder.is_dir():
             raise NotReadyError(f"There is no model folder {folder}.")
-        known = [v for v, f in self.facts.items() if f["run_id"] == facts["run_id"]]
+        wanted = {**facts, "digest": digest(folder)}
+        known = [v for v, f in self.facts.items() if (f["run_id"], f["digest"]) == (wanted["run_id"], wanted["digest"])]
         version = known[0] if known else str(len(self.facts) + 1)
-        shutil.rmtree(self.home / version, ignore_errors=True)
-        shutil.copytree(folder, self.home / version)
-        self.facts[version] = dict(facts)
+        shutil.copytree(folder, self.home / version, dirs_exist_ok=True)
+        self.facts[version] = wanted
         return version
 
     def point(self, alias: str, version: str) -> None:

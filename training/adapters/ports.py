@@ -101,7 +101,7 @@ class ModelRegistry(Protocol):
     """Versions of models (folders of safetensors and JSON) and the aliases that say which one is in charge."""
 
     def register(self, folder: Path, facts: Mapping[str, str]) -> str:
-        """Store a copy of `folder`; the same facts["run_id"] again returns the version that it already has, with the content replaced."""
+        """Store a copy of `folder`; the same facts["run_id"] with the same content again is the same version, other content is another one."""
 
     def point(self, alias: str, version: str) -> None:
         """Move `alias` (champion, challenger) to `version`."""

@@ -1,4 +1,8 @@
-"""Model versions: MLflow keeps numbers, tags and aliases in its own database, the folders stand beside it in `home/models/VERSION`."""
+"""Model versions: MLflow keeps numbers, tags and aliases in its own database, the folders stand beside it in `home/models/VERSION`.
+
+A version never changes: it is found again by its run and the digest of its content, so a rerun that gives other weights gets a version of its own
+and what is in charge stays what was judged.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +13,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from training.adapters.digest import digest
 from training.config.settings import Settings
 from training.domain.errors import DataError, NotReadyError
 
 NAME = "matching"
 """The registered model."""
-RUN_ID = "run_id"
-"""The tag that names a version's run; one version a run."""
+RUN_ID, DIGEST = "run_id", "digest"
+"""Tags that name a version's run and its content; one version for each pair."""
 
 
 class MlflowRegistry:
@@ -28,7 +33,7 @@ class MlflowRegistry:
         self._made: Any = None
 
     def register(self, folder: Path, facts: Mapping[str, str]) -> str:
-        """Copy `folder` into the registry and tag its version with `facts`; the same run_id again keeps its version and replaces the content.
+        """Copy `folder` into the registry and tag its version with `facts`; the same run_id and content again is the same version.
 
         Raises DataError without facts["run_id"] and NotReadyError if `folder` does not exist: then nothing is registered.
         """
@@ -36,9 +41,12 @@ class MlflowRegistry:
             raise DataError("A model was registered without a run_id: a rerun could not find its version again. Pass facts={'run_id': DAY, ...}.")
         if not folder.is_dir():
             raise NotReadyError(f"There is no model folder {folder}, so there is nothing to register. Run `train` for that day first.")
-        aside = self._copied(folder, facts[RUN_ID])
-        version = self._numbered(facts)
-        _swap(aside, self._models / version)
+        version = self._numbered({**facts, DIGEST: digest(folder)})
+        if not (self._models / version).is_dir():  # new, or lost
+            aside = self._models / f".{version}.new"
+            shutil.rmtree(aside, ignore_errors=True)
+            shutil.copytree(folder, aside)
+            aside.rename(self._models / version)
         return version
 
     def point(self, alias: str, version: str) -> None:
@@ -66,16 +74,10 @@ class MlflowRegistry:
             raise NotReadyError(f"The registry has no model version {version!r} under {self._models}, so it cannot be used. Run `train` for its day again.")
         return folder
 
-    def _copied(self, folder: Path, run_id: str) -> Path:
-        aside = self._models / f".{run_id}.new"
-        shutil.rmtree(aside, ignore_errors=True)
-        shutil.copytree(folder, aside)
-        return aside
-
     def _numbered(self, facts: Mapping[str, str]) -> str:
-        """The version that already carries this run_id, its tags renewed, or a new one."""
+        """The version that already carries this run_id and digest, its tags renewed, or a new one."""
         client = self._client()
-        known = client.search_model_versions(f"name='{NAME}' and tags.{RUN_ID}='{facts[RUN_ID]}'")
+        known = client.search_model_versions(f"name='{NAME}' and tags.{RUN_ID}='{facts[RUN_ID]}' and tags.{DIGEST}='{facts[DIGEST]}'")
         if known:
             version = str(min(int(v.version) for v in known))
             for name, value in facts.items():
@@ -103,13 +105,3 @@ def _ensure_model(client: Any) -> None:  # noqa: ANN401 - mlflow carries no type
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-
-
-def _swap(aside: Path, folder: Path) -> None:
-    """Rename `aside` to `folder`; an older `folder` is moved away first and then deleted."""
-    old = folder.with_name(f".{folder.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if folder.exists():
-        folder.rename(old)
-    aside.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)

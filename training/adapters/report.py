@@ -22,6 +22,7 @@ LIMITS = (
     "What a whole policy does to a member over weeks shows only in a live experiment.",
     "Only members that the challenger never learned from are counted.",
     "Every number assumes that the logged propensities are right: mean weights near 1 support that, they do not prove it.",
+    "A challenger of each day is one more look at much the same log: over many days, one that is no better is promoted more often than alpha says.",
     "HOLD is not “no harm”: it says that the data do not decide.",
     "Each rule is one-sided at alpha; the interval drawn is the two-sided 1 - 2 alpha one. Guardrails need no correction: all must pass.",
     "Predictions by arm are the challenger's own and explain its choice; the verdict rests on the outcomes, not on them.",

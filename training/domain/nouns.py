@@ -11,6 +11,9 @@ from math import isclose
 NONE = "none"
 """The arm that shows nothing. It is a real arm: it has its own predictions and its own propensity."""
 
+LOGGING_POLICY = "logging policy"
+"""Name of the baseline where no champion is in charge yet."""
+
 
 class Label(StrEnum):
     """What is learned and judged about one decision; its windows are in `domain.labels`."""

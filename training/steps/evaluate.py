@@ -14,10 +14,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from training.adapters.digest import digest
 from training.adapters.ports import ModelRegistry, Platform
 from training.config.settings import Settings
 from training.domain.errors import DataError, NotReadyError
-from training.domain.nouns import Label
+from training.domain.nouns import LOGGING_POLICY, Label
 from training.domain.schema import FEATURE_SERVICE
 from training.evaluation.arm_shares import arm_shares
 from training.evaluation.policy_difference import Log, compare, histogram
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from training.model.matching import MatchingModel
     from training.model.policy import Probabilities
 
-LOGGING = "logging policy"
-"""Name of the baseline where no champion is in charge yet."""
 Floats = npt.NDArray[np.float64]
 
 
@@ -52,14 +51,15 @@ def run(day: date, settings: Settings, platform: Platform) -> EvaluateReport:
     metrics = tuple(dict.fromkeys(rule.metric for rule in settings.guardrails()))
     frame = held_out(folder / "training_set.parquet", metrics, settings.training.holdout)
     challenger, champion = versions(platform.registry, folder)
-    print(f"{len(frame):,} decisions of {frame['member_id'].nunique():,} held-out members; {challenger} against {champion or LOGGING}.", flush=True)
+    print(f"{len(frame):,} decisions of {frame['member_id'].nunique():,} held-out members; {challenger} against {champion or LOGGING_POLICY}.", flush=True)
     evaluation: dict[str, Any] = {
         "day": day.isoformat(),
         "seed": settings.seed,
         "alpha": settings.judging.alpha,
         "challenger": challenger,
+        "model_digest": digest(folder / "model"),
         "champion": champion,
-        "baseline": champion or LOGGING,
+        "baseline": champion or LOGGING_POLICY,
         "feature_service": FEATURE_SERVICE,
         "rows": len(frame),
         "members": int(frame["member_id"].nunique()),
@@ -99,8 +99,8 @@ def held_out(path: Path, metrics: tuple[str, ...], share: float) -> pd.DataFrame
 def versions(registry: ModelRegistry, folder: Path) -> tuple[str, str | None]:
     """Challenger of this run and the champion that it must beat (None: the logging policy).
 
-    A rerun meets the champion of the first time: otherwise a challenger that was promoted would be compared with itself or a later one.
-    Raises NotReadyError if the run's model is not registered.
+    A rerun with the same model meets the champion of the first time: otherwise a challenger that was promoted would be compared with itself or a
+    later one. Other weights meet the champion in charge. Raises NotReadyError if the run's model is not registered.
     """
     path = folder / "evaluation.json"
     before: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
@@ -109,7 +109,7 @@ def versions(registry: ModelRegistry, folder: Path) -> tuple[str, str | None]:
         challenger = before.get("challenger")
     if challenger is None:
         raise NotReadyError(f"The model of {folder.name} is not registered as challenger, so a verdict would name another model. Run `train` for this day.")
-    champion = before["champion"] if before else registry.version("champion")
+    champion = before["champion"] if before.get("challenger") == challenger else registry.version("champion")
     return challenger, champion if champion != challenger else None
 
 

@@ -87,6 +87,7 @@ def lineage(day: date, evaluation: Mapping[str, Any], settings: Settings) -> dic
         "held_out": f"{evaluation['rows']} decisions of {evaluation['members']} members",
         "seed": str(evaluation["seed"]),
         "model_version": str(evaluation["challenger"]),
+        "model_digest": str(evaluation["model_digest"]),
         "feature_service": str(evaluation["feature_service"]),
         "source": settings.source,
         "code_version": code_version(),

@@ -6,6 +6,7 @@ import shutil
 import pytest
 
 from tests.fakes.registry import FakeRegistry
+from training.adapters.digest import digest
 from training.adapters.registry import MlflowRegistry
 from training.config.settings import Settings
 from training.domain.errors import DataError, NotReadyError
@@ -45,16 +46,18 @@ def folder(tmp_path):
     return made
 
 
-def test_versions_are_copies_and_reruns_replace_them(registry, folder):
-    """Each run has one version; the same run again keeps it, with the new content and nothing of the old."""
+def test_a_version_is_a_copy_that_never_changes(registry, folder):
+    """The same run and content is the same version; the same run with other content is another one, and the first stays what it was."""
     first = registry.register(folder, {"run_id": "2026-01-01", "seed": "7"})
-    second = registry.register(folder, {"run_id": "2026-01-02"})
-    assert (first, second) == ("1", "2")
+    assert registry.register(folder, {"run_id": "2026-01-02"}) == "2"
+    assert registry.register(folder, {"run_id": "2026-01-01", "seed": "8"}) == first == "1"
 
+    (folder / "manifest.json").write_text("two")
+    assert registry.register(folder, {"run_id": "2026-01-01"}) == "3"
+    assert (registry.fetch(first) / "manifest.json").read_text() == "one"
     (folder / "manifest.json").rename(folder / "other.json")
-    assert registry.register(folder, {"run_id": "2026-01-01", "seed": "8"}) == first
-    assert [p.name for p in registry.fetch(first).iterdir()] == ["other.json"]
-    assert (registry.fetch(second) / "manifest.json").read_text() == "one"
+    assert registry.register(folder, {"run_id": "2026-01-01"}) == "4"
+    assert [p.name for p in registry.fetch("4").iterdir()] == ["other.json"]
 
 
 def test_aliases_move(registry, folder):
@@ -88,7 +91,7 @@ def test_mlflow_remembers_facts_in_another_process_and_after_a_crash(settings, t
     other = MlflowRegistry(settings)
     assert other.version("challenger") == version
     tags = other._client().get_model_version("matching", version).tags
-    assert tags == {"run_id": "2026-01-01", "rows": "3"}
+    assert tags == {"run_id": "2026-01-01", "rows": "3", "digest": digest(folder)}
 
     other.fetch(version).rename(tmp_path / "lost")
     with pytest.raises(NotReadyError, match="Run `train` for its day again"):

@@ -59,7 +59,7 @@ def home(trained, tmp_path):
 def platform(home):
     """Version 1 is DAY's and challenger, version 2 is NEXT's; there is no champion."""
     made = platform_of(home)
-    made.registry.facts |= {"1": {"run_id": DAY.isoformat()}, "2": {"run_id": NEXT.isoformat()}}
+    made.registry.facts |= {"1": {"run_id": DAY.isoformat(), "digest": "a"}, "2": {"run_id": NEXT.isoformat(), "digest": "b"}}
     made.registry.point("challenger", "1")
     return made
 
@@ -105,6 +105,17 @@ def test_a_rerun_writes_the_same_bytes(home, platform):
     evaluate.run(DAY, small(home), platform)
     assert [f.read_bytes() for f in files] == before
     assert not list((home / "runs" / DAY.isoformat()).glob(".*json*"))
+
+
+def test_other_weights_of_the_same_day_meet_the_champion_in_charge(home, platform):
+    """The day was evaluated against the logging policy; trained again it is another challenger, and by now its first version is champion."""
+    evaluate.run(DAY, small(home), platform)
+    platform.registry.point("champion", "1")
+    model = home / "runs" / DAY.isoformat() / "model"
+    (model / "note").write_text("other content")
+    platform.registry.point("challenger", platform.registry.register(model, {"run_id": DAY.isoformat()}))
+    report = evaluate.run(DAY, small(home), platform)
+    assert (report.challenger, report.baseline) == ("3", "1")
 
 
 def test_a_champion_is_the_baseline_where_there_is_one(home, platform):

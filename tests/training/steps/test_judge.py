@@ -54,8 +54,16 @@ def write(settings, metrics, **others):
     """evaluation.json of DAY as `evaluate` writes it, without arms and weights."""
     folder = settings.run_dir(DAY.isoformat())
     folder.mkdir(parents=True, exist_ok=True)
-    content = {"day": DAY.isoformat(), "seed": 7, "alpha": 0.05, "challenger": "3", "champion": None, "baseline": "logging policy"}
-    content |= {"feature_service": "matching_v1", "rows": 24_000, "members": 3000, "window": ["2026-01-05", "2026-02-22"], "metrics": metrics, **others}
+    content = {"day": DAY.isoformat(), "seed": 7, "alpha": 0.05, "challenger": "3", "model_digest": "a1b2", "champion": None}
+    content |= {
+        "baseline": "logging policy",
+        "feature_service": "matching_v1",
+        "rows": 24_000,
+        "members": 3000,
+        "window": ["2026-01-05", "2026-02-22"],
+        "metrics": metrics,
+        **others,
+    }
     (folder / "evaluation.json").write_text(json.dumps(content, allow_nan=False))
 
 
@@ -127,9 +135,9 @@ def test_judge_before_evaluate_says_so(settings, platform):
 
 def test_lineage_names_runs_only_where_they_are_known(settings, monkeypatch):
     """Airflow's run by its variable; dbt's invocation only if it built this very day; the quality page only if it is there."""
-    evaluation = {"window": None, "rows": 1, "members": 1, "seed": 7, "challenger": "3", "feature_service": "matching_v1"}
+    evaluation = {"window": None, "rows": 1, "members": 1, "seed": 7, "challenger": "3", "model_digest": "a1b2", "feature_service": "matching_v1"}
     monkeypatch.delenv("AIRFLOW_CTX_DAG_RUN_ID", raising=False)
-    assert judge.lineage(DAY, evaluation, settings).keys() >= {"seed", "model_version", "feature_service", "held_out"}
+    assert judge.lineage(DAY, evaluation, settings).keys() >= {"seed", "model_version", "model_digest", "feature_service", "held_out"}
     assert not judge.lineage(DAY, evaluation, settings).keys() & {"dag_run", "dbt_invocation", "quality_page", "data_window"}
     monkeypatch.setenv("AIRFLOW_CTX_DAG_RUN_ID", "asset_triggered__1")
     (settings.data_docs / DAY.isoformat()).mkdir(parents=True)

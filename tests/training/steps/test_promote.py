@@ -12,7 +12,7 @@ from tests.fakes.registry import FakeRegistry
 from training.adapters.ports import Platform
 from training.config.settings import Settings
 from training.domain.errors import NotReadyError
-from training.domain.nouns import Verdict, VerdictKind
+from training.domain.nouns import LOGGING_POLICY, Verdict, VerdictKind
 from training.steps import promote
 
 MONDAY, TUESDAY, WEDNESDAY = (date(2026, 3, day) for day in (2, 3, 4))
@@ -28,11 +28,11 @@ def platform(tmp_path):
     return Platform(nothing, nothing, nothing, nothing, registry, FakeLedger())
 
 
-def judged(platform: Platform, day: date, kind: VerdictKind) -> None:
-    """Record the verdict on the challenger of `day`; all are judged in the order of the calls."""
+def judged(platform: Platform, day: date, kind: VerdictKind, baseline: str = LOGGING_POLICY) -> None:
+    """Record the verdict on the challenger of `day` against `baseline`; all are judged in the order of the calls."""
     version = str(day.day - 1)
     count = len(platform.ledger.verdicts())
-    platform.ledger.record(Verdict(day.isoformat(), kind, version, "logging", (), "because", datetime(2026, 4, 1 + count, tzinfo=UTC)))
+    platform.ledger.record(Verdict(day.isoformat(), kind, version, baseline, (), "because", datetime(2026, 4, 1 + count, tzinfo=UTC)))
 
 
 @pytest.fixture
@@ -84,3 +84,14 @@ def test_a_day_without_a_verdict_cannot_promote(platform, run):
     with pytest.raises(NotReadyError, match="no verdict for 2026-03-03"):
         run(TUESDAY)
     assert platform.registry.version("champion") is None
+
+
+def test_only_the_champion_that_was_judged_can_be_replaced(platform, run, capsys):
+    """Tuesday was judged against the logging policy while Monday took charge: it may be worse than Monday; judged against Monday it may follow."""
+    judged(platform, MONDAY, VerdictKind.PROMOTE)
+    run(MONDAY)
+    judged(platform, TUESDAY, VerdictKind.PROMOTE)
+    assert run(TUESDAY).after == "1"
+    assert "judged against logging policy, but version 1 is in charge" in capsys.readouterr().out
+    judged(platform, TUESDAY, VerdictKind.PROMOTE, "1")
+    assert run(TUESDAY).after == "2"

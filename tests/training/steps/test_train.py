@@ -75,6 +75,17 @@ def test_held_out_members_teach_nothing(settings, platform, frame):
     assert (train.run(DAY, settings, platform).path / "model.safetensors").read_bytes() == before
 
 
+def test_a_rerun_on_other_rows_leaves_the_champion_as_it_was_judged(settings, platform, frame):
+    """Late answers give other weights, and these a version of their own: what members meet is what was judged."""
+    train.run(DAY, settings, platform)
+    platform.registry.point("champion", "1")
+    before = {p.name: p.read_bytes() for p in platform.registry.fetch("1").iterdir()}
+    frame.assign(clicked=True).head(2500).to_parquet(settings.run_dir(DAY.isoformat()) / "training_set.parquet")
+    assert train.run(DAY, settings, platform).version == "2"
+    assert (platform.registry.version("champion"), platform.registry.version("challenger")) == ("1", "2")
+    assert {p.name: p.read_bytes() for p in platform.registry.fetch("1").iterdir()} == before
+
+
 def test_a_saved_challenger_can_be_loaded(settings, platform, frame):
     """The registry's folder is a whole model."""
     version = train.run(DAY, settings, platform).version
