@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training.evaluation.estimators import Logged, Policy
+from training.evaluation.logged import Logged, Policy
 
 
 @dataclass(frozen=True)

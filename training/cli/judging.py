@@ -15,13 +15,15 @@ from training.domain.errors import DataError
 if TYPE_CHECKING:
     from training.domain.nouns import Evidence, Verdict
     from training.domain.rules import Rule
-    from training.evaluation.estimators import Estimate
+    from training.evaluation.intervals import Interval
     from training.evaluation.support import Support
     from training.evaluation.two_groups import Judgement
 
 OPE_ALPHA = 0.05
 """Two-sided: the intervals of `ope` are 95% ones."""
 OPE_FOLDS = 5
+STEEPEST = 1e9
+"""Ratio of group sizes beyond which nobody plans: one of the groups would be empty."""
 UNUSABLE = 2
 
 
@@ -114,7 +116,7 @@ def planned(ratio: str) -> float:
         control, treatment = float(first), float(second)
     except ValueError:
         control = treatment = 0.0
-    if not colon or not (0.0 < control < float("inf") and 0.0 < treatment < float("inf")):
+    if not colon or not (0.0 < control < float("inf") and 0.0 < treatment < float("inf")) or not 1.0 / STEEPEST < treatment / control < STEEPEST:
         raise DataError(f"--ratio {ratio!r} is not a planned split. Write CONTROL:TREATMENT with two numbers above 0, such as 1:1 or 90:10.")
     return treatment / control
 
@@ -131,17 +133,20 @@ def _guarded(work: Callable[[], None]) -> int:
 def _ope(log: Path, target: Path, as_json: bool) -> None:
     from training.evaluation.estimators import evaluate
     from training.evaluation.reward_model import cross_fitted
+    from training.evaluation.reward_shape import reward_warnings
     from training.evaluation.support import warnings
     from training.evaluation.tables import IDS, build, read_table
 
     problem = build(read_table(log, ids=IDS), read_table(target, ids=IDS))
     predicted = cross_fitted(problem.log, problem.target, problem.features, len(problem.actions), OPE_FOLDS)
     estimates, found = evaluate(problem.log, problem.target, predicted, OPE_ALPHA)
-    said = [*problem.notes, *warnings(found)]
+    shape = reward_warnings(problem.log.reward, estimates["snips"].influence, problem.log.cluster)
+    said = [*problem.notes, *warnings(found, problem.actions), *shape]
+    values = {name: (e.value * problem.unit, (e.interval[0] * problem.unit, e.interval[1] * problem.unit)) for name, e in estimates.items()}
     if as_json:
         _print_json(
             {
-                "estimators": {name: {"value": _finite(e.value), "interval": [_finite(end) for end in e.interval]} for name, e in estimates.items()},
+                "estimators": {name: {"value": _finite(value), "interval": [_finite(end) for end in ends]} for name, (value, ends) in values.items()},
                 "effective_sample_size": _finite(found.effective_sample_size),
                 "max_weight": _finite(found.max_weight),
                 "mean_weight": _finite(found.mean_weight),
@@ -150,10 +155,10 @@ def _ope(log: Path, target: Path, as_json: bool) -> None:
             }
         )
     else:
-        _show_estimates(estimates, found, said)
+        _show_estimates(values, found, said)
 
 
-def _show_estimates(estimates: Mapping[str, Estimate], found: Support, said: Sequence[str]) -> None:
+def _show_estimates(values: Mapping[str, tuple[float, Interval]], found: Support, said: Sequence[str]) -> None:
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
@@ -161,8 +166,8 @@ def _show_estimates(estimates: Mapping[str, Estimate], found: Support, said: Seq
     table = Table(title="Value of the target policy", title_justify="left")
     for column in ("estimator", "value", "95% interval"):
         table.add_column(column, justify="left" if column == "estimator" else "right")
-    for name, estimate in estimates.items():
-        table.add_row(name.upper(), f"{estimate.value:.6g}", _range(estimate.interval, "{:.6g}"))
+    for name, (value, ends) in values.items():
+        table.add_row(name.upper(), f"{value:.6g}", _range(ends, "{:.6g}"))
     console = Console()
     console.print(table)
     console.print(
@@ -180,9 +185,8 @@ def _gate(data: Path, sides: tuple[str, str, str], plan: Plan, as_json: bool) ->
     from training.evaluation.two_groups import judge
 
     wanted, ratio = rules(plan), planned(plan.ratio)
-    table = read_table(data, ids=(sides[0],))
-    first, second = groups(table.to_pandas(), *sides, [r.metric for r in wanted])
-    found = judge(first, second, wanted, plan.alpha, ratio)
+    read = groups(read_table(data, ids=(sides[0],)), *sides, [r.metric for r in wanted])
+    found = judge(read.control, read.treatment, wanted, plan.alpha, ratio)
     names = [*(r.metric for r in wanted), "sample_ratio"]
     if as_json:
         _print_json(
@@ -190,13 +194,14 @@ def _gate(data: Path, sides: tuple[str, str, str], plan: Plan, as_json: bool) ->
                 "verdict": found.kind.value,
                 "rules": [_rule_object(e, name) for e, name in zip(found.evidence, names, strict=True)],
                 "n": {"control": found.control, "treatment": found.treatment},
+                "notes": [*read.notes],
             }
         )
     else:
-        _show_judgement(found, names, sides)
+        _show_judgement(found, names, sides, read.notes)
 
 
-def _show_judgement(found: Judgement, names: Sequence[str], sides: tuple[str, str, str]) -> None:
+def _show_judgement(found: Judgement, names: Sequence[str], sides: tuple[str, str, str], notes: Sequence[str]) -> None:
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
@@ -215,6 +220,8 @@ def _show_judgement(found: Judgement, names: Sequence[str], sides: tuple[str, st
     console.print(table)
     for name, rule in zip(names, found.evidence, strict=True):
         console.print(f"[dim]{escape(name)}: {escape(rule.note)}[/]", highlight=False)
+    for note in notes:
+        console.print(f"[yellow]Warning:[/] {escape(note)}", highlight=False)
     console.print(escape(found.reason), highlight=False)
 
 
@@ -229,7 +236,7 @@ def _rule_object(evidence: Evidence, name: str) -> dict[str, object]:
     }
 
 
-def _range(interval: tuple[float, float], style: str) -> str:
+def _range(interval: Interval, style: str) -> str:
     return " to ".join(style.format(end) if isfinite(end) else "unbounded" for end in interval)
 
 

@@ -80,16 +80,23 @@ def clustered(influence: Floats, cluster: Ints, alpha: float, worst: Worst) -> I
     return value - low / n, value + high / n
 
 
+def freedom(sums: Floats, pseudo: float = 0.0) -> float:
+    """Satterthwaite's degrees of freedom of the variance of cluster `sums` and one `pseudo` sum, 1 to G - 1: twice the number of equal sums that carry it."""
+    groups = len(sums)
+    second = float(np.square(sums).sum()) + pseudo**2
+    fourth = float(np.power(sums, 4).sum()) + pseudo**4
+    spread = fourth - second**2 / groups
+    most = max(groups - 1.0, 1.0)
+    return most if spread <= 0.0 else min(most, max(2.0 * second**2 / spread, 1.0))
+
+
 def _end(sums: Floats, pseudo: float, alpha: float) -> float:
     """Distance from the sum to one end of its interval: the pseudo-observation's shift plus t standard errors."""
     groups = len(sums)
     second = float(np.square(sums).sum()) + pseudo**2
-    fourth = float(np.power(sums, 4).sum()) + pseudo**4
     if second == 0.0:
         return abs(pseudo)
-    spread = fourth - second**2 / groups
-    freedom = groups - 1.0 if spread <= 0.0 else min(groups - 1.0, 2.0 * second**2 / spread)
-    quantile = float(stats.t.ppf(1.0 - alpha / 2.0, max(freedom, 1.0)))
+    quantile = float(stats.t.ppf(1.0 - alpha / 2.0, freedom(sums, pseudo)))
     return abs(pseudo) + quantile * float(np.sqrt(second * groups / (groups - 1.0)))
 
 

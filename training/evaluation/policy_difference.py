@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from training.domain.errors import DataError
-from training.evaluation.estimators import NAMES, Estimate, Logged, Policy, Predictions, chosen, difference, evaluate, sum_by_row, weights
+from training.evaluation.estimators import NAMES, Estimate, difference, evaluate, reach
 from training.evaluation.intervals import Floats, Ints, scale
+from training.evaluation.logged import Logged, Policy, Predictions, chosen, sum_by_row, weights
 from training.evaluation.reward_model import cross_fitted
 from training.evaluation.support import Support, warnings
 
@@ -94,7 +95,7 @@ class Comparison:
                 side: {name: {"value": finite(e.value), "interval": [finite(end) for end in e.interval]} for name, e in by.items()}
                 for side, by in sides.items()
             },
-            "support": {side: {k: finite(v) for k, v in asdict(s).items()} for side, s in self.support.items()},
+            "support": {side: {k: finite(v) for k, v in s.numbers().items()} for side, s in self.support.items()},
             "warnings": [f"{side}: {said}" for side, s in self.support.items() for said in warnings(s)],
         }
 
@@ -115,14 +116,16 @@ def compare(log: Log, reward: Floats, predicted: Floats | None, alpha: float, fo
     mine, found = evaluate(logged, first, guess, 2 * alpha)
     theirs, base = evaluate(logged, second, guess, 2 * alpha)
     gap = weights(logged, first) - weights(logged, second)
+    ends, apart = scale(reward), float(np.abs(log.challenger - log.baseline).sum()) / len(log)
+    missing = min(found.unseen.mass + base.unseen.mass, apart)  # two policies that agree cannot differ by what was not seen
     return Comparison(
         rows=len(log),
         members=int(log.cluster.max()) + 1,
         observed=float(reward.mean()),
-        binary=scale(reward).binary,
+        binary=ends.binary,
         challenger=mine,
         baseline=theirs,
-        difference={name: difference(mine[name].influence, theirs[name].influence, logged, gap, 2 * alpha) for name in NAMES},
+        difference={name: difference(mine[name].influence, theirs[name].influence, logged, gap, 2 * alpha, missing * reach(name, ends)) for name in NAMES},
         support={"challenger": found, "baseline": base},
     )
 

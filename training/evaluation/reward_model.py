@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from training.evaluation.estimators import Logged, Policy, Predictions
 from training.evaluation.intervals import Floats, Ints
+from training.evaluation.logged import Logged, Policy, Predictions
 
 SHARED_PENALTY = 1.0
 ACTION_PENALTY = 20.0

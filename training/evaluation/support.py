@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
 from training.evaluation.intervals import Floats, Ints, cluster_sums
+from training.evaluation.unseen import Unseen
 
 THIN = 200.0
 """Effective rows below which a warning is given (ours)."""
@@ -14,50 +16,57 @@ FEW = 30
 """Clusters below which an interval clustered on them is rough (a common rule of thumb)."""
 HEAVY = 0.05
 """Share of all weight on one row above which a warning is given (ours)."""
+_SHOWN = 3
 
 
 @dataclass(frozen=True)
 class Support:
     """`effective_sample_size` is Kish's (sum w)^2 / sum w^2; `mean_weight` is 1 in expectation where propensities are right and support is full.
 
-    `unseen` is reward-free probability: by how much the mean weight misses 1 beyond sampling error (3 clustered standard errors).
+    `effective_clusters` counts clusters in the same way by their rows: a hundred of which one holds half of the log are about four.
     """
 
     rows: int
     clusters: int
+    effective_clusters: float
     effective_sample_size: float
     max_weight: float
     mean_weight: float
     max_weight_share: float
-    unseen: float
     typical_weight: float
     cluster_factor: float
+    unseen: Unseen
+
+    def numbers(self) -> dict[str, float]:
+        """All that is a number, by name; `unseen` is the mass by which the intervals are widened."""
+        return asdict(self) | {"unseen": self.unseen.mass}
 
 
-def support(weight: Floats, cluster: Ints) -> Support:
-    """Diagnose `weight` [n] = target probability / propensity of the logged action."""
+def support(weight: Floats, cluster: Ints, unseen: Unseen) -> Support:
+    """Diagnose `weight` [n] = target probability / propensity of the logged action; `unseen` is what they show to be missing."""
     total, square = float(weight.sum()), float(np.square(weight).sum())
     n = len(weight)
     mean = total / n
     sums = cluster_sums(weight, cluster)
-    spread = float(np.sqrt(np.square(cluster_sums(weight - mean, cluster)).sum())) / n
+    crowd = np.bincount(cluster)
     typical = square / total if total > 0.0 else 1.0
-    per_cluster = float(np.square(sums).sum()) / total if total > 0.0 else float(np.bincount(cluster).max())
+    per_cluster = float(np.square(sums).sum()) / total if total > 0.0 else float(crowd.max())
     return Support(
         rows=n,
         clusters=len(sums),
+        effective_clusters=n**2 / float(np.square(crowd).sum()),
         effective_sample_size=total**2 / square if square > 0.0 else 0.0,
         max_weight=float(weight.max()),
         mean_weight=mean,
         max_weight_share=float(weight.max()) / total if total > 0.0 else 1.0,
-        unseen=max(0.0, abs(mean - 1.0) - 3.0 * spread - 1e-3),
         typical_weight=typical,
         cluster_factor=max(1.0, per_cluster / typical),
+        unseen=unseen,
     )
 
 
-def warnings(found: Support) -> list[str]:
-    """What a reader must know before believing a number, in plain sentences."""
+def warnings(found: Support, names: Sequence[str] = ()) -> list[str]:
+    """What a reader must know before believing a number, in plain sentences; `names` are those of the action codes, where they are known."""
     said = []
     if found.effective_sample_size < THIN:
         said.append(
@@ -69,14 +78,39 @@ def warnings(found: Support) -> list[str]:
             f"One row carries {found.max_weight_share:.0%} of all weight (weight {found.max_weight:.6g}): the estimate hangs on its reward. "
             "Look at the smallest propensities."
         )
-    if found.unseen > 0.0:
+    said += _missing(found, names)
+    if found.effective_clusters < FEW:
+        same = found.effective_clusters > found.clusters - 0.5
+        count = f"{found.clusters} cluster(s)" if same else f"{found.clusters} clusters of unequal size, which count like {found.effective_clusters:.1f}"
+        said.append(f"Only {count}: an interval clustered on so few is a rough guide.")
+    return said
+
+
+def _missing(found: Support, names: Sequence[str]) -> list[str]:
+    """The sentences on target probability that the log cannot speak for."""
+    lack, said = found.unseen, []
+    if lack.never > 0.0:
+        said.append(f"{lack.never:.1%} of the target's probability lies on actions that the log never took: nothing was seen of them.")
+    if lack.short:
+        said.append(
+            f"The log took {_named([action for action, _ in lack.short], names)} less often than its propensities promise: up to "
+            f"{sum(mass for _, mass in lack.short):.1%} of the target's probability lies where the log could not take it. "
+            "The propensities are wrong, or some contexts never offered it."
+        )
+    if lack.off > 0.0:
         said.append(
             f"The mean weight is {found.mean_weight:.4g} and should be about 1: "
-            "the propensities are wrong, or the target chooses what the log could not choose. "
-            f"The intervals are widened by {found.unseen:.2g} of the reward's range."
+            "the propensities are wrong, or the target chooses what the log could not choose."
         )
     elif abs(found.mean_weight - 1.0) > HEAVY * 2:
         said.append(f"The mean weight is {found.mean_weight:.4g} and should be about 1; with this few effective rows that may be chance or missing support.")
-    if found.clusters < FEW:
-        said.append(f"Only {found.clusters} cluster(s): an interval clustered on so few is a rough guide.")
+    if lack.mass > 0.0:
+        said.append(f"The intervals are widened by {lack.mass:.2g} of the reward's range, that of IPS by as much of the largest reward.")
     return said
+
+
+def _named(actions: Sequence[int], names: Sequence[str]) -> str:
+    if not names:
+        return f"{len(actions)} action(s)"
+    first = ", ".join(repr(names[a]) for a in actions[:_SHOWN])
+    return f"action {first}" + (f" and {len(actions) - _SHOWN} more" if len(actions) > _SHOWN else "")

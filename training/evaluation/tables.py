@@ -14,33 +14,45 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from training.domain.errors import DataError
-from training.evaluation.estimators import Logged, Policy
+from training.evaluation.columns import numbers, plain, text
+from training.evaluation.features import features
 from training.evaluation.intervals import Floats, Ints
+from training.evaluation.logged import Logged, Policy
+from training.evaluation.magnitude import unit
 
 LOG_COLUMNS = ("decision_id", "action", "propensity", "reward")
 TARGET_COLUMNS = ("decision_id", "action", "probability")
 SUM_TOLERANCE = 1e-3
 """Probabilities printed with few digits still pass; a forgotten action does not."""
 IDS = ("decision_id", "action", "cluster")
-_LEVELS = 30
+SMALLEST = 1e-30
+"""Propensities below were not drawn from: no log is that long, and one such weight would swamp every other row."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One off-policy question: the log, the target on the same decisions, features [n, d] for DR, the names of the action codes, and what is odd."""
+    """One off-policy question: the log, the target on the same decisions, features [n, d] for DR, the names of the action codes, and what is odd.
+
+    The log's rewards are in units of `unit`, a power of two, so that their squares are finite.
+    """
 
     log: Logged
     target: Policy
     features: Floats
     actions: tuple[str, ...]
     notes: tuple[str, ...]
+    unit: float
 
 
 def read_table(path: Path, *, ids: tuple[str, ...] = ()) -> pa.Table:
     """A .parquet, .csv or .csv.gz file; the columns in `ids` are read as text so that 007 stays 007. Raises DataError naming the file."""
-    if path.is_dir():
+    try:
+        is_folder, is_file = path.is_dir(), path.is_file()
+    except OSError as error:
+        raise DataError(f"{str(path)[:80]} cannot be a file, so there is nothing to judge: {error.strerror}. Give another path.") from error
+    if is_folder:
         raise DataError(f"{path} is a folder, so it is unclear what to judge. Give the path of one .parquet, .csv or .csv.gz file.")
-    if not path.is_file():
+    if not is_file:
         raise DataError(f"There is no file {path}, so there is nothing to judge. Give the path of a .parquet, .csv or .csv.gz file.")
     name = path.name.lower()
     try:
@@ -70,13 +82,13 @@ def build(log: pa.Table, target: pa.Table) -> Problem:
     propensity = _numbers(log, "propensity", "log")
     why = "have a propensity outside of (0, 1]: their weight would be wrong or infinite"
     _refuse(~((propensity > 0) & (propensity <= 1)), log, "log", why, "Log the probability with which the action was drawn")
+    why = f"have a propensity below {SMALLEST:g}: an action that unlikely is never drawn, and its weight would swamp all others"
+    _refuse(propensity < SMALLEST, log, "log", why, "Log the probability with which the action was drawn")
     reward = _numbers(log, "reward", "log")
+    size = unit(reward)
     cluster = _codes(log, None, "cluster")[0] if "cluster" in log.column_names else np.arange(n, dtype=np.int64)
     policy, notes = _policy(log, target, ids, wanted, target_action)
-    unseen = float(policy.p[~np.isin(policy.action, action)].sum()) / n
-    if unseen > 0.0:
-        notes.append(f"{unseen:.1%} of the target's probability lies on actions that the log never took: nothing was seen of them.")
-    return Problem(Logged(action, propensity, reward, cluster), policy, features(log), actions, tuple(notes))
+    return Problem(Logged(action, propensity, reward / size, cluster), policy, features(log), actions, tuple(notes), size)
 
 
 def _policy(log: pa.Table, target: pa.Table, ids: Ints, wanted: Ints, action: Ints) -> tuple[Policy, list[str]]:
@@ -116,23 +128,6 @@ def _order(row: Ints) -> Ints:
     return known if (kept[1:] >= kept[:-1]).all() else known[np.argsort(kept, kind="stable")]
 
 
-def features(log: pa.Table) -> Floats:
-    """Standardised design [n, d] of all `x_*` columns: numbers with their missing flag, text as indicators of its commonest values."""
-    columns: list[Floats] = []
-    for name in (c for c in log.column_names if c.startswith("x_")):
-        if pa.types.is_nested(log[name].type):
-            raise DataError(f"Feature {name} of the log holds {log[name].type}, which is not one value a row. Give numbers or text, one column each.")
-        series = log[name].to_pandas()
-        if pd.api.types.is_numeric_dtype(series):
-            values = series.astype("float64").replace([np.inf, -np.inf], np.nan)
-            columns += [values.fillna(values.mean() if values.notna().any() else 0.0).to_numpy(), values.isna().to_numpy(dtype=np.float64)]
-        else:
-            text = series.astype("string").fillna("")
-            columns += [(text == level).to_numpy(dtype=np.float64) for level in text.value_counts().index[:_LEVELS]]
-    kept = [(c - c.mean()) / c.std() for c in columns if c.std() > 1e-12 * max(1.0, float(np.abs(c).max()))]
-    return np.column_stack(kept) if kept else np.zeros((log.num_rows, 0))
-
-
 def _require(table: pa.Table, columns: tuple[str, ...], which: str) -> None:
     missing = [c for c in columns if c not in table.column_names]
     if missing:
@@ -142,49 +137,37 @@ def _require(table: pa.Table, columns: tuple[str, ...], which: str) -> None:
         raise DataError(f"The {which} has no rows, so there is nothing to judge. Give at least one decision.")
 
 
-def _text(table: pa.Table, column: str, which: str) -> pa.ChunkedArray:
-    values = table[column]
-    if pa.types.is_dictionary(values.type):
-        values = values.cast(values.type.value_type)
-    try:
-        if pa.types.is_floating(values.type):
-            values = values.cast(pa.int64())  # 1e15 would be written in another way than the integer that it is
-    except pa.ArrowException:
-        pass
-    try:
-        return values.cast(pa.large_string())
-    except pa.ArrowException as error:
-        raise DataError(f"Column {column} of the {which} holds {values.type}, which cannot name anything. Give numbers or text.") from error
-
-
 def _codes(log: pa.Table, target: pa.Table | None, column: str) -> tuple[Ints, Ints, tuple[str, ...]]:
     """Codes of one id column in both tables. 3, 3.0 and "3" are the same id, whatever type a file gave it."""
     parts = [(log, "log")] if target is None else [(log, "log"), (target, "target")]
-    for table, which in parts:
-        text = _text(table, column, which)
-        empty = pc.or_(text.is_null(), pc.equal(pc.fill_null(text, ""), ""))
-        _refuse(empty.to_numpy(), table, which, f"have no {column}", "Fill it in or remove them")
-    joined = pa.chunked_array([chunk for table, which in parts for chunk in _text(table, column, which).chunks], type=pa.large_string())
-    encoded = joined.combine_chunks().dictionary_encode()
-    plain = pc.replace_substring_regex(pc.utf8_trim_whitespace(encoded.dictionary), r"^(-?\d+)\.0+$", r"\1")
-    merged = plain.dictionary_encode()
-    codes = merged.indices.to_numpy(zero_copy_only=False).astype(np.int64)[encoded.indices.to_numpy(zero_copy_only=False)]
-    return codes[: log.num_rows], codes[log.num_rows :], tuple(merged.dictionary.to_pylist()) if column == "action" else ()
+    chunks = [chunk for table, which in parts for chunk in _text(table, column, which).chunks]
+    encoded = pa.chunked_array(chunks, type=pa.large_string()).combine_chunks().dictionary_encode()
+    merged = plain(encoded.dictionary).dictionary_encode()
+    names = tuple(merged.dictionary.to_pylist())
+    code = np.append(merged.indices.to_numpy(zero_copy_only=False), -1).astype(np.int64)
+    if "" in names:
+        code[code == names.index("")] = -1
+    codes = code[pc.fill_null(encoded.indices, len(code) - 1).to_numpy(zero_copy_only=False)]
+    found = codes[: log.num_rows], codes[log.num_rows :]
+    for (table, which), mine in zip(parts, found, strict=False):
+        _refuse(mine < 0, table, which, f"have no {column}", "Fill it in or remove them")
+    return *found, names
 
 
 def _numbers(table: pa.Table, column: str, which: str) -> Floats:
     """A finite float column. Text that is not a number, missing values and infinities are refused with their count."""
-    values = table[column]
-    if pa.types.is_boolean(values.type):
-        values = values.cast(pa.int8())
-    out: Floats = np.asarray(pd.to_numeric(values.to_pandas(), errors="coerce"), dtype=np.float64)
+    out = numbers(table[column], f"Column {column} of the {which}")
     _refuse(~np.isfinite(out), table, which, f"have a {column} that is missing or not a finite number", "Correct or remove them")
     return out
+
+
+def _text(table: pa.Table, column: str, which: str) -> pa.ChunkedArray:
+    return text(table[column], f"Column {column} of the {which}")
 
 
 def _refuse(bad: npt.NDArray[np.bool_], table: pa.Table, which: str, why: str, remedy: str) -> None:
     if not bad.any():
         return
     rows = np.flatnonzero(bad)[:5]
-    samples = ", ".join(repr(v) for v in pc.take(table["decision_id"], pa.array(rows)).to_pylist())
+    samples = ", ".join(repr(v) for v in pc.take(_text(table, "decision_id", which), pa.array(rows)).to_pylist())
     raise DataError(f"{int(bad.sum())} of {len(bad)} rows of the {which} {why} (decision_id {samples}). {remedy}.")

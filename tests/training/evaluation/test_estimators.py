@@ -6,7 +6,8 @@ from estimators.bandits import ips as vw_ips
 from estimators.bandits import snips as vw_snips
 
 from tests.fakes.worlds import World
-from training.evaluation.estimators import NAMES, Logged, Policy, Predictions, chosen, difference, evaluate, influences, weights
+from training.evaluation.estimators import NAMES, difference, evaluate, influences
+from training.evaluation.logged import Logged, Policy, Predictions, chosen, weights
 from training.evaluation.reward_model import cross_fitted
 
 LOG = Logged(np.array([0, 0, 0, 1]), np.full(4, 0.5), np.array([1.0, 0.0, 1.0, 1.0]), np.arange(4))
@@ -46,7 +47,7 @@ def test_the_logging_policy_itself_has_the_mean_reward():
     """All weights are 1, so each estimator gives the mean of the log."""
     estimates, found = evaluate(LOG, Policy(np.arange(5) * 2, np.tile([0, 1], 4), np.full(8, 0.5)), PREDICTED, 0.05)
     assert estimates["ips"].value == estimates["snips"].value == 0.75
-    assert (found.effective_sample_size, found.mean_weight, found.unseen) == (4.0, 1.0, 0.0)
+    assert (found.effective_sample_size, found.mean_weight, found.unseen.mass) == (4.0, 1.0, 0.0)
 
 
 def test_no_overlap_gives_no_number_and_the_whole_range():
@@ -75,8 +76,24 @@ def test_wrong_propensities_widen_the_interval():
     log = Logged(np.zeros(1000, dtype=np.int64), np.ones(1000), np.tile([0.0, 1.0], 500), np.arange(1000))
     policy = Policy(np.arange(1001) * 2, np.tile([0, 1], 1000), np.full(2000, 0.5))
     estimates, found = evaluate(log, policy, Predictions(np.zeros(2000), np.zeros(1000)), 0.05)
-    assert found.unseen == pytest.approx(0.499)
+    assert found.unseen.off == pytest.approx(0.5)
     assert estimates["ips"].interval[1] > 0.74
+
+
+@pytest.mark.parametrize("level", [0.0, 1000.0])
+def test_an_action_never_taken_widens_by_what_it_may_hold(level):
+    """A tenth of the target on it: SNIPS and DR miss at most a tenth of the range, IPS loses a tenth of the rewards' level."""
+    rng = np.random.default_rng(12)
+    reward = level + rng.normal(size=2000)
+    log = Logged(np.tile([0, 1], 1000), np.full(2000, 0.5), reward, np.arange(2000))
+    policy = Policy(np.arange(2001) * 3, np.tile([0, 1, 2], 2000), np.tile([0.45, 0.45, 0.1], 2000))
+    estimates, found = evaluate(log, policy, cross_fitted(log, policy, np.zeros((2000, 0)), 3, 5), 0.05)
+    seen = {name: 0.1 * (np.abs(reward).max() if name == "ips" else np.ptp(reward)) for name in NAMES}
+    assert found.unseen.never == pytest.approx(0.1)
+    for name in NAMES:
+        low, high = estimates[name].interval
+        assert low < level < high
+        assert 2 * seen[name] < high - low < 2 * seen[name] + 0.2
 
 
 def test_rare_clustered_rewards_are_covered():
@@ -108,6 +125,13 @@ def test_difference_of_a_policy_with_itself_is_nothing():
     """Same rows, same weights: exactly 0."""
     own = influences(LOG, TARGET, PREDICTED, weights(LOG, TARGET))["dr"]
     assert difference(own, own, LOG, np.zeros(4), 0.05).interval == (0.0, 0.0)
+
+
+def test_the_difference_is_widened_by_what_is_missing():
+    """By exactly the slack, on both sides."""
+    values = influences(LOG, TARGET, PREDICTED, weights(LOG, TARGET))["dr"]
+    bare, wide = (difference(values, LOG.reward, LOG, np.zeros(4), 0.05, slack).interval for slack in (0.0, 0.25))
+    assert wide == pytest.approx((bare[0] - 0.25, bare[1] + 0.25))
 
 
 def test_the_paired_difference_is_narrower_than_two_intervals():

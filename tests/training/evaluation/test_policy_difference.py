@@ -9,6 +9,8 @@ import pytest
 
 from training.domain.errors import DataError
 from training.evaluation.arm_shares import arm_shares
+from training.evaluation.estimators import difference
+from training.evaluation.logged import Logged, weights
 from training.evaluation.policy_difference import EDGES, Log, compare, histogram
 
 ARMS = 4
@@ -99,6 +101,48 @@ def test_keeping_rows_is_the_same_as_never_having_had_the_others():
     again = log_of(log.taken[rows], part.cluster, *[p.reshape(-1, ARMS)[rows] for p in (log.challenger, log.baseline)], np.full((rows.sum(), ARMS), 0.25))
     left, right = (compare(lg, reward[rows], mean[log.entries(rows)], 0.05, 3).plain() for lg in (part, again))
     assert left == right
+
+
+def hidden(seed):
+    """A log that cannot choose arm 3 in a tenth of the contexts; the challenger plays it just there, and what it would earn there (1) is not seen."""
+    rng = np.random.default_rng(seed)
+    blind = rng.random(3000) < 0.1
+    logging = np.where(blind[:, None], [1 / 3, 1 / 3, 1 / 3, 0.0], 0.25)
+    challenger = np.where(blind[:, None], [0.0, 0.0, 0.0, 1.0], 0.25)
+    taken = (logging.cumsum(axis=1) > rng.random((3000, 1))).argmax(axis=1)
+    return log_of(taken, np.arange(3000), challenger, logging, logging), (rng.random(3000) < 0.2).astype(float)
+
+
+def test_what_either_policy_hides_widens_the_difference():
+    """The true difference is 0.1 x (1 - 0.2); without the missing mass no interval reaches it. It does not matter which of the two hides it."""
+    log, reward = hidden(1)
+    turned = Log(log.taken, log.propensity, log.cluster, log.offsets, log.actions, log.baseline, log.challenger)
+    for found, truth in ((compare(log, reward, None, 0.05, 3), 0.08), (compare(turned, reward, None, 0.05, 3), -0.08)):
+        assert [bool(s.unseen.short) for s in found.support.values()].count(True) == 1
+        for estimate in found.difference.values():
+            assert estimate.interval[0] < truth < estimate.interval[1]
+        assert any("action(s) less often" in said for said in found.plain()["warnings"])
+
+
+def test_two_policies_that_agree_hide_nothing_from_their_difference():
+    """Both play arm 3 where the log could not: whatever it earns there, they earn it alike."""
+    log, reward = hidden(2)
+    same = Log(log.taken, log.propensity, log.cluster, log.offsets, log.actions, log.challenger, log.challenger)
+    found = compare(same, reward, None, 0.05, 3)
+    assert all(s.unseen.mass > 0.1 for s in found.support.values())
+    assert all(estimate.interval == (0.0, 0.0) for estimate in found.difference.values())
+
+
+def test_full_support_leaves_the_difference_as_it_was():
+    """Nothing is missing: the interval is that of the influence values alone."""
+    log, reward, mean = world(8)
+    found = compare(log, reward, mean, 0.05, 3)
+    assert [s.unseen.mass for s in found.support.values()] == [0.0, 0.0]
+    first, second = (weights(Logged(log.taken, log.propensity, reward, log.cluster), log.policy(p)) for p in (log.challenger, log.baseline))
+    gap = difference(
+        found.challenger["dr"].influence, found.baseline["dr"].influence, Logged(log.taken, log.propensity, reward, log.cluster), first - second, 0.1
+    )
+    assert found.difference["dr"].interval == gap.interval
 
 
 def test_plain_is_json_even_where_nothing_can_be_estimated():

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from training.evaluation.estimators import Logged, Policy
+from training.evaluation.logged import Logged, Policy
 from training.evaluation.reward_model import cross_fitted, fit
 
 
