@@ -36,11 +36,59 @@ def test_wilson_as_scipy():
 
 
 def test_welch_as_scipy():
-    """The interval of scipy's Welch test."""
+    """The interval of scipy's Welch test, where sizes are equal or the smaller group varies more."""
     rng = np.random.default_rng(0)
-    a, b = rng.normal(0, 1, 30), rng.normal(1, 3, 50)
-    reference = stats.ttest_ind(b, a, equal_var=False).confidence_interval(0.9)
-    assert welch(a, b, 0.05) == pytest.approx((reference.low, reference.high))
+    for a, b in ((rng.normal(0, 1, 40), rng.normal(1, 3, 40)), (rng.normal(0, 3, 30), rng.normal(1, 1, 50))):
+        reference = stats.ttest_ind(b, a, equal_var=False).confidence_interval(0.9)
+        assert welch(a, b, 0.05) == pytest.approx((reference.low, reference.high))
+
+
+def test_a_small_calm_group_does_not_narrow_the_interval():
+    """By hand: 2 rows of variance 1/2 and 4 of variance 4 have the pooled variance (1/2 + 12) / 4 = 3.125, so 3.125 (1/2 + 1/4) > 1/4 + 4/4."""
+    a, b = np.array([0.0, 1.0]), np.array([-3.0, -1.0, 1.0, 3.0]) * np.sqrt(0.6)
+    freedom = 1.25**2 / (0.25**2 / 1 + 1.0**2 / 3)
+    half = stats.t.isf(0.05, freedom) * np.sqrt(3.125 * 0.75)
+    assert welch(a, b, 0.05) == pytest.approx((-0.5 - half, -0.5 + half))
+
+
+@pytest.mark.parametrize(("sizes", "factor", "margin"), [((200, 2000), 1.0, 0.0), ((2000, 200), 1.0, 0.0), ((200, 2000), 0.8, 0.2)])
+def test_rare_amounts_in_a_small_group_do_not_pass_by_chance(sizes, factor, margin):
+    """5% of rows have an amount of mean 20. At the threshold a rule passes in at most 6% of 500 experiments; by the small group's own variance it was 17%."""
+    rng = np.random.default_rng(21)
+
+    def spend(n, times):
+        return times * 20 * (rng.random(n) < 0.05) * np.exp(rng.normal(size=n) - 0.5)
+
+    passed = sum(welch(spend(sizes[0], 1.0), spend(sizes[1], factor), 0.05)[0] > -margin for _ in range(500))
+    assert passed <= 30
+
+
+@pytest.mark.parametrize("size", [1e-320, 1e-200, 1e200, 1.7e308])
+def test_numbers_of_any_size_are_judged_alike(size):
+    """The interval of size x data is size x the interval, without overflow or division by 0."""
+    rng = np.random.default_rng(3)
+    one, two = (np.round(rng.random(50) * 64) / 64 for _ in range(2))
+    with np.errstate(over="raise", divide="raise", invalid="raise"):
+        plain, scaled = (judge({"m": one * f}, {"m": two * f}, [Rule("m", RuleKind.SUPERIOR)], 0.05).evidence[0] for f in (1.0, size))
+    assert scaled.value == pytest.approx(plain.value * size, rel=1e-2)
+    assert scaled.interval == pytest.approx(tuple(end * size for end in plain.interval), rel=1e-2)
+
+
+@pytest.mark.parametrize(("rows", "kind"), [(9, VerdictKind.HOLD), (10, VerdictKind.PROMOTE)])
+def test_fewer_than_ten_rows_hold(rows, kind):
+    """All of one group bought and none of the other: at 9 rows nothing passes and the reason is said, at 10 it is a promotion."""
+    none, every = {"bought": np.zeros(rows), "stayed": np.ones(rows)}, {"bought": np.ones(rows), "stayed": np.ones(rows)}
+    found = judge(none, every, [BOUGHT, Rule("stayed", RuleKind.NON_INFERIOR, 0.5)], 0.05)
+    assert found.kind is kind
+    assert [e.passed for e in found.evidence] == [rows == 10, rows == 10, True]
+    assert ("fewer than 10 rows (9 control, 9 treatment)" in found.reason) == (rows == 9)
+
+
+def test_fewer_than_ten_rows_refute_nothing():
+    """Nor is a treatment rejected on them."""
+    found = judge({"bought": np.ones(9)}, {"bought": np.zeros(9)}, [BOUGHT], 0.05)
+    assert (found.kind, found.evidence[0].refuted) == (VerdictKind.HOLD, False)
+    assert "fewer than 10 rows" in found.evidence[0].note
 
 
 def test_too_little_for_an_interval():
