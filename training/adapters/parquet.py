@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from training.domain.schema import Table, Type
@@ -29,6 +31,14 @@ def arrow_schema(table: Table) -> pa.Schema:
 def empty_table(table: Table) -> pa.Table:
     """No rows, all columns."""
     return arrow_schema(table).empty_table()
+
+
+def newest_day(file: Path) -> date | None:
+    """The last value of the mart's column `day`; None where there is no file or no row."""
+    if not file.is_file():
+        return None
+    newest: date | None = pc.max(pq.ParquetFile(file).read(columns=["day"])["day"]).as_py()
+    return newest
 
 
 def write_parquet(rows: pa.Table, file: Path) -> None:

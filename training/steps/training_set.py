@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from training.adapters.parquet import newest_day
 from training.adapters.ports import Platform
 from training.config.settings import Settings
 from training.domain.errors import DataError, NotReadyError
 from training.domain.nouns import Label
-from training.domain.schema import ARM_FEATURES, DECISION_OUTCOMES, MEMBER_CATEGORICAL, MEMBER_NUMERIC, Type
+from training.domain.schema import ARM_FEATURES, DECISION_OUTCOMES, MEMBER_CATEGORICAL, MEMBER_FEATURES, MEMBER_NUMERIC, Type
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -37,13 +38,20 @@ def run(day: date, settings: Settings, platform: Platform) -> TrainingSetReport:
     """Write `training_set.parquet` of the run of `day`: all columns of decision_outcomes, `event_timestamp`, member and `arm_` features.
 
     Nothing later than the end of `day` is seen, so that the run of an old day gives the same bytes whenever it is repeated.
-    Raises NotReadyError without the mart or without any mature label, DataError if no decision has any member features.
+    Raises NotReadyError without the marts, where their features do not reach `day`, or without any mature label; DataError if no decision has
+    any member features.
     """
     import pyarrow.parquet as pq
 
+    reached = newest_day(settings.marts / f"{MEMBER_FEATURES.name}.parquet")
     mart = settings.marts / f"{DECISION_OUTCOMES.name}.parquet"
     if not mart.is_file():
         raise NotReadyError(f"The mart {mart} does not exist, so there are no decisions to learn from. Run the feature DAG (`rightmatch run`) first.")
+    if reached is None or reached < day:
+        raise NotReadyError(
+            f"The published features end with {reached.isoformat() if reached else 'no day'}, so a model of {day.isoformat()} would claim to know days that "
+            f"it never saw. Run `features` for {day.isoformat()} first, or train for a day that it has published."
+        )
     end = datetime.combine(day + timedelta(days=1), time(), UTC)
     window = timedelta(days=settings.training.window_days)
     decisions = as_known(pq.read_table(mart, columns=list(DECISION_OUTCOMES.names)), end - window, end)
@@ -73,7 +81,7 @@ def as_known(decisions: pa.Table, since: datetime, end: datetime) -> pa.Table:
 
     at, instant = decisions["decided_at"], pa.scalar(end, decisions.schema.field("decided_at").type)
     decisions = decisions.filter(pc.and_(pc.greater_equal(at, pa.scalar(since, instant.type)), pc.less(at, instant)))
-    any_label = pa.chunked_array([pa.array([False] * decisions.num_rows)])
+    any_label = pa.chunked_array([pa.array([False] * decisions.num_rows, type=pa.bool_())])
     for label in Label:
         mature = pc.less_equal(decisions[f"{label.value}_matured_at"], pa.scalar(end, decisions[f"{label.value}_matured_at"].type))
         for column in (label.value, "conversion_value") if label is Label.CONVERTED else (label.value,):

@@ -136,10 +136,21 @@ def test_nothing_to_learn_from_is_said(settings, store):
     """No mart, no mature label, no features at all: each is an error with its cause."""
     with pytest.raises(NotReadyError, match="decision_outcomes.parquet does not exist"):
         training_set.run(TODAY, settings, platform(store))
-    with pytest.raises(NotReadyError, match="mature label"):
-        run(settings, store, [decision("a", END - HOUR)])
+    for immature in ([decision("a", END - HOUR)], []):
+        with pytest.raises(NotReadyError, match="mature label"):
+            run(settings, store, immature)
     with pytest.raises(DataError, match="None of the 1 decisions has features"):
         run(settings, store, [decision("a", END - 2 * DAY, member_id="new")])
+
+
+def test_a_day_without_published_features_is_not_learned_for(settings, store):
+    """Features end with TODAY: a retrain for the next day is refused, also where its decisions are there."""
+    write_mart(settings.marts, DECISION_OUTCOMES, [decision("a", END - 20 * DAY)])
+    with pytest.raises(NotReadyError, match="features end with 2026-03-31, so a model of 2026-04-01"):
+        training_set.run(TODAY + DAY, settings, platform(store))
+    (settings.marts / "member_features.parquet").unlink()
+    with pytest.raises(NotReadyError, match="end with no day"):
+        training_set.run(TODAY, settings, platform(store))
 
 
 def test_materialize_goes_to_the_end_of_the_day(settings, store):
