@@ -60,8 +60,8 @@ def _run(verb: str, day: str, context: Mapping[str, Any]) -> dict[str, Any]:
         report = execute(verb, day)
     except (ConfigError, DataError, NotReadyError) as error:  # a retry without a change from outside cannot help
         raise AirflowFailException(f"{type(error).__name__}: {error}") from None
-    if verb == "land" and not report.get("days") and context["dag_run"].run_type == "scheduled":
-        raise AirflowSkipException(f"Nothing new in the inbox up to {day}: the features stay as they are.")
+    if verb == "land" and report["newest"] < day and context["dag_run"].run_type == "scheduled":
+        raise AirflowSkipException(f"No file of {day} has landed yet, the newest is of {report['newest']}: this day is built by the first run after its files.")
     for outlet in context["task"].outlets:
         context["outlet_events"][outlet].extra = {"day": day}
     return report

@@ -8,6 +8,7 @@ Any day may be run again, or backfilled (`airflow backfill create --dag-id featu
   `transform`: a dbt model or test failed. `validate`: a critical expectation failed; the log names expectation, column, count and
   sample values, and Data Docs show them. `materialize`: the online store could not be written.
 - **Who is affected.** Nobody at once: members are served the features and the model of the last good day until `feature_ttl_days` is over.
+- **A skipped run.** No file of its day had landed when the schedule asked; the first run after the files builds every day that is missing.
 - **Is a rerun safe?** Yes, each task. After `land` or `validate` correct the data first: these are not retried, because the same rows fail again.
 """
 

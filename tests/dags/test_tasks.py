@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import importlib.util
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from types import SimpleNamespace
 
 import pytest
 
+from tests.fakes.landing import good_day, write_tables
 from training.config.settings import ROOT
+from training.domain.errors import DataError, LandingError, NotReadyError, QualityError, StepError
+from training.steps import task
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +57,57 @@ def test_data_errors_are_not_retried(tasks, tmp_path, monkeypatch):
     monkeypatch.setenv("RIGHTMATCH_PROFILE", "nowhere")
     with pytest.raises(tasks.AirflowFailException, match="ConfigError: .*nowhere"):
         tasks._run("land", "2026-01-05", {})
+
+
+@pytest.mark.parametrize("error", [DataError, LandingError, QualityError, NotReadyError])
+def test_what_no_retry_can_help_fails_for_good(tasks, monkeypatch, error):
+    """Wrong rows, a failed dbt test and a rejected day are told under their own name, once."""
+
+    def fails(*_):
+        raise error("rows are wrong")
+
+    monkeypatch.setattr(task, "execute", fails)
+    with pytest.raises(tasks.AirflowFailException, match=f"^{error.__name__}: rows are wrong$"):
+        tasks._run("transform", "2026-01-05", {})
+
+
+def test_a_tool_that_failed_is_tried_again(tasks, monkeypatch):
+    """Airflow retries whatever is not its own fail exception: a lock or a lost connection may be gone in five seconds."""
+
+    def fails(*_):
+        raise StepError("the warehouse is locked")
+
+    monkeypatch.setattr(task, "execute", fails)
+    with pytest.raises(StepError):
+        tasks._run("transform", "2026-01-05", {})
+
+
+@pytest.fixture
+def land(tasks, tmp_path, monkeypatch):
+    """The task `land` in a home whose inbox ends on 5 January; called with the kind of run and its day."""
+    monkeypatch.setenv("RIGHTMATCH_HOME", str(tmp_path))
+    day = date(2026, 1, 5)
+    write_tables(tmp_path / "inbox", day, good_day(day))
+
+    def run(kind, day):
+        return tasks._run("land", day, {"dag_run": SimpleNamespace(run_type=kind), "task": SimpleNamespace(outlets=[])})
+
+    return run
+
+
+def test_a_scheduled_day_whose_files_are_not_there_is_skipped(tasks, land):
+    """What came before it lands all the same; a run that somebody asked for goes on, and `transform` says what is missing."""
+    with pytest.raises(tasks.AirflowSkipException, match=r"No file of 2026-01-06 has landed yet, the newest is of 2026-01-05"):
+        land("scheduled", "2026-01-06")
+    assert land("scheduled", "2026-01-05")["newest"] == "2026-01-05"
+    assert land("manual", "2026-01-06")["days"] == []
+
+
+def test_land_may_be_cleared_or_retried(land):
+    """The second attempt finds nothing new and still lets the day go on, also where a later day has landed meanwhile."""
+    assert land("scheduled", "2026-01-05")["days"] == ["2026-01-05"]
+    assert land("scheduled", "2026-01-05")["days"] == []
+    assert land("scheduled", "2026-01-04")["days"] == []
 
 
 def test_the_schedule_can_be_switched_off(tasks, monkeypatch):

@@ -36,7 +36,7 @@ class FakeLanding:
             raise LandingError("\n".join(wrong))
         self.landed |= batch
         tables = [t for t in RAW if any(t in rows for rows in batch.values())]
-        return LandingReport({t: sum(rows.get(t, 0) for rows in batch.values()) for t in tables}, tuple(batch))
+        return LandingReport({t: sum(rows.get(t, 0) for rows in batch.values()) for t in tables}, tuple(batch), max(self.landed))
 
 
 def write_rows(root: Path, table: str, day: date, rows: Sequence[Mapping[str, object]], name: str = "part.parquet") -> Path:

@@ -35,12 +35,16 @@ class FileLanding:
             self._raw.recover()
             batch = self._batch(until)
             if not batch:
-                return LandingReport({}, ())
+                return LandingReport({}, (), self._newest())
             print(f"Landing {len(batch)} day file(s) of {', '.join(_tables(batch))} up to {until.isoformat()}.", flush=True)
             rows = self._validated(batch)
             self._raw.commit(batch)
+            newest = self._newest()
         landed = {table: sum(n for (name, _), n in rows.items() if name == table) for table in _tables(batch)}
-        return LandingReport(landed, tuple(sorted({p.day for p in batch})))
+        return LandingReport(landed, tuple(sorted({p.day for p in batch})), newest)
+
+    def _newest(self) -> date:
+        return max(day for _, day in self._raw.days())
 
     def _batch(self, until: date) -> dict[Partition, str]:
         """Partitions to land with their fingerprints. Raises NotReadyError, or LandingError for folders that mean nothing."""

@@ -26,8 +26,9 @@ def within_rows(table: Table, catalog: Catalog) -> list[Check]:
     """What one row can break by itself."""
     known = {"products.product_id": tuple(catalog.products)}
     checks = [Check(table.name, rule, wrong) for column in table.columns for rule, wrong in _column(column, known.get(column.reference, column.values))]
-    late = f'epoch_us("{table.time}") >= epoch_us(day::TIMESTAMP) + {_DAY}'
-    checks.append(Check(table.name, f"{table.time} lies after the day of its file: nobody could have known the row then", late))
+    for time in (c.name for c in table.columns if c.type is Type.TIME):
+        late = f'epoch_us("{time}") >= epoch_us(day::TIMESTAMP) + {_DAY}'
+        checks.append(Check(table.name, f"{time} lies after the day of its file: nobody could have known the row then", late))
     return checks + (_decision() if table.name == "decisions" else [])
 
 
@@ -68,6 +69,7 @@ def listed(condition: str, rule: str) -> Check:
 def across_rows(coming: Collection[str], replaced: Collection[str]) -> Iterator[Check]:
     """What rows break together. `coming` are the batch's tables, `replaced` those of which a landed day is about to change.
 
+    A row may refer to what landed on its own day or before, never later: so a backlog is refused where its days one by one would be.
     Rows that reference a table are looked at where they come; where days of the referenced table are replaced, the landed ones too.
     """
     for table in RAW.values():
@@ -77,8 +79,10 @@ def across_rows(coming: Collection[str], replaced: Collection[str]) -> Iterator[
             parent, _, key = column.reference.partition(".")
             if parent in RAW and (table.name in coming or parent in replaced):
                 rows = f"{'all' if parent in replaced else 'batch'}_{table.name}"
-                wrong = f"SELECT {table.key[0]} AS id, day FROM {rows} ANTI JOIN all_{parent} USING ({key}) WHERE {column.name} IS NOT NULL"  # noqa: S608 - names of the schema
-                yield Check(table.name, f"{column.name} is not in {parent}", wrong)
+                first = f"(SELECT {key}, min(day) AS first_day FROM all_{parent} GROUP BY {key}) p"  # noqa: S608 - names of the schema
+                known = f"{first} ON c.{column.name} = p.{key} AND p.first_day <= c.day"
+                wrong = f"SELECT c.{table.key[0]} AS id, c.day FROM {rows} c ANTI JOIN {known} WHERE c.{column.name} IS NOT NULL"  # noqa: S608 - as above
+                yield Check(table.name, f"{column.name} is not in {parent} of the same day or before", wrong)
     if {"decisions", "outcomes"} & set(coming):
         rows = "all_outcomes" if "decisions" in replaced else "batch_outcomes"
         early = f"SELECT outcome_id AS id, o.day FROM {rows} o JOIN all_decisions d USING (decision_id) WHERE o.occurred_at < d.decided_at"  # noqa: S608 - as above

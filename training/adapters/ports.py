@@ -15,10 +15,11 @@ from training.domain.nouns import Verdict
 
 @dataclass(frozen=True)
 class LandingReport:
-    """Rows landed per table, and the days that they came from (empty where nothing was new)."""
+    """Rows landed per table, and the days that they came from (empty where nothing was new). `newest` is the last day of which anything has ever landed."""
 
     rows: Mapping[str, int]
     days: tuple[date, ...]
+    newest: date
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from training.config.settings import Settings
 
 
 def run(day: date, settings: Settings, platform: Platform) -> LandingReport:
-    """Land every new or changed day up to `day`. A rerun finds nothing new and changes nothing.
+    """Land every new or changed day up to `day`, and say which day is the newest that has landed. A rerun finds nothing new and changes nothing.
 
     Raises LandingError that lists each broken rule, NotReadyError if there is no data at all.
     """
