@@ -1,24 +1,21 @@
 {#
-  Two CTEs, `bounds` (first_day, last_day) and `days` (day): the days that this run builds.
-  First run: from the first day on which a member was known. Later: from the day after the last built one, or exactly the
-  day asked for where that is already built. Use it after `with recursive`.
+  Two CTEs, `bounds` (first_day, last_day) and `days` (day): the days that this run builds, of those on which any member was known.
+  A table and a first run: all of them. Later: from `since` on, or without it from the day after the last built one. Use it after `with recursive`.
 #}
 {% macro feature_days() -%}
 bounds as (
 
     select
-        {% if is_incremental() -%}
-        case
-            when built.until is null then known.since
-            when {{ run_day() }} <= built.until then {{ run_day() }}
-            else built.until + 1
-        end as first_day,
+        {% if is_incremental() and var('since') -%}
+        case when known.since < {{ since_day() }} then {{ since_day() }} else known.since end as first_day,
+        {%- elif is_incremental() -%}
+        case when known.since <= built.until then built.until + 1 else known.since end as first_day,
         {%- else -%}
         known.since as first_day,
         {%- endif %}
         {{ run_day() }} as last_day
     from (select min(known_from) as since from {{ ref('member_versions') }}) as known
-    {% if is_incremental() -%}
+    {% if is_incremental() and not var('since') -%}
     cross join (select max(day) as until from {{ this }}) as built
     {%- endif %}
 
@@ -38,6 +35,15 @@ days as (
     where days.day < bounds.last_day
 
 )
+{%- endmacro %}
+
+{# Before days are built again: all their rows go, since a corrected day may have lost members, or all of them. #}
+{% macro forget_days() -%}
+    {%- if is_incremental() and var('since') -%}
+        delete from {{ this }} where day >= {{ since_day() }}
+    {%- else -%}
+        select 1 as nothing
+    {%- endif -%}
 {%- endmacro %}
 
 {#

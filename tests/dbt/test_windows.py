@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from tests.fakes.raw import at, decision, event, land, member, outcome
+from tests.fakes.raw import at, close, decision, event, land, member, outcome
 from training.adapters.dbt_warehouse import PROJECT, DbtWarehouse
 from training.config.settings import Settings
 from training.domain.labels import WINDOWS
@@ -55,6 +55,7 @@ def labels(tmp_path_factory):
     land(settings.raw, "decisions", decisions)
     land(settings.raw, "outcomes", outcomes)
     land(settings.raw, "activity", activity)
+    close(settings.raw, DAY)
     DbtWarehouse(settings).build(DAY)
     rows = pq.read_table(settings.marts / "decision_outcomes.parquet").to_pylist()
     return {row["decision_id"]: row for row in rows}

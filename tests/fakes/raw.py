@@ -34,6 +34,13 @@ def land(raw: Path, table: str, rows: Iterable[Row]) -> None:
         write_parquet(pa.Table.from_pylist(content, schema=arrow_schema(spec)), raw / table / f"day={day.isoformat()}" / "part.parquet")
 
 
+def close(raw: Path, day: date) -> None:
+    """Land a file without any row for `day`, so that it has come although nothing happened on it."""
+    file = raw / "activity" / f"day={day.isoformat()}" / "part.parquet"
+    if not file.is_file():
+        write_parquet(arrow_schema(RAW["activity"]).empty_table(), file)
+
+
 def member(member_id: str, signup: str, **values: object) -> Row:
     """A first version of a member."""
     return {"member_id": member_id, "signup_at": at(signup), "updated_at": at(signup), "country": "NL", "lifetime_value": 0.0, "consents": "email", **values}

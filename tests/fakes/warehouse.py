@@ -20,4 +20,4 @@ class FakeWarehouse:
         if self.broken:
             raise StepError(self.broken)
         self.built.append(day)
-        return BuildReport(invocation_id=f"fake-{day.isoformat()}", models=1, tests=1, seconds=0.0)
+        return BuildReport(until=max(self.built), invocation_id=f"fake-{day.isoformat()}", models=1, tests=1, seconds=0.0)

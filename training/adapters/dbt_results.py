@@ -15,13 +15,15 @@ _SHOWN = 5
 
 @dataclass(frozen=True)
 class Node:
-    """One model, seed, test or hook; `compiled` is the SQL file that ran, or an empty text."""
+    """One model, seed, test or hook; `compiled` is the SQL file that ran, `sql` its text, both empty where it passed; `rows` are those that a test found."""
 
     name: str
     kind: str
     status: str
     message: str
     compiled: str
+    sql: str = ""
+    rows: int = 0
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,11 @@ class DbtRun:
     def failures(self) -> tuple[Node, ...]:
         """Nodes that failed themselves; those skipped in consequence are not among them."""
         return tuple(n for n in self.nodes if n.status in _FAILED)
+
+    @property
+    def only_tests_failed(self) -> bool:
+        """The SQL ran, and what it found in the rows is all that is wrong."""
+        return bool(self.failures) and all(n.kind == "test" and n.status == "fail" for n in self.failures)
 
 
 def read_run(file: Path) -> DbtRun | None:
@@ -65,7 +72,9 @@ def _node(result: dict[str, object], target: Path) -> Node:
     kind, _, *names = str(result["unique_id"]).split(".")
     name = names[0] if names else str(result["unique_id"])
     compiled = next((str(p) for p in sorted((target / "compiled").rglob(f"{name}.sql"))), "") if result["status"] in _FAILED else ""
-    return Node(name, kind, str(result["status"]), str(result["message"] or "").strip(), compiled)
+    sql = str(result.get("compiled_code") or "") if compiled else ""
+    rows = int(str(result.get("failures") or 0))
+    return Node(name, kind, str(result["status"]), str(result["message"] or "").strip(), compiled, sql, rows)
 
 
 def _last_error(tail: Sequence[str]) -> Sequence[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -10,14 +11,15 @@ from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 
+from training.adapters.dbt_failures import broken_rows
 from training.adapters.dbt_results import DbtRun, explain, read_run
+from training.adapters.dbt_state import PROJECT, BuildState, Plan
 from training.adapters.parquet import empty_table, write_parquet
 from training.adapters.ports import BuildReport
-from training.config.settings import ROOT, Settings
-from training.domain.errors import StepError
+from training.config.settings import Settings
+from training.domain.errors import DataError, StepError
 from training.domain.schema import RAW, Table
 
-PROJECT = ROOT / "dbt"
 _TAIL = 40
 """Lines of dbt's output that are kept for the case that it dies without results."""
 _TELLING = (" OK created ", " OK loaded ", " ERROR ", " FAIL ", " WARN ", "Finished running")
@@ -29,26 +31,36 @@ class DbtWarehouse:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._target = settings.home.absolute() / "dbt"
+        self._state = BuildState(settings)
 
     def build(self, day: date) -> BuildReport:
-        """Build and test everything as it was known at the end of `day`, and export the marts if all of it passed.
+        """Build and test everything as of the end of `day`, or of the newest built day where that is later, and export the marts if all of it passed.
 
-        Raises StepError with dbt's own message for each node that failed; the marts of the previous build then remain.
+        The same landed files give the same marts, whatever was built before; an old day never takes later rows away.
+        Raises NotReadyError where nothing of `day` or later has landed, DataError with the rows where only tests failed, StepError with dbt's
+        own message where anything else did; the marts of the previous build then remain.
         """
+        plan = self._state.plan(day)
+        print(_told(plan), flush=True)
         for folder in (self._target, self._settings.marts):
             folder.mkdir(parents=True, exist_ok=True)
         results = self._target / "run_results.json"
         results.unlink(missing_ok=True)
-        code, tail = _stream(self._command(day), environment(self._settings))
+        self._state.begin(plan)
+        code, tail = _stream(self._command(plan), environment(self._settings))
         run = read_run(results)
+        if run is not None and run.only_tests_failed:
+            raise DataError(broken_rows(run, self._settings.warehouse, plan.until))
         if code != 0 or run is None:
-            raise StepError(explain(run, tail, day))
-        return _report(run)
+            raise StepError(explain(run, tail, plan.until))
+        self._state.finish(plan)
+        return _report(run, plan)
 
-    def _command(self, day: date) -> list[str]:
+    def _command(self, plan: Plan) -> list[str]:
         run = [sys.executable, "-P", "-m", "dbt.cli.main", "--no-use-colors", "build", "--exclude-resource-type", "unit_test"]
         where = ["--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT), "--target-path", str(self._target), "--log-path", str(self._target)]
-        return [*run, *where, "--vars", f"{{day: '{day.isoformat()}'}}"]
+        names = {"day": plan.until.isoformat(), "since": plan.since.isoformat() if plan.since else "", "rejudge": plan.rejudge}
+        return [*run, *where, "--vars", json.dumps(names), *([] if plan.since else ["--full-refresh"])]
 
 
 def environment(settings: Settings) -> dict[str, str]:
@@ -90,8 +102,15 @@ def _stream(command: list[str], env: Mapping[str, str]) -> tuple[int, list[str]]
     return process.returncode, list(tail)
 
 
-def _report(run: DbtRun) -> BuildReport:
+def _told(plan: Plan) -> str:
+    days = f"{plan.since.isoformat()} to {plan.until.isoformat()}" if plan.since else f"all days to {plan.until.isoformat()}"
+    decisions = "every decision: landed files changed, or this is the first build that ends" if plan.rejudge else "the decisions whose labels can have changed"
+    return f"Building the features of {days}, and judging {decisions}."
+
+
+def _report(run: DbtRun, plan: Plan) -> BuildReport:
     return BuildReport(
+        until=plan.until,
         invocation_id=run.invocation_id,
         models=sum(n.kind == "model" for n in run.nodes),
         tests=sum(n.kind == "test" for n in run.nodes),

@@ -107,6 +107,11 @@ class Raw:
         known: dict[str, str] = json.loads(self._landed.read_text(encoding="utf-8"))
         return {key: known[name] for key in there if (name := _name(*key)) in known}
 
+    def contents(self) -> dict[tuple[str, date], str]:
+        """A mark of what each landed day holds: its fingerprint, or the hash of its file where it was put there by hand."""
+        known = self.fingerprints()
+        return {key: known.get(key) or fingerprint(Partition(*key, (file,))) for key, file in self.days().items()}
+
     @property
     def scratch(self) -> Path:
         """A folder for what does not fit into memory while a batch is proven; it goes with the staging area."""

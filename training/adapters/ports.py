@@ -24,8 +24,9 @@ class LandingReport:
 
 @dataclass(frozen=True)
 class BuildReport:
-    """What dbt built; `invocation_id` is dbt's own, for lineage."""
+    """What dbt built, as of the end of `until`; `invocation_id` is dbt's own, for lineage."""
 
+    until: date
     invocation_id: str
     models: int
     tests: int

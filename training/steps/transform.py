@@ -9,11 +9,13 @@ from training.config.settings import Settings
 
 
 def run(day: date, settings: Settings, platform: Platform) -> BuildReport:
-    """Build `day`. The first run builds all days up to it; a rerun rebuilds exactly this one.
+    """Build everything landed up to `day`, and the days since that any landed file changed; where a later day is built already, it stays.
 
-    Raises StepError with dbt's own message; the marts of the last good build then remain.
+    Raises NotReadyError where nothing of `day` has landed, DataError with the rows that a test refuses, StepError with dbt's own message; the
+    marts of the last good build then remain.
     """
     print(f"dbt builds {day.isoformat()} from {settings.raw}", flush=True)
     report = platform.warehouse.build(day)
-    print(f"dbt built {report.models} models and passed {report.tests} tests in {report.seconds:.1f} s (invocation {report.invocation_id})", flush=True)
+    told = f"dbt built {report.models} models and passed {report.tests} tests in {report.seconds:.1f} s, as of the end of {report.until.isoformat()}"
+    print(f"{told} (invocation {report.invocation_id})", flush=True)
     return report

@@ -1,9 +1,4 @@
-{{ config(
-    materialized='incremental',
-    incremental_strategy='delete+insert',
-    unique_key='day',
-    on_schema_change='fail'
-) }}
+{{ config(materialized='table') }}
 
 {% set counted = [
     ('impressions_28d', 'impression', 28),

@@ -2,7 +2,8 @@
     materialized='incremental',
     incremental_strategy='delete+insert',
     unique_key='day',
-    on_schema_change='fail'
+    on_schema_change='fail',
+    pre_hook='{{ forget_days() }}'
 ) }}
 
 {% set counted = [

@@ -3,7 +3,7 @@
     incremental_strategy='delete+insert',
     unique_key='decision_id',
     on_schema_change='fail',
-    pre_hook='{{ forget_from_as_of() }}'
+    full_refresh=(true if var('rejudge') else none)
 ) }}
 
 with decisions as (
@@ -36,7 +36,13 @@ judged as (
 
 ),
 
--- Judged while a window was open, or something has landed since that falls in one of its windows.
+last_build as (
+
+    select cast(max(as_of) as date) as next_day from judged
+
+),
+
+-- Judged while a window was open, or something has landed since the last build that falls in one of its windows.
 reopened as (
 
     select decision_id
@@ -47,7 +53,8 @@ reopened as (
 
     select judged.decision_id
     from judged
-    inner join outcomes on judged.decision_id = outcomes.decision_id and outcomes.landed_on >= cast(judged.as_of as date)
+    inner join outcomes on judged.decision_id = outcomes.decision_id
+    inner join last_build on outcomes.landed_on >= last_build.next_day
 
     union
 
@@ -56,11 +63,11 @@ reopened as (
     inner join activity
         on
             judged.member_id = activity.member_id
-            and activity.landed_on >= cast(judged.as_of as date)
             and (
                 {{ in_window('visited', 'activity.occurred_at') }}
                 or {{ in_window('retained', 'activity.occurred_at') }}
             )
+    inner join last_build on activity.landed_on >= last_build.next_day
 
 ),
 {%- endif %}
@@ -179,5 +186,5 @@ select
     {% for label in var('windows') -%}
     cast({{ matured_at(label) }} as timestamptz) as {{ label }}_matured_at,
     {% endfor -%}
-    cast({{ as_of() }} as timestamptz) as as_of
+    cast(least({{ as_of() }}, {{ settled_at() }}) as timestamptz) as as_of
 from labelled

@@ -8,12 +8,12 @@ from datetime import date
 import pyarrow.parquet as pq
 import pytest
 
-from tests.fakes.raw import at, decision, land, member, outcome
+from tests.fakes.raw import at, close, decision, land, member, outcome
 from training.adapters.dbt_results import explain, read_run
 from training.adapters.dbt_warehouse import DbtWarehouse
 from training.adapters.parquet import arrow_schema
 from training.config.settings import Settings
-from training.domain.errors import StepError
+from training.domain.errors import DataError, NotReadyError, StepError
 from training.domain.schema import MARTS
 
 DAY = date(2026, 1, 3)
@@ -22,10 +22,11 @@ ARM = "career.who_viewed.feed"
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
-    """Settings and report. Two members, one decision; no activity, no subscription and no outcome has ever landed."""
+    """Settings and report. Two members, one decision; no subscription and no outcome has ever landed, and no row of activity."""
     found = Settings(home=tmp_path_factory.mktemp("dbt's home"))
     land(found.raw, "members", [member("m1", "2026-01-01 00:00"), member("m2", "2026-01-02 00:00")])
     land(found.raw, "decisions", [decision("d1", "m1", "2026-01-02 10:00", ARM)])
+    close(found.raw, DAY)
     return found, DbtWarehouse(found).build(DAY)
 
 
@@ -48,19 +49,26 @@ def test_a_build_exports_each_mart_in_the_schema_types(built):
     assert rows == {"member_features": 5, "arm_features": 49 * 3, "decision_outcomes": 1, "guardrail_daily": 1}
 
 
-def test_a_failed_test_is_told_in_dbt_words_and_the_marts_remain(built):
-    """An outcome before its decision: the test's name, its count and its SQL file reach the user, no stack does."""
+def test_a_failed_test_is_told_with_its_rows_and_the_marts_remain(built):
+    """An outcome before its decision: the test's name, its count, the row and its SQL file reach the user, no stack does. Rerunning cannot help."""
     settings, _ = built
     before = {f.name: f.read_bytes() for f in settings.marts.iterdir()}
     land(settings.raw, "outcomes", [outcome("o1", "d1", "click", "2026-01-02 09:00")])
-    with pytest.raises(StepError) as caught:
+    with pytest.raises(DataError) as caught:
         DbtWarehouse(settings).build(DAY)
     text = str(caught.value)
-    assert "- test no_outcome_before_its_decision: Got 1 result, configured to fail if != 0" in text
+    assert "1 data test(s) failed for 2026-01-03" in text
+    row = "outcome_id=o1, occurred_at=2026-01-02 09:00:00, decided_at=2026-01-02 10:00:00"
+    assert f"- no_outcome_before_its_decision: 1 row(s), such as\n    {row}\n  compiled SQL: " in text
     assert "no_outcome_before_its_decision.sql" in text
-    assert "dbt did not build 2026-01-03" in text
     assert "Traceback" not in text
     assert {f.name: f.read_bytes() for f in settings.marts.iterdir()} == before
+
+
+def test_a_day_of_which_nothing_has_landed_is_not_ready(built):
+    """The newest landed day is named; dbt is not started."""
+    with pytest.raises(NotReadyError, match=r"No file of 2026-01-04 or later has landed \(the newest landed day is 2026-01-03\)"):
+        DbtWarehouse(built[0]).build(date(2026, 1, 4))
 
 
 def test_a_failed_model_is_told_in_dbt_words(tmp_path):
@@ -68,6 +76,7 @@ def test_a_failed_model_is_told_in_dbt_words(tmp_path):
     settings = Settings(home=tmp_path)
     land(settings.raw, "members", [member("m1", "2026-01-01 00:00")])
     file = next(settings.raw.rglob("*.parquet"))
+    close(settings.raw, DAY)
     rows = pq.read_table(file)
     column = rows.schema.get_field_index("lifetime_value")
     pq.write_table(rows.set_column(column, "lifetime_value", [["plenty"]]), file)
@@ -89,13 +98,14 @@ def test_without_results_the_end_of_the_output_is_told(tmp_path):
 
 def test_only_nodes_that_failed_themselves_are_told(tmp_path):
     """Skipped nodes are a consequence; more than five failures are counted."""
-    results = [{"unique_id": f"model.rightmatch.m{i}", "status": "error", "message": f"bad {i}"} for i in range(7)]
+    results: list[dict[str, object]] = [{"unique_id": f"model.rightmatch.m{i}", "status": "error", "message": f"bad {i}"} for i in range(7)]
     results.append({"unique_id": "model.rightmatch.after", "status": "skipped", "message": None})
     file = tmp_path / "run_results.json"
     file.write_text(json.dumps({"metadata": {"invocation_id": "i"}, "elapsed_time": 1.5, "results": results}))
     run = read_run(file)
     assert run is not None
     assert len(run.failures) == 7
+    assert not run.only_tests_failed
     text = explain(run, [], DAY)
     assert "- model m0: bad 0" in text
     assert "- and 2 more" in text
