@@ -4,7 +4,7 @@ Starts when `features` has materialized a day and learns for that day (the newes
 A refused promotion is a green run: PROMOTE, REJECT and HOLD are all written to the ledger with their evidence and to a report.
 
 ### Triage
-- **What a failure means.** `training_set`: Feast could not join features as of each decision. `train`: the optimiser failed, or no
+- **What a failure means.** `training_set`: the day's features are not published, or Feast could not join them. `train`: the optimiser failed, or no
   label is mature yet. `evaluate` or `judge`: the log and the challenger do not fit together. `promote`: the registry was not reachable.
 - **Who is affected.** Nobody: the champion in charge stays, and no alias moves before `promote`, which moves one alias at the end.
 - **Is a rerun safe?** Yes, each task: a run's files are replaced by its day, its verdict replaces the same row, its version is reused.

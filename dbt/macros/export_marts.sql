@@ -1,6 +1,6 @@
 {#
   Writes each mart that was built to one Parquet file, aside and then renamed, and only where the whole build passed.
-  Readers never open the warehouse.
+  Readers never open the warehouse, and see these files once the quality gate has passed them.
 #}
 {% macro export_marts(results) -%}
     {%- if execute and flags.WHICH in ('build', 'run') -%}
@@ -15,7 +15,7 @@
 {% macro default__export_marts(results) -%}{%- endmacro %}
 
 {% macro duckdb__export_marts(results) -%}
-    {%- set folder = env_var('RIGHTMATCH_MARTS', '') -%}
+    {%- set folder = env_var('RIGHTMATCH_CANDIDATE', '') -%}
     {%- set ordering = {
         'member_features': 'day, member_id',
         'arm_features': 'day, arm_id',

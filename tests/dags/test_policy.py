@@ -81,7 +81,7 @@ def test_owner_retries_tags_and_one_run_at_a_time(parsed):
 def test_writers_share_the_one_slot_pool(parsed):
     """DuckDB, Feast's registry and the model registry take one writer at a time."""
     pools = {name: task[3] for dag in parsed["dags"].values() for name, task in dag["tasks"].items()}
-    assert {name for name, pool in pools.items() if pool == "warehouse"} == {"land", "transform", "materialize", "training_set", "promote"}
+    assert {name for name, pool in pools.items() if pool == "warehouse"} == {"land", "transform", "validate", "materialize", "training_set", "promote"}
 
 
 def test_the_asset_is_emitted_last_and_only_there(parsed):

@@ -85,7 +85,7 @@ def test_a_backfill_leaves_the_marts_as_they_are(tmp_path, raw):
     """An old day asked for again after a later one, with the same files: every byte of every mart stays."""
     settings = settled(tmp_path, raw)
     DbtWarehouse(settings).build(LAST)
-    before = {file.name: file.read_bytes() for file in settings.marts.iterdir()}
+    before = {file.name: file.read_bytes() for file in settings.candidate.iterdir()}
     report = DbtWarehouse(settings).build(OLD)
     assert report.until == LAST
-    assert {file.name: file.read_bytes() for file in settings.marts.iterdir()} == before
+    assert {file.name: file.read_bytes() for file in settings.candidate.iterdir()} == before

@@ -57,7 +57,7 @@ def labels(tmp_path_factory):
     land(settings.raw, "activity", activity)
     close(settings.raw, DAY)
     DbtWarehouse(settings).build(DAY)
-    rows = pq.read_table(settings.marts / "decision_outcomes.parquet").to_pylist()
+    rows = pq.read_table(settings.candidate / "decision_outcomes.parquet").to_pylist()
     return {row["decision_id"]: row for row in rows}
 
 

@@ -74,4 +74,4 @@ def settled(home: Path, raw: Mapping[str, Iterable[Row]]) -> Settings:
 
 def exported(settings: Settings) -> dict[str, pa.Table]:
     """Each mart as dbt exported it, all rows and columns in their order."""
-    return {name: pq.ParquetFile(settings.marts / f"{name}.parquet").read() for name in MARTS}
+    return {name: pq.ParquetFile(settings.candidate / f"{name}.parquet").read() for name in MARTS}

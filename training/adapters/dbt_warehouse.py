@@ -14,6 +14,7 @@ from pathlib import Path
 from training.adapters.dbt_failures import broken_rows
 from training.adapters.dbt_results import DbtRun, explain, read_run
 from training.adapters.dbt_state import PROJECT, BuildState, Plan
+from training.adapters.marts import publish
 from training.adapters.parquet import empty_table, write_parquet
 from training.adapters.ports import BuildReport
 from training.config.settings import Settings
@@ -34,15 +35,15 @@ class DbtWarehouse:
         self._state = BuildState(settings)
 
     def build(self, day: date) -> BuildReport:
-        """Build and test everything as of the end of `day`, or of the newest built day where that is later, and export the marts if all of it passed.
+        """Build and test everything as of the end of `day`, or of the newest built day where that is later, and export it as the candidate if all passed.
 
         The same landed files give the same marts, whatever was built before; an old day never takes later rows away.
         Raises NotReadyError where nothing of `day` or later has landed, DataError with the rows where only tests failed, StepError with dbt's
-        own message where anything else did; the marts of the previous build then remain.
+        own message where anything else did; what was exported before then remains.
         """
         plan = self._state.plan(day)
         print(_told(plan), flush=True)
-        for folder in (self._target, self._settings.marts):
+        for folder in (self._target, self._settings.candidate):
             folder.mkdir(parents=True, exist_ok=True)
         results = self._target / "run_results.json"
         results.unlink(missing_ok=True)
@@ -55,6 +56,13 @@ class DbtWarehouse:
             raise StepError(explain(run, tail, plan.until))
         self._state.finish(plan)
         return _report(run, plan)
+
+    def publish(self) -> None:
+        """Put the exported marts where all readers read, each copied aside and renamed; a second call finishes what a crash interrupted.
+
+        Raises NotReadyError where a mart was never exported.
+        """
+        publish(self._settings.candidate, self._settings.marts)
 
     def _command(self, plan: Plan) -> list[str]:
         run = [sys.executable, "-P", "-m", "dbt.cli.main", "--no-use-colors", "build", "--exclude-resource-type", "unit_test"]
@@ -69,7 +77,7 @@ def environment(settings: Settings) -> dict[str, str]:
     return {
         **os.environ,
         "RIGHTMATCH_WAREHOUSE": str(settings.warehouse.absolute()),
-        "RIGHTMATCH_MARTS": _quoted(settings.marts.absolute()),
+        "RIGHTMATCH_CANDIDATE": _quoted(settings.candidate.absolute()),
         "RIGHTMATCH_CATALOG": os.path.relpath(settings.catalog.absolute(), PROJECT),
         **{f"RIGHTMATCH_RAW_{t.name.upper()}": _location(t, settings.raw.absolute(), home / "dbt" / "empty") for t in RAW.values()},
         "PGTZ": "UTC",

@@ -5,15 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
 from training.adapters.expectations_docs import write_index
 from training.adapters.expectations_schema import Check
+from training.adapters.expectations_suites import Suite
 from training.adapters.ports import Expectation, QualityReport
 
 if TYPE_CHECKING:
@@ -24,15 +23,15 @@ _SITE = "data_docs"
 _SAMPLES = 10
 
 
-def run_suites(suites: Mapping[str, tuple[pd.DataFrame, list[Check]]], day: date, docs: Path) -> QualityReport:
-    """Validate each table's rows by its checks; the pages of a day replace those of an earlier run for it."""
+def run_suites(suites: Sequence[Suite], day: date, docs: Path) -> QualityReport:
+    """Validate each suite's rows by its checks; the pages of a day replace those of an earlier run for it."""
     aside, final = docs / f".{day.isoformat()}.aside", docs / day.isoformat()
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the library's own deprecations; ours are raised elsewhere
         context = _context(aside)
-        expectations = [e for table, (rows, wanted) in suites.items() for e in _validate(context, table, rows, wanted, day)]
+        expectations = [e for suite in suites if suite.checks for e in _validate(context, suite, day)]
         context.build_data_docs(site_names=[_SITE])
     shutil.rmtree(final, ignore_errors=True)
     aside.replace(final)
@@ -54,19 +53,20 @@ def _context(folder: Path) -> EphemeralDataContext:
     return context
 
 
-def _validate(context: EphemeralDataContext, table: str, rows: pd.DataFrame, wanted: list[Check], day: date) -> list[Expectation]:
+def _validate(context: EphemeralDataContext, wanted: Suite, day: date) -> list[Expectation]:
     import great_expectations as gx
     from great_expectations.core.run_identifier import RunIdentifier
 
-    batch = context.data_sources.add_pandas(table).add_dataframe_asset(table).add_batch_definition_whole_dataframe(day.isoformat())
-    suite = context.suites.add(gx.ExpectationSuite(name=table, expectations=[_expectation(check) for check in wanted]))
-    definition = context.validation_definitions.add(gx.ValidationDefinition(name=table, data=batch, suite=suite))
+    title = wanted.title
+    batch = context.data_sources.add_pandas(title).add_dataframe_asset(title).add_batch_definition_whole_dataframe(day.isoformat())
+    suite = context.suites.add(gx.ExpectationSuite(name=title, expectations=[_expectation(check) for check in wanted.checks]))
+    definition = context.validation_definitions.add(gx.ValidationDefinition(name=title, data=batch, suite=suite))
     result: ExpectationSuiteValidationResult = definition.run(
-        batch_parameters={"dataframe": rows},
+        batch_parameters={"dataframe": wanted.rows},
         result_format={"result_format": "COMPLETE", "partial_unexpected_count": _SAMPLES},
         run_id=RunIdentifier(run_name=day.isoformat(), run_time=datetime.combine(day, time(), UTC)),
     )
-    return [_told(table, r) for r in result.results]
+    return [_told(wanted.table.name, r) for r in result.results]
 
 
 def _expectation(check: Check) -> Any:  # noqa: ANN401 - any of the library's expectation classes

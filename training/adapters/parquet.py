@@ -33,12 +33,11 @@ def empty_table(table: Table) -> pa.Table:
     return arrow_schema(table).empty_table()
 
 
-def newest_day(file: Path) -> date | None:
-    """The last value of the mart's column `day`; None where there is no file or no row."""
+def days_in(file: Path) -> tuple[date, ...]:
+    """The days of a mart, oldest first; none where there is no file."""
     if not file.is_file():
-        return None
-    newest: date | None = pc.max(pq.ParquetFile(file).read(columns=["day"])["day"]).as_py()
-    return newest
+        return ()
+    return tuple(sorted(pc.unique(pq.ParquetFile(file).read(columns=["day"])["day"]).to_pylist()))
 
 
 def write_parquet(rows: pa.Table, file: Path) -> None:

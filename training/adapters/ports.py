@@ -66,13 +66,17 @@ class LandingZone(Protocol):
 
 
 class Warehouse(Protocol):
-    """Builds features and outcomes as they were known at the end of `day`, and exports the marts."""
+    """Features and outcomes: built and tested first, published to their readers once they are validated."""
 
-    def build(self, day: date) -> BuildReport: ...  # noqa: D102
+    def build(self, day: date) -> BuildReport:
+        """Build as of the end of `day`, or of the newest built day where that is later, and keep the marts as a candidate."""
+
+    def publish(self) -> None:
+        """Make the candidate what all readers read; safe to repeat. Raises NotReadyError where nothing was built."""
 
 
 class QualityGate(Protocol):
-    """Checks the exported marts of `day`; a failure is a value, not an exception."""
+    """Checks the candidate: `day` and every day since the last published one; a failure is a value, not an exception."""
 
     def validate(self, day: date) -> QualityReport: ...  # noqa: D102
 

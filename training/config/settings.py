@@ -127,8 +127,13 @@ class Settings(BaseSettings):
         return self.home / "warehouse.duckdb"
 
     @property
+    def candidate(self) -> Path:
+        """Marts as dbt exported them, not yet validated; only the quality gate reads these."""
+        return self.home / "candidate"
+
+    @property
     def marts(self) -> Path:
-        """Exported marts, one Parquet file each: `marts/TABLE.parquet`. All readers read these."""
+        """Validated marts, one Parquet file each: `marts/TABLE.parquet`. All readers read these."""
         return self.home / "marts"
 
     @property

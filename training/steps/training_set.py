@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from training.adapters.parquet import newest_day
+from training.adapters.parquet import days_in
 from training.adapters.ports import Platform
 from training.config.settings import Settings
 from training.domain.errors import DataError, NotReadyError
@@ -43,7 +43,7 @@ def run(day: date, settings: Settings, platform: Platform) -> TrainingSetReport:
     """
     import pyarrow.parquet as pq
 
-    reached = newest_day(settings.marts / f"{MEMBER_FEATURES.name}.parquet")
+    reached = max(days_in(settings.marts / f"{MEMBER_FEATURES.name}.parquet"), default=None)
     mart = settings.marts / f"{DECISION_OUTCOMES.name}.parquet"
     if not mart.is_file():
         raise NotReadyError(f"The mart {mart} does not exist, so there are no decisions to learn from. Run the feature DAG (`rightmatch run`) first.")

@@ -1,4 +1,4 @@
-"""Validate: the quality gate. A day that breaks a critical expectation stops here and never reaches the feature store."""
+"""Validate: the quality gate. Marts that break a critical expectation stop here; only those that pass are published to their readers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from training.domain.errors import QualityError
 
 
 def run(day: date, settings: Settings, platform: Platform) -> QualityReport:
-    """Check the marts of `day`; warnings are printed, and a critical failure raises QualityError that names each one."""
+    """Check what was built for `day` and every day since the last published one, and publish it. A rerun does the same again.
+
+    Warnings are printed. A critical failure raises QualityError that names each one, and what was published before remains.
+    """
     report = platform.quality.validate(day)
     failed = [e for e in report.expectations if not e.passed]
     for expectation in failed:
@@ -21,9 +24,11 @@ def run(day: date, settings: Settings, platform: Platform) -> QualityReport:
         told = "\n".join(describe(e) for e in report.failures)
         raise QualityError(
             f"{len(report.failures)} critical expectation(s) failed for {day.isoformat()}, "
-            "so the day does not reach the feature store and no model learns from it:\n"
+            "so nothing of it is published: it does not reach the feature store and no model learns from it:\n"
             f"{told}\nThe rows are shown in {page}. Correct what landed, then rerun from `land`; a rerun without new data fails again."
         )
+    platform.warehouse.publish()
+    print(f"Published the marts to {settings.marts}.", flush=True)
     return report
 
 

@@ -38,7 +38,7 @@ def test_a_build_exports_each_mart_in_the_schema_types(built):
     assert report.tests > 0
     rows = {}
     for name, table in MARTS.items():
-        found = pq.read_table(settings.marts / f"{name}.parquet")
+        found = pq.read_table(settings.candidate / f"{name}.parquet")
         assert found.schema.names == arrow_schema(table).names
         assert [f.type for f in found.schema if not str(f.type).startswith("list")] == [
             f.type for f in arrow_schema(table) if not str(f.type).startswith("list")
@@ -52,7 +52,7 @@ def test_a_build_exports_each_mart_in_the_schema_types(built):
 def test_a_failed_test_is_told_with_its_rows_and_the_marts_remain(built):
     """An outcome before its decision: the test's name, its count, the row and its SQL file reach the user, no stack does. Rerunning cannot help."""
     settings, _ = built
-    before = {f.name: f.read_bytes() for f in settings.marts.iterdir()}
+    before = {f.name: f.read_bytes() for f in settings.candidate.iterdir()}
     land(settings.raw, "outcomes", [outcome("o1", "d1", "click", "2026-01-02 09:00")])
     with pytest.raises(DataError) as caught:
         DbtWarehouse(settings).build(DAY)
@@ -62,7 +62,7 @@ def test_a_failed_test_is_told_with_its_rows_and_the_marts_remain(built):
     assert f"- no_outcome_before_its_decision: 1 row(s), such as\n    {row}\n  compiled SQL: " in text
     assert "no_outcome_before_its_decision.sql" in text
     assert "Traceback" not in text
-    assert {f.name: f.read_bytes() for f in settings.marts.iterdir()} == before
+    assert {f.name: f.read_bytes() for f in settings.candidate.iterdir()} == before
 
 
 def test_a_day_of_which_nothing_has_landed_is_not_ready(built):

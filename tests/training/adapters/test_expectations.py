@@ -2,54 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
 from typing import Any, cast
 
 import pytest
 
-from tests.fakes.features import feature_row, write_mart
-from training.adapters.expectations import ExpectationsGate, summary
-from training.adapters.expectations_schema import Yesterday, checks
+from tests.fakes.marts import DAY, decision, marts, members, write
+from tests.fakes.warehouse import FakeWarehouse
+from training.adapters.expectations import ExpectationsGate
+from training.adapters.expectations_schema import Summary, checks, drift, volume
+from training.adapters.expectations_suites import summary
 from training.adapters.ports import Platform
 from training.config.settings import Settings
 from training.domain.errors import NotReadyError, QualityError
-from training.domain.labels import WINDOWS
-from training.domain.schema import ARM_FEATURES, ARM_NUMERIC, DECISION_OUTCOMES, GUARDRAIL_DAILY, MARTS, MEMBER_FEATURES, MEMBER_NUMERIC
+from training.domain.schema import ARM_FEATURES, DECISION_OUTCOMES, GUARDRAIL_DAILY, MARTS, MEMBER_FEATURES
 from training.steps import validate
-
-DAY = date(2026, 3, 1)
-END = datetime(2026, 3, 2, tzinfo=UTC)
-DECIDED = END - timedelta(hours=6)
-
-
-def members(end: datetime, number: int) -> list[dict[str, object]]:
-    """`number` members at `end`, every count 1."""
-    return [feature_row(end, member_id=f"m{i}", country="NL", consents="email", **dict.fromkeys(MEMBER_NUMERIC, 1.0)) for i in range(number)]
-
-
-def decision(decision_id: str, **values: object) -> dict[str, object]:
-    """A decision of the day; nothing is mature."""
-    row = {"decision_id": decision_id, "member_id": "m0", "decided_at": DECIDED, "day": DAY, "surface": "web", "arm_id": "none", "propensity": 1.0}
-    row |= {"feasible_arms": ["none"], "propensities": [1.0], "assignment_group": "log", "as_of": END}
-    return {**row, **{f"{label.value}_matured_at": window.matured_at(DECIDED) for label, window in WINDOWS.items()}, **values}
-
-
-def marts() -> dict[str, list[dict[str, object]]]:
-    """Rows of a good day, with the day before."""
-    guard = {"day": DAY, "assignment_group": "log", "decisions": 2, "messages": 0, **{f"{label.value}_mature": 0 for label in WINDOWS}}
-    return {
-        "member_features": members(END - timedelta(days=1), 4) + members(END, 4),
-        "arm_features": [feature_row(END, arm_id="none", **dict.fromkeys(ARM_NUMERIC, 0.0))],
-        "decision_outcomes": [decision("d1"), decision("d2")],
-        "guardrail_daily": [guard],
-    }
-
-
-def write(settings: Settings, rows: dict[str, list[dict[str, object]]]) -> Settings:
-    """Write the marts."""
-    for name, content in rows.items():
-        write_mart(settings.marts, MARTS[name], content)
-    return settings
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +31,7 @@ def poisoned(tmp_path_factory):
     """Settings and report: two negative counts, a repeated decision, an impossible propensity, an unknown surface, and ten times the members."""
     settings = Settings(home=tmp_path_factory.mktemp("poisoned"))
     rows = marts()
-    rows["member_features"] += members(END, 40)[4:]
+    rows["member_features"] += members(DAY, 40)[4:]
     for row, value in zip(rows["member_features"][4:6], (-1.0, -7.0), strict=True):
         row["visits_7d"] = value
     rows["decision_outcomes"] = [decision("d1"), decision("d1"), decision("d3", propensity=0.0), decision("d4", surface="fax")]
@@ -120,7 +86,7 @@ def test_the_step_blocks_and_names_what_failed(poisoned, capsys):
     settings, _ = poisoned
     nothing = cast("Any", None)
     with pytest.raises(QualityError, match="CRITICAL expect_column_values_to_be_between on member_features.visits_7d: 2 unexpected"):
-        validate.run(DAY, settings, Platform(nothing, nothing, ExpectationsGate(settings), nothing, nothing, nothing))
+        validate.run(DAY, settings, Platform(nothing, FakeWarehouse(), ExpectationsGate(settings), nothing, nothing, nothing))
     assert "samples: -1.0, -7.0" in capsys.readouterr().out
     pages = [f.read_text(encoding="utf-8") for f in (settings.data_docs / "2026-03-01").rglob("*.html")]
     assert any("visits_7d" in page and "-7.0" in page for page in pages)
@@ -151,13 +117,23 @@ def test_a_day_without_members_blocks_and_one_without_decisions_warns():
 
 
 def test_drift_is_measured_against_yesterday():
-    """100 rows yesterday allow 50 to 151; a column filled to 0.9 may fall to 0.7; one filled to 0.1 is not watched."""
-    found = [c for c in checks(ARM_FEATURES, Yesterday(100, {"product_id": 0.9, "creative_id": 0.1})) if not c.critical]
-    assert [dict(c.arguments) for c in found] == [{"min_value": 50, "max_value": 151}, {"column": "product_id", "mostly": 0.7}]
+    """100 rows yesterday allow 50 to 151; of a column filled to 0.9, below 0.7 is odd and below 0.45 blocks; one filled to 0.1 is not watched."""
+    found = drift(ARM_FEATURES, Summary(100, {"product_id": 0.9, "creative_id": 0.1}))
+    assert [(dict(c.arguments), c.critical) for c in found] == [
+        ({"min_value": 50, "max_value": 151}, False),
+        ({"column": "product_id", "mostly": 0.7}, False),
+        ({"column": "product_id", "mostly": 0.45}, True),
+    ]
+    assert drift(ARM_FEATURES, Summary(0, {})) == []
+
+
+def test_a_day_needs_half_of_the_usual_decisions():
+    """Of 9 a day at least 5; where decisions are rare still one."""
+    assert [c.arguments["min_value"] for usual in (9.0, 0.2, 0.0) for c in volume(usual)] == [5, 1, 1]
 
 
 def test_a_summary_counts_rows_and_filled_shares(good):
     """Four rows, all with a country, none with a region."""
     settings, _ = good
-    before = summary(ExpectationsGate(settings)._rows(MEMBER_FEATURES, DAY, DAY))
+    before = summary(ExpectationsGate(settings)._rows(MEMBER_FEATURES, [DAY]))
     assert (before.rows, before.filled["country"], before.filled["region"]) == (4, 1.0, 0.0)

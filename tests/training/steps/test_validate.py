@@ -8,7 +8,8 @@ from typing import Any, cast
 import pytest
 
 from tests.fakes.quality import FakeQualityGate
-from training.adapters.ports import Expectation, Platform, QualityGate
+from tests.fakes.warehouse import FakeWarehouse
+from training.adapters.ports import Expectation, Platform, QualityGate, Warehouse
 from training.config.settings import Settings
 from training.domain.errors import QualityError
 from training.steps import validate
@@ -19,26 +20,36 @@ WARNING = Expectation("expect_b", "arm_features", "", critical=False, passed=Fal
 BAD = Expectation("expect_c", "member_features", "visits_7d", critical=True, passed=False, unexpected=2, samples=("-1.0", "-5.0"))
 
 
-def platform(gate: QualityGate) -> Platform:
-    """A platform of which this step uses the gate only."""
+@pytest.fixture
+def warehouse():
+    """A warehouse that has built the day and published nothing."""
+    warehouse = FakeWarehouse()
+    warehouse.build(DAY)
+    return warehouse
+
+
+def platform(gate: QualityGate, warehouse: Warehouse) -> Platform:
+    """A platform of which this step uses the gate and the warehouse."""
     nothing = cast("Any", None)
-    return Platform(nothing, nothing, gate, nothing, nothing, nothing)
+    return Platform(nothing, warehouse, gate, nothing, nothing, nothing)
 
 
-def test_a_warning_is_said_and_does_not_block(tmp_path, capsys):
+def test_a_warning_is_said_and_does_not_block(tmp_path, warehouse, capsys):
     """The report is returned; the log names table, expectation and what was observed."""
-    report = validate.run(DAY, Settings(home=tmp_path), platform(FakeQualityGate((GOOD, WARNING))))
+    report = validate.run(DAY, Settings(home=tmp_path), platform(FakeQualityGate((GOOD, WARNING)), warehouse))
     assert report.failures == ()
+    assert warehouse.published == [DAY]
     out = capsys.readouterr().out
     assert "WARNING expect_b on arm_features: 0 unexpected row(s); samples: observed 3" in out
     assert "2 expectations for 2026-03-01, 1 not met, 0 critical" in out
 
 
-def test_a_critical_failure_blocks_and_names_column_count_and_samples(tmp_path, capsys):
-    """In the log and in the error; the expectations that passed are in neither."""
+def test_a_critical_failure_blocks_and_names_column_count_and_samples(tmp_path, warehouse, capsys):
+    """In the log and in the error; the expectations that passed are in neither, and nothing is published."""
     page = tmp_path / "page.html"
     with pytest.raises(QualityError) as caught:
-        validate.run(DAY, Settings(home=tmp_path), platform(FakeQualityGate((GOOD, WARNING, BAD), page)))
+        validate.run(DAY, Settings(home=tmp_path), platform(FakeQualityGate((GOOD, WARNING, BAD), page), warehouse))
+    assert warehouse.published == []
     line = "CRITICAL expect_c on member_features.visits_7d: 2 unexpected row(s); samples: -1.0, -5.0"
     assert line in str(caught.value)
     assert str(page) in str(caught.value)
