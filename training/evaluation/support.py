@@ -90,20 +90,20 @@ def _missing(found: Support, names: Sequence[str]) -> list[str]:
     """The sentences on target probability that the log cannot speak for."""
     lack, said = found.unseen, []
     if lack.never > 0.0:
-        said.append(f"{lack.never:.1%} of the target's probability lies on actions that the log never took: nothing was seen of them.")
+        said.append(
+            f"{lack.never:.1%} of the target's probability lies on actions that the log never took, or not while another had propensity 1: nothing was seen."
+        )
     if lack.short:
         said.append(
             f"The log took {_named([action for action, _ in lack.short], names)} less often than its propensities promise: up to "
             f"{sum(mass for _, mass in lack.short):.1%} of the target's probability lies where the log could not take it. "
             "The propensities are wrong, or some contexts never offered it."
         )
+    weight = f"The mean weight is {found.mean_weight:.4g} and should be about {1.0 - lack.never:.4g}"
     if lack.off > 0.0:
-        said.append(
-            f"The mean weight is {found.mean_weight:.4g} and should be about 1: "
-            "the propensities are wrong, or the target chooses what the log could not choose."
-        )
-    elif abs(found.mean_weight - 1.0) > HEAVY * 2:
-        said.append(f"The mean weight is {found.mean_weight:.4g} and should be about 1; with this few effective rows that may be chance or missing support.")
+        said.append(f"{weight}: the propensities are wrong, or the target chooses what the log could not choose.")
+    elif abs(found.mean_weight + lack.never - 1.0) > HEAVY * 2:
+        said.append(f"{weight}; with this few effective rows that may be chance or missing support.")
     if lack.mass > 0.0:
         said.append(f"The intervals are widened by {lack.mass:.2g} of the reward's range, that of IPS by as much of the largest reward.")
     return said

@@ -3,19 +3,20 @@
 Where propensities are right and the log could choose all that the target chooses, the mean weight is 1, and so is the sum of its parts:
 for each action the mean of `weight x 1{taken}` is the mean of the target's probability. Three ways to see that it is not:
 
-1. An action that the log never took: its mass is known exactly.
+1. An action that the log never took, or could not because another had propensity 1: its mass is known exactly, and left out of the two tests.
 2. An action whose part falls short of its target probability: it could not be chosen in some contexts, though it was in others.
-3. The mean weight itself misses 1, as with propensities that are wrong throughout.
+3. The mean weight itself misses what is left, as with propensities that are wrong throughout.
 
-Tests, since weights are noisy: clustered standard errors, but not below those of independent rows (two clusters are often equal by chance), and
+The tests, since weights are noisy: clustered standard errors, but not below those of independent rows (two clusters are often equal by chance), and
 Student's t with G - 1 degrees of freedom for G clusters.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 from scipy import stats
 
 from training.evaluation.intervals import Floats, Ints, cluster_sums
@@ -31,12 +32,13 @@ SLIP = 1e-3
 """Tolerance for probabilities printed with few digits."""
 CARE = 2.0
 """Standard errors added to what is found, so that the upper end of the mass and not its middle widens an interval."""
+_CERTAIN = 1.0 - 1e-9
 _DENSE = 4
 
 
 @dataclass(frozen=True)
 class Unseen:
-    """`never`: mass on actions never taken. `short`: (action code, mass) where support is missing in some contexts. `off`: how far the mean weight misses 1."""
+    """Mass: `never` seen for certain; `short` of support in some contexts by (action code, mass); `off` by the mean weight."""
 
     never: float = 0.0
     short: tuple[tuple[int, float], ...] = ()
@@ -45,32 +47,39 @@ class Unseen:
     @property
     def mass(self) -> float:
         """By how much reward times probability an estimate may be wrong, as a share."""
-        return max(self.never + sum(mass for _, mass in self.short), self.off)
+        return self.never + max(sum(mass for _, mass in self.short), self.off)
 
 
 def unseen(log: Logged, policy: Policy, weight: Floats) -> Unseen:
-    """Diagnose `weight` [n] of `policy` on `log`. A single cluster has no standard error, so that only actions never taken count."""
+    """Diagnose `weight` [n] of `policy` on `log`. A single cluster has no standard error, so that only what is certain counts."""
     size = int(max(policy.action.max(), log.action.max())) + 1
-    wanted = np.bincount(policy.action, weights=policy.p, minlength=size)
     taken = np.bincount(log.action, minlength=size)
-    never = float(wanted[taken == 0].sum()) / len(log)
+    rest = replace(policy, p=np.where(_certain(log, policy, taken), 0.0, policy.p))
+    never = float((policy.p - rest.p).sum()) / len(log)
     groups = int(log.cluster.max()) + 1
     if groups == 1:
         return Unseen(never)
-    lack, error = _shortfalls(log, policy, weight, size)
-    limit = stats.t.isf(ALARMS / max(1, int((wanted > 0.0).sum())), groups - 1)
+    lack, error = _shortfalls(log, rest, weight, size)
+    asked = int((np.bincount(policy.action, weights=policy.p, minlength=size) > 0.0).sum())
+    limit = stats.t.isf(ALARMS / max(1, asked), groups - 1)
     short = np.flatnonzero((taken >= ENOUGH) & (lack > limit * error + SLIP))
-    return Unseen(never, tuple((int(a), float(lack[a] + CARE * error[a])) for a in short), _off(weight, log.cluster))
+    return Unseen(never, tuple((int(a), float(lack[a] + CARE * error[a])) for a in short), _off(weight, 1.0 - never, log.cluster))
 
 
-def _off(weight: Floats, cluster: Ints) -> float:
-    """How far the mean weight lies from 1, with its error; 0 where that may be chance."""
+def _certain(log: Logged, policy: Policy, taken: Ints) -> npt.NDArray[np.bool_]:
+    """Entries that the log never took, or for certain could not; `taken` [size] counts the rows of each action."""
+    closed = np.where(log.propensity >= _CERTAIN, log.action, -1)[policy.rows()]
+    return np.asarray((taken[policy.action] == 0) | ((closed >= 0) & (policy.action != closed)), dtype=bool)
+
+
+def _off(weight: Floats, expected: float, cluster: Ints) -> float:
+    """How far the mean weight lies from what is `expected`, with its error; 0 where that may be chance."""
     mean = float(weight.mean())
     sums = cluster_sums(weight - mean, cluster)
     groups = len(sums)
     square = max(float(np.square(sums).sum()) * groups / (groups - 1), float(np.square(weight - mean).sum()))
     error = float(np.sqrt(square)) / len(weight)
-    gap = abs(mean - 1.0)
+    gap = abs(mean - expected)
     return gap + CARE * error if gap > float(stats.t.isf(TAIL, groups - 1)) * error + SLIP else 0.0
 
 

@@ -103,13 +103,13 @@ def test_ope_on_rewards_of_any_size(bandit, tmp_path, capsys, size):
 def test_ope_names_what_the_log_could_not_choose(tmp_path, capsys):
     """Push has no chance in 5% of contexts, where the target always plays it; if it pays 0.9 there the target is worth 0.14, which lies inside."""
     rng = np.random.default_rng(0)
-    n = 3000
-    blind = rng.random(n) < 0.05
-    push = (rng.random(n) < 0.1) & ~blind
-    odds = np.where(blind, 1.0, np.where(push, 0.1, 0.9))
-    rows = pd.DataFrame({"decision_id": range(n), "action": np.where(push, "push", "mail"), "propensity": odds, "reward": (rng.random(n) < 0.1).astype(int)})
-    wish = np.where(blind, 1.0, 0.1)
-    long = pd.DataFrame({"decision_id": np.tile(np.arange(n), 2), "action": np.repeat(["push", "mail"], n), "probability": np.concatenate([wish, 1 - wish])})
+    n, names = 3000, ["mail", "call", "push"]
+    blind = rng.random((n, 1)) < 0.05
+    odds = np.where(blind, [0.5, 0.5, 0.0], [0.4, 0.4, 0.2])
+    taken = (odds.cumsum(axis=1) > rng.random((n, 1))).argmax(axis=1)
+    rows = pd.DataFrame({"decision_id": range(n), "action": np.array(names)[taken], "propensity": odds[range(n), taken], "reward": rng.random(n) < 0.1})
+    wish = np.where(blind, [0.0, 0.0, 1.0], [0.5, 0.5, 0.0])
+    long = pd.DataFrame({"decision_id": np.repeat(np.arange(n), 3), "action": names * n, "probability": wish.ravel()})
     answer = call(capsys, "ope", "--log", write(rows, tmp_path / "l.csv"), "--target", write(long, tmp_path / "t.csv"), "--json")[1]
     assert any("The log took action 'push' less often than its propensities promise" in said for said in answer["warnings"])
     assert all(e["interval"][0] < 0.14 < e["interval"][1] for e in answer["estimators"].values())

@@ -73,9 +73,9 @@ def test_no_success_at_all_is_not_certainty_of_none():
 
 def test_wrong_propensities_widen_the_interval():
     """Propensities that are twice too large show as a mean weight of 1/2, and the interval then holds what was not seen."""
-    log = Logged(np.zeros(1000, dtype=np.int64), np.ones(1000), np.tile([0.0, 1.0], 500), np.arange(1000))
-    policy = Policy(np.arange(1001) * 2, np.tile([0, 1], 1000), np.full(2000, 0.5))
-    estimates, found = evaluate(log, policy, Predictions(np.zeros(2000), np.zeros(1000)), 0.05)
+    log = Logged(np.tile(np.arange(4), 250), np.full(1000, 0.5), np.tile([0.0, 0.0, 1.0, 1.0], 250), np.arange(1000))
+    policy = Policy(np.arange(1001) * 4, np.tile(np.arange(4), 1000), np.full(4000, 0.25))
+    estimates, found = evaluate(log, policy, Predictions(np.zeros(4000), np.zeros(1000)), 0.05)
     assert found.unseen.off == pytest.approx(0.5)
     assert estimates["ips"].interval[1] > 0.74
 

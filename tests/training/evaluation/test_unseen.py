@@ -26,21 +26,30 @@ def found(logging, target, rng, cluster=None):
 def blind(n, share, rng):
     """Action 1 has no chance in a `share` of contexts, and it is only there that the target plays it."""
     hidden = rng.random((n, 1)) < share
-    return np.where(hidden, [1.0, 0.0], [0.75, 0.25]), np.where(hidden, [0.0, 1.0], [1.0, 0.0])
+    return np.where(hidden, [0.5, 0.0, 0.5], [0.4, 0.2, 0.4]), np.where(hidden, [0.0, 1.0, 0.0], [0.5, 0.0, 0.5])
 
 
 def test_mass_by_hand():
-    """Never taken and falling short add up; the mean weight counts where it shows more."""
+    """What is certain comes first; the actions that fall short and the mean weight are two views of the rest, of which the larger counts."""
     assert Unseen().mass == 0.0
-    assert Unseen(0.1, ((2, 0.05), (3, 0.02)), 0.12).mass == pytest.approx(0.17)
-    assert Unseen(0.1, (), 0.4).mass == 0.4
+    assert Unseen(0.1, ((2, 0.05), (3, 0.02)), 0.04).mass == pytest.approx(0.17)
+    assert Unseen(0.1, ((2, 0.05),), 0.4).mass == pytest.approx(0.5)
 
 
 def test_an_action_never_taken_counts_exactly():
     """A tenth of 100 rows and nothing of the others: 5%, whatever the sample."""
     target = np.tile([0.6, 0.4, 0.0], (100, 1))
     target[:50] = [0.5, 0.4, 0.1]
-    assert found(np.tile([0.5, 0.5, 0.0], (100, 1)), target, np.random.default_rng(1)).never == pytest.approx(0.05)
+    assert found(np.tile([0.5, 0.5, 0.0], (100, 1)), target, np.random.default_rng(1)) == Unseen(pytest.approx(0.05))
+
+
+def test_a_propensity_of_one_closes_every_other_action():
+    """The log had no choice in 30 of 1,000 rows, of which the target gives half to the other action: 1.5%, however noisy the weights elsewhere."""
+    logging, target = np.tile([0.95, 0.05], (1000, 1)), np.tile([0.5, 0.5], (1000, 1))
+    logging[:30] = [1.0, 0.0]
+    for seed in range(10):
+        lack = found(logging, target, np.random.default_rng(seed))
+        assert (lack.never, lack.short) == (pytest.approx(0.015), ())
 
 
 def test_support_missing_in_some_contexts_is_found():
@@ -51,6 +60,7 @@ def test_support_missing_in_some_contexts_is_found():
         lack = found(logging, target, rng)
         assert [action for action, _ in lack.short] == [1]
         assert target[:, 1].mean() <= lack.mass < 0.1
+        assert lack.never == 0.0
 
 
 @pytest.mark.parametrize("actions", [3, 50])
