@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 
 from training.domain.errors import DataError
@@ -76,14 +77,12 @@ def arm_id(product_id: str, creative_id: str, channel_id: str) -> str:
 def load_catalog(folder: Path) -> Catalog:
     """Read the four CSV files of `folder`.
 
-    Raises DataError if a file or column is missing, an id is repeated, or an arm names a factor that does not exist.
+    Raises DataError if a file or column is missing, an id is repeated, a value cannot be read, or an arm names a factor that does not exist.
     """
-    products = [Product(r["product_id"], r["name"], float(r["value"])) for r in _rows(folder, "products", "product_id")]
-    creatives = [Creative(r["creative_id"], r["product_id"], r["text"]) for r in _rows(folder, "creatives", "creative_id")]
-    channels = [
-        Channel(r["channel_id"], Surface(r["surface"]), float(r["cost"]), r["needs_consent"].lower() == "true") for r in _rows(folder, "channels", "channel_id")
-    ]
-    arms = [Arm(r["arm_id"], r["product_id"], r["creative_id"], r["channel_id"]) for r in _rows(folder, "arms", "arm_id")]
+    products = [Product(r["product_id"], r["name"], r.amount("value")) for r in _rows(folder, "products")]
+    creatives = [Creative(r["creative_id"], r["product_id"], r["text"]) for r in _rows(folder, "creatives")]
+    channels = [Channel(r["channel_id"], r.surface("surface"), r.amount("cost"), r.flag("needs_consent")) for r in _rows(folder, "channels")]
+    arms = [Arm(r["arm_id"], r["product_id"], r["creative_id"], r["channel_id"]) for r in _rows(folder, "arms")]
     catalog = Catalog(
         {p.product_id: p for p in products},
         {c.creative_id: c for c in creatives},
@@ -94,7 +93,7 @@ def load_catalog(folder: Path) -> Catalog:
     return catalog
 
 
-_COLUMNS = {
+_COLUMNS = {  # the first one is the key
     "products": ("product_id", "name", "value"),
     "creatives": ("creative_id", "product_id", "text"),
     "channels": ("channel_id", "surface", "cost", "needs_consent"),
@@ -102,20 +101,59 @@ _COLUMNS = {
 }
 
 
-def _rows(folder: Path, table: str, key: str) -> list[dict[str, str]]:
+class _Row(dict[str, str]):
+    """One line of `path`, read strictly: a guess about consent or money would be paid for by a member or by the business."""
+
+    path: Path
+
+    def amount(self, column: str) -> float:
+        """Money: finite, not below 0."""
+        try:
+            number = float(self[column])
+        except ValueError:
+            raise self._refused(column, "a number") from None
+        if not (isfinite(number) and number >= 0):
+            raise self._refused(column, "a finite number, 0 or more")
+        return number
+
+    def flag(self, column: str) -> bool:
+        """`true` or `false`, any case, and no other word for them."""
+        word = self[column].strip().lower()
+        if word not in {"true", "false"}:
+            raise self._refused(column, "true or false")
+        return word == "true"
+
+    def surface(self, column: str) -> Surface:
+        """One of the surfaces."""
+        try:
+            return Surface(self[column].strip())
+        except ValueError:
+            raise self._refused(column, f"one of {', '.join(Surface)}") from None
+
+    def _refused(self, column: str, wanted: str) -> DataError:
+        key, value = next(iter(self.values())), self[column]
+        return DataError(f"{self.path}, row {key!r}: {column} is {value!r}, not {wanted}, so nobody knows what may be offered. Correct the row.")
+
+
+def _rows(folder: Path, table: str) -> list[_Row]:
+    columns = _COLUMNS[table]
     path = folder / f"{table}.csv"
     if not path.is_file():
-        raise DataError(f"The catalog has no {table}.csv in {folder}: without it no arm can be built. Write it with the columns {', '.join(_COLUMNS[table])}.")
+        raise DataError(f"The catalog has no {table}.csv in {folder}: without it no arm can be built. Write it with the columns {', '.join(columns)}.")
     with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    missing = [c for c in _COLUMNS[table] if not rows or c not in rows[0]]
+        found = list(csv.DictReader(file))
+    missing = [c for c in columns if not found or c not in found[0]]
     if missing:
-        raise DataError(f"{path} is empty or lacks the column(s) {', '.join(missing)}. It needs {', '.join(_COLUMNS[table])}.")
-    seen: set[str] = set()
-    for row in rows:
-        if row[key] in seen or row[key] == NONE:
-            raise DataError(f"{path} repeats {key} {row[key]!r} or uses the reserved word {NONE!r}: arms would be ambiguous. Give each row its own id.")
-        seen.add(row[key])
+        raise DataError(f"{path} is empty or lacks the column(s) {', '.join(missing)}. It needs {', '.join(columns)}.")
+    rows, seen = [], set[str]()
+    for line in found:
+        row = _Row((c, line[c] or "") for c in columns)
+        row.path = path
+        key = row[columns[0]]
+        if key in seen or key == NONE:
+            raise DataError(f"{path} repeats {columns[0]} {key!r} or uses the reserved word {NONE!r}: arms would be ambiguous. Give each row its own id.")
+        seen.add(key)
+        rows.append(row)
     return rows
 
 
