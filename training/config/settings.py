@@ -1,6 +1,6 @@
 """All settings. A profile is one TOML file in `infra/settings/`; a source may add its own; `RIGHTMATCH_*` in the environment wins.
 
-Nested names use two underscores: `RIGHTMATCH_TRAINING__EPOCHS=3`.
+Nested names use two underscores: `RIGHTMATCH_TRAINING__EPOCHS=3`. An empty variable is an absent one.
 """
 
 from __future__ import annotations
@@ -8,18 +8,25 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
+from training.config.names import refuse_unknown
 from training.domain.errors import ConfigError
-from training.domain.nouns import RuleKind
+from training.domain.nouns import Label, RuleKind
 from training.domain.rules import DEFAULT_RULES, Rule
 
 ROOT = Path(__file__).resolve().parents[2]
 """The checkout: `dbt/`, `feature_repo/`, `dags/` and `infra/` are found from here."""
+METRICS = (*(label.value for label in Label), "conversion_value")
+"""What the loop measures, and so what a rule can be about."""
 
 
-class RuleSettings(BaseModel, extra="forbid"):
+class Strict(BaseModel, extra="forbid", allow_inf_nan=False):
+    """Refuses names that it does not know and numbers that cannot be compared."""
+
+
+class RuleSettings(Strict):
     """One `[[rules]]` entry of a settings file."""
 
     metric: str
@@ -27,19 +34,38 @@ class RuleSettings(BaseModel, extra="forbid"):
     margin: float = 0.0
     lower_is_better: bool = False
 
+    @field_validator("metric")
+    @classmethod
+    def _measured(cls, metric: str) -> str:
+        if metric not in METRICS:
+            raise ValueError(f"nothing measures {metric!r}, so the rule could never pass; use one of {', '.join(METRICS)}")
+        return metric
+
+    @field_validator("kind")
+    @classmethod
+    def _judged(cls, kind: RuleKind) -> RuleKind:
+        if kind not in {RuleKind.SUPERIOR, RuleKind.NON_INFERIOR}:
+            raise ValueError(f"{kind.value} is checked by itself; a rule is {RuleKind.SUPERIOR.value} or {RuleKind.NON_INFERIOR.value}")
+        return kind
+
+    @model_validator(mode="after")
+    def _checked(self) -> RuleSettings:
+        self.rule()
+        return self
+
     def rule(self) -> Rule:
-        """The domain rule, checked."""
+        """The domain rule, which checks its margin."""
         return Rule(self.metric, self.kind, self.margin, self.lower_is_better)
 
 
-class UtilitySettings(BaseModel, extra="forbid"):
+class UtilitySettings(Strict):
     """Weights of the utility: value(product) P(convert) + retention (P(retain|a) - P(retain|none)) - cost(channel)."""
 
     retention: float = Field(300.0, ge=0, description="Money that one retained member is worth")
     opt_out: float = Field(20.0, ge=0, description="Money that one opt-out costs")
 
 
-class ExplorationSettings(BaseModel, extra="forbid"):
+class ExplorationSettings(Strict):
     """Neural Thompson Sampling: S posterior draws, floor epsilon, exploration width nu."""
 
     draws: int = Field(256, ge=1)
@@ -47,7 +73,7 @@ class ExplorationSettings(BaseModel, extra="forbid"):
     nu: float = Field(1.0, gt=0)
 
 
-class TrainingSettings(BaseModel, extra="forbid"):
+class TrainingSettings(Strict):
     """One dial, `width`, sets the layer sizes; what is derived from it is saved in the manifest."""
 
     width: int = Field(64, ge=8)
@@ -59,7 +85,7 @@ class TrainingSettings(BaseModel, extra="forbid"):
     window_days: int = Field(56, ge=1, description="Decisions older than this are not learned from")
 
 
-class JudgingSettings(BaseModel, extra="forbid"):
+class JudgingSettings(Strict):
     """`alpha` is one-sided, for each rule. The other three say when support is too thin to judge at all."""
 
     alpha: float = Field(0.05, gt=0, lt=0.5)
@@ -72,7 +98,7 @@ class JudgingSettings(BaseModel, extra="forbid"):
 class Settings(BaseSettings):
     """Everything that a profile can say. Paths are derived from `home`, not configured one by one."""
 
-    model_config = SettingsConfigDict(env_prefix="RIGHTMATCH_", env_nested_delimiter="__", extra="forbid")
+    model_config = SettingsConfigDict(env_prefix="RIGHTMATCH_", env_nested_delimiter="__", env_ignore_empty=True, extra="forbid")
 
     profile: str = "local"
     source: str = "simulated"
@@ -103,11 +129,11 @@ class Settings(BaseSettings):
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=_files())
 
     def model_post_init(self, context: object, /) -> None:
-        """Derive the two folders that follow from the source's name."""
+        """Derive the two folders that follow from the source's name, where nobody named them."""
         del context
-        if self.home == Path():
+        if "home" not in self.model_fields_set:
             self.home = ROOT / "var" / self.source
-        if self.catalog == Path():
+        if "catalog" not in self.model_fields_set:
             self.catalog = ROOT / "dbt" / "seeds" / self.source
 
     # Where things are, all under `home`.
@@ -177,8 +203,8 @@ class Settings(BaseSettings):
 
 def _files() -> list[Path]:
     folder = ROOT / "infra" / "settings"
-    profile = os.environ.get("RIGHTMATCH_PROFILE", "local")
-    source = os.environ.get("RIGHTMATCH_SOURCE", "simulated")
+    profile = os.environ.get("RIGHTMATCH_PROFILE") or "local"
+    source = os.environ.get("RIGHTMATCH_SOURCE") or "simulated"
     base = folder / f"{profile}.toml"
     if not base.is_file():
         known = ", ".join(sorted(p.stem for p in folder.glob("*.toml")))
@@ -187,8 +213,12 @@ def _files() -> list[Path]:
 
 
 def load_settings() -> Settings:
-    """Read the settings. Raises ConfigError naming the field that is wrong."""
+    """Read the settings. Raises ConfigError naming each field that is wrong, or a variable that is no setting."""
+    refuse_unknown(os.environ, Settings)
     try:
         return Settings()
+    except ValidationError as error:
+        wrong = "".join(f"\n- {'.'.join(map(str, e['loc']))}: {e['msg'].removeprefix('Value error, ')}" for e in error.errors())
+        raise ConfigError(f"The settings cannot be read, so nothing was started. Correct:{wrong}") from error
     except ValueError as error:
         raise ConfigError(f"The settings cannot be read, so nothing was started: {error}") from error

@@ -1,8 +1,12 @@
 """Settings: files, environment, errors."""
 
+import json
+import re
+
 import pytest
 
-from training.config.settings import load_settings
+from training.config.names import refuse_unknown
+from training.config.settings import METRICS, ROOT, Settings, load_settings
 from training.domain.errors import ConfigError
 
 
@@ -34,3 +38,64 @@ def test_a_wrong_value_names_its_field(monkeypatch):
     monkeypatch.setenv("RIGHTMATCH_TRAINING__LEARNING_RATE", "-1")
     with pytest.raises(ConfigError, match="learning_rate"):
         load_settings()
+
+
+def test_the_current_folder_may_be_the_home(monkeypatch, tmp_path):
+    """`.` is what was asked for, not the absence of an answer; an empty variable is that absence."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RIGHTMATCH_HOME", ".")
+    assert load_settings().home.resolve() == tmp_path
+    monkeypatch.setenv("RIGHTMATCH_HOME", "")
+    assert load_settings().home == ROOT / "var" / "simulated"
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("RIGHTMATCH_MEMBER", "RIGHTMATCH_MEMBERS"),
+        ("RIGHTMATCH_TRANING__EPOCHS", "RIGHTMATCH_TRAINING__EPOCHS"),
+        ("RIGHTMATCH_TRAINING__EPOCH", "RIGHTMATCH_TRAINING__EPOCHS"),
+        ("rightmatch_dayz", "RIGHTMATCH_DAYS"),
+    ],
+)
+def test_a_misspelt_variable_is_refused_with_the_nearest_name(monkeypatch, name, nearest):
+    """Otherwise the run would silently be another one than was asked for."""
+    monkeypatch.setenv(name, "3")
+    with pytest.raises(ConfigError, match=f"no setting {name}, .*{nearest}"):
+        load_settings()
+
+
+def test_every_variable_of_the_project_is_known():
+    """What DAGs, dbt and Feast read from the environment must not be taken for a mistake."""
+    files = [
+        p
+        for folder in ("dags", "dbt", "feature_repo", "training", "infra")
+        for p in (ROOT / folder).rglob("*")
+        if p.suffix in {".py", ".yml", ".yaml", ".sql", ".sh"}
+    ]
+    used = {name for p in files if "target" not in p.parts for name in re.findall(r"\bRIGHTMATCH_[A-Z_]*[A-Z]\b", p.read_text(encoding="utf-8"))}
+    assert {"RIGHTMATCH_RAW_MEMBERS", "RIGHTMATCH_POSTGRES_HOST", "RIGHTMATCH_SCHEDULE"} <= used
+    refuse_unknown(used, Settings)
+
+
+@pytest.mark.parametrize(
+    ("rule", "field", "why"),
+    [
+        ({"metric": "retained", "kind": "non_inferior"}, "rules.0", "margin must be above 0"),
+        ({"metric": "retained", "kind": "non_inferior", "margin": -1}, "rules.0", "margin must be above 0"),
+        ({"metric": "retention", "kind": "superior"}, "rules.0.metric", "retained, opted_out, conversion_value"),
+        ({"metric": "retained", "kind": "support"}, "rules.0.kind", "superior or non_inferior"),
+        ({"metric": "retained", "kind": "non_inferior", "margin": "nan"}, "rules.0.margin", "finite"),
+    ],
+)
+def test_a_rule_that_cannot_be_judged_is_refused_when_it_is_read(monkeypatch, rule, field, why):
+    """Before anything is started, not after an hour of training."""
+    monkeypatch.setenv("RIGHTMATCH_RULES", json.dumps([rule]))
+    with pytest.raises(ConfigError, match=f"{field}: .*{why}"):
+        load_settings()
+
+
+def test_money_can_be_judged(monkeypatch):
+    """Every label and the value of a conversion are measured."""
+    monkeypatch.setenv("RIGHTMATCH_RULES", json.dumps([{"metric": m, "kind": "superior"} for m in METRICS]))
+    assert [r.metric for r in load_settings().guardrails()] == ["clicked", "converted", "visited", "retained", "opted_out", "conversion_value"]
