@@ -3,7 +3,9 @@
 MAKEFLAGS += --no-print-directory
 unexport PYTHONDONTWRITEBYTECODE
 BIN := .venv/bin
-OPTIONS = $(if $(SOURCE),--source $(SOURCE)) $(if $(DATA),--data $(DATA)) $(if $(MEMBERS),--members $(MEMBERS)) $(if $(DAYS),--days $(DAYS)) $(if $(SEED),--seed $(SEED))
+quoted = '$(subst ','\'',$(1))'
+option = $(if $($(2)),--$(1) $(call quoted,$($(2))))
+OPTIONS = $(call option,source,SOURCE) $(call option,data,DATA) $(call option,members,MEMBERS) $(call option,days,DAYS) $(call option,seed,SEED)
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-14s %s\n", $$1, $$2}'

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from http.client import HTTPException
 from time import monotonic, sleep
 from typing import Any
 from urllib.error import HTTPError
@@ -14,7 +15,9 @@ from urllib.request import ProxyHandler, Request, build_opener
 
 from training.domain.errors import StepError
 
-FINISHED = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
+ATTEMPTS = 5
+"""Of a question that the server did not answer: on a busy machine it may be late once, seldom five times."""
+SERVER_ERROR = 500
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ class AirflowApi:
             check()
             try:
                 self._token = self._call("POST", "/auth/token", {"username": self._user, "password": self._password})["access_token"]
-            except (OSError, StepError) as error:
+            except StepError as error:
                 if monotonic() > give_up:
                     raise StepError(f"Airflow's API did not answer within {seconds:.0f} s ({error}), so nothing could start. See its log folder.") from error
                 sleep(0.3)
@@ -95,6 +98,11 @@ class AirflowApi:
         """The newest runs of `dag`, newest first."""
         return [_run(found) for found in self._call("GET", f"/api/v2/dags/{dag}/dagRuns?order_by=-run_after&limit=20")["dag_runs"]]
 
+    def triggers(self, run: Run) -> set[tuple[str, str]]:
+        """DAG and run id of each run whose asset event started `run`; empty where no asset did."""
+        found = self._call("GET", f"/api/v2/dags/{run.dag}/dagRuns/{quote(run.run_id, safe='')}/upstreamAssetEvents")["asset_events"]
+        return {(str(event["source_dag_id"]), str(event["source_run_id"])) for event in found}
+
     def tasks(self, run: Run) -> list[TaskState]:
         """The tasks of `run` in order of start."""
         found = self._call("GET", f"/api/v2/dags/{run.dag}/dagRuns/{quote(run.run_id, safe='')}/taskInstances")["task_instances"]
@@ -109,14 +117,26 @@ class AirflowApi:
         return bool(found["last_parsed_time"]) and datetime.fromisoformat(found["last_parsed_time"]) >= since
 
     def _call(self, method: str, path: str, body: Mapping[str, object] | None = None) -> Any:  # noqa: ANN401 - JSON
+        """The answer. A GET without one is asked again a few times, since reading twice does no harm; then, as at any refusal, StepError."""
+        left = ATTEMPTS if method == "GET" else 1
+        while True:
+            left -= 1
+            try:
+                return self._once(method, path, body)
+            except HTTPError as error:
+                if error.code < SERVER_ERROR or not left:
+                    detail = error.read().decode(errors="replace")[:500]
+                    raise StepError(f"Airflow refused {method} {path} ({error.code}): {detail}") from error
+            except (OSError, HTTPException) as error:
+                if not left:
+                    raise StepError(f"Airflow's API did not answer {method} {path}: {error or type(error).__name__}. See the log of its api-server.") from error
+            sleep(0.5)
+
+    def _once(self, method: str, path: str, body: Mapping[str, object] | None) -> Any:  # noqa: ANN401 - JSON
         data = None if body is None else json.dumps(body).encode()
         request = Request(self._url + path, data, {"Content-Type": "application/json", "Authorization": f"Bearer {self._token}"}, method=method)  # noqa: S310 - our own loopback URL
-        try:
-            with self._open(request, timeout=30) as answer:
-                return json.loads(answer.read() or b"{}")
-        except HTTPError as error:
-            detail = error.read().decode(errors="replace")[:500]
-            raise StepError(f"Airflow refused {method} {path} ({error.code}): {detail}") from error
+        with self._open(request, timeout=30) as answer:
+            return json.loads(answer.read() or b"{}")
 
 
 def _run(found: Mapping[str, Any]) -> Run:

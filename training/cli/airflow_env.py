@@ -9,11 +9,14 @@ import secrets
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 from training.config.settings import ROOT, Settings
 
 USER = "admin"
+POLICY = ROOT / "infra" / "airflow"
+"""Holds `airflow_local_settings.py`, which Airflow looks for on its path."""
 
 
 @dataclass(frozen=True)
@@ -28,12 +31,11 @@ class Secrets:
 
 @dataclass(frozen=True)
 class AirflowHome:
-    """Where this Airflow lives. `schedule` is a cron text, or empty where runs start on request only."""
+    """Where this Airflow lives and listens."""
 
     home: Path
     port: int
     secrets: Secrets
-    schedule: str
 
     @property
     def url(self) -> str:
@@ -46,11 +48,11 @@ class AirflowHome:
         return self.home / "logs"
 
 
-def prepare_home(settings: Settings, schedule: str) -> AirflowHome:
+def prepare_home(settings: Settings) -> AirflowHome:
     """Create the folder and its secrets where absent, and choose a free port."""
     home = (settings.home / "airflow").resolve()
     (home / "logs").mkdir(parents=True, exist_ok=True)
-    return AirflowHome(home, free_port(), _secrets(home), schedule)
+    return AirflowHome(home, free_port(), _secrets(home))
 
 
 def free_port() -> int:
@@ -80,13 +82,14 @@ def _write_private(path: Path, text: str) -> None:
 
 
 def airflow_environment(airflow: AirflowHome, base: Mapping[str, str]) -> dict[str, str]:
-    """`base` (the caller's environment) with every Airflow setting of ours; any AIRFLOW_* of the caller is dropped."""
+    """`base` (the caller's environment) with every Airflow setting of ours and no schedule; any AIRFLOW_* of the caller is dropped."""
     env = {name: value for name, value in base.items() if not name.startswith("AIRFLOW")}
     env.pop("PYTHONDONTWRITEBYTECODE", None)  # without bytecode each task compiles Feast again
     env |= {f"AIRFLOW__{name}": value for name, value in _options(airflow).items()}
     env |= {
         "AIRFLOW_HOME": str(airflow.home),
-        "RIGHTMATCH_SCHEDULE": airflow.schedule,
+        "RIGHTMATCH_SCHEDULE": "",  # runs start on request only
+        "PYTHONPATH": os.pathsep.join([str(POLICY), *filter(None, [base.get("PYTHONPATH")])]),
         "PATH": f"{ROOT / '.venv' / 'bin'}{os.pathsep}{base.get('PATH', os.defpath)}",
         "PYTHONUNBUFFERED": "1",
         "SCARF_ANALYTICS": "false",
@@ -97,6 +100,11 @@ def airflow_environment(airflow: AirflowHome, base: Mapping[str, str]) -> dict[s
     return env
 
 
+def scheduled(env: Mapping[str, str], cron: str, first_day: date) -> dict[str, str]:
+    """`env` in which `features` also runs by `cron`, for `first_day` and later."""
+    return {**env, "RIGHTMATCH_SCHEDULE": cron, "RIGHTMATCH_SCHEDULE_FROM": first_day.isoformat()}
+
+
 def _options(airflow: AirflowHome) -> dict[str, str]:
     return {
         "CORE__DAGS_FOLDER": str(ROOT / "dags"),
@@ -104,7 +112,7 @@ def _options(airflow: AirflowHome) -> dict[str, str]:
         "CORE__EXECUTOR": "LocalExecutor",
         "CORE__PARALLELISM": "2",
         "CORE__LOAD_EXAMPLES": "False",
-        "CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+        "CORE__DAGS_ARE_PAUSED_AT_CREATION": "True",
         "CORE__EXECUTE_TASKS_NEW_PYTHON_INTERPRETER": "False",
         "CORE__MIN_SERIALIZED_DAG_UPDATE_INTERVAL": "1",
         "CORE__FERNET_KEY": airflow.secrets.fernet,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from training.cli.airflow_api import TaskState
+from training.config.settings import ROOT
 
 
 def attempt_log(logs: Path, task: TaskState) -> Path:
@@ -15,7 +16,7 @@ def attempt_log(logs: Path, task: TaskState) -> Path:
 
 
 def reason(log: Path, lines: int = 12) -> str:
-    """The last exception's own message and, where it is not ours, the line that raised it; without one the last lines of the log."""
+    """The last exception's own message and, where it is no refusal of ours, the last line of our code that led to it; without one the last lines of the log."""
     if not log.is_file():
         return "The task left no log: it was ended before it could start. Its scheduler's log says more."
     records = [_record(text) for text in log.read_text(encoding="utf-8", errors="replace").splitlines()]
@@ -40,5 +41,12 @@ def _exception(detail: dict[str, Any]) -> str:
     if kind == "AirflowFailException":  # our own refusals already carry their kind and say what to do
         return message
     frames = detail.get("frames") or []
-    where = f"\n  raised in {frames[-1]['filename']}:{frames[-1]['lineno']} ({frames[-1]['name']})" if frames else ""
-    return f"{kind}: {message}{where}"
+    if not frames:
+        return f"{kind}: {message}"
+    frame = next((f for f in reversed(frames) if _is_ours(f["filename"])), frames[-1])
+    return f"{kind}: {message}\n  raised in {frame['filename']}:{frame['lineno']} ({frame['name']})"
+
+
+def _is_ours(filename: str) -> bool:
+    path = Path(filename)
+    return path.is_relative_to(ROOT) and not path.is_relative_to(ROOT / ".venv")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import secrets
-import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import NAMESPACE_URL, uuid5
 
+from training.cli.lookup import refuse
 from training.domain.errors import ConfigError, DataError
 from training.domain.nouns import Context, Decision, Member, Surface
 
@@ -28,6 +28,8 @@ def decide(member_id: str, surface: str, seed: int | None, as_json: bool) -> int
     """Print one decision of the champion; returns the exit code, 1 where there is no champion or the store does not know the member.
 
     The decision is taken at noon after the instant of the member's online features, so the same store, champion and seed give the same decision.
+    JSON is one object in each case: a decision, or {"error", "member_id", "surface", "champion", "found"} where `champion` is null without one
+    and `found` is false for a member that the store does not know (null where nobody looked). The error is also said on standard error.
     Raises ConfigError for an unknown surface and NotReadyError if nothing was registered yet.
     """
     from training.bootstrap import platform
@@ -38,10 +40,12 @@ def decide(member_id: str, surface: str, seed: int | None, as_json: bool) -> int
     wired = platform(settings)
     version = wired.registry.version("champion")
     if version is None:
-        return _refuse("There is no champion yet, so offers stay with the logging policy. Run `rightmatch run` until a challenger is promoted.")
+        reason = "There is no champion yet, so offers stay with the logging policy. Run `rightmatch run` until a challenger is promoted."
+        return refuse(reason, as_json, member_id=member_id, surface=where.value, champion=None, found=None)
     (features,) = wired.features.online_members([member_id])
     if not features:
-        return _refuse(f"Member {member_id!r} is not in the online store, so nothing can be decided. Check the id, or materialize a day that has the member.")
+        reason = f"Member {member_id!r} is not in the online store, so nothing can be decided. Check the id, or materialize a day that has the member."
+        return refuse(reason, as_json, member_id=member_id, surface=where.value, champion=version, found=False)
     used = secrets.randbits(32) if seed is None else seed
     decision = take(wired, settings, version, _member(member_id, features), where, used)
     if as_json:
@@ -94,11 +98,6 @@ def _instant(member: Member) -> datetime:
     if not isinstance(at, datetime):
         raise DataError(f"The online features of member {member.member_id!r} have no event_timestamp, so nobody knows how old they are. Materialize again.")
     return at + LATER
-
-
-def _refuse(reason: str) -> int:
-    print(reason, file=sys.stderr)
-    return 1
 
 
 def _plain(decision: Decision, seed: int) -> dict[str, object]:

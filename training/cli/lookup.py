@@ -11,6 +11,7 @@ from datetime import datetime
 def lookup(member_id: str, as_json: bool) -> int:
     """Print the online features of a member; returns the exit code, 1 where the store does not know the member.
 
+    JSON is one object in each case: {"member_id", every feature}, or {"error", "member_id", "found": false}. The error is also said on standard error.
     Raises NotReadyError if nothing was registered yet.
     """
     from training.bootstrap import platform
@@ -18,17 +19,21 @@ def lookup(member_id: str, as_json: bool) -> int:
 
     (features,) = platform(load_settings()).features.online_members([member_id])
     if not features:
-        print(
-            f"Member {member_id!r} is not in the online store: a decision for this member would have no features. "
-            "Check the id, or materialize a day that has the member.",
-            file=sys.stderr,
-        )
-        return 1
+        reason = f"Member {member_id!r} is not in the online store: a decision for this member would have no features. "
+        return refuse(reason + "Check the id, or materialize a day that has the member.", as_json, member_id=member_id, found=False)
     if as_json:
         print(json.dumps({"member_id": member_id, **features}, default=_plain))
     else:
         _table(member_id, features)
     return 0
+
+
+def refuse(reason: str, as_json: bool, **facts: object) -> int:
+    """Say on standard error why there is no answer, and with `as_json` also as an object of `facts`; returns exit code 1."""
+    print(reason, file=sys.stderr)
+    if as_json:
+        print(json.dumps({"error": reason, **facts}))
+    return 1
 
 
 def _plain(value: object) -> str:

@@ -23,6 +23,8 @@ DataOption = Annotated[Path | None, typer.Option(help="The file that the source 
 MembersOption = Annotated[int | None, typer.Option(min=1, help="Members of the simulated world.")]
 DaysOption = Annotated[int | None, typer.Option(min=1, help="Days of history at the first run.")]
 SeedOption = Annotated[int | None, typer.Option(help="Seed of the world and of training.")]
+STOPPED = 130
+"""The exit code of a command that a signal ended."""
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
@@ -36,7 +38,7 @@ def run(source: SourceOption = None, data: DataOption = None, members: MembersOp
 
 @app.command()
 def up(source: SourceOption = None, data: DataOption = None, members: MembersOption = None, days: DaysOption = None, seed: SeedOption = None) -> int:
-    """Run the loop, then keep Airflow (UI and schedules) running until Ctrl-C."""
+    """Run the loop, then keep Airflow (UI and schedules) running until Ctrl-C, which is then exit code 0."""
     from training.cli.run import run as loop
 
     return loop(source, data, {"members": members, "days": days, "seed": seed}, keep=True)
@@ -108,7 +110,7 @@ def ledger(*, as_json: JsonOption = False) -> int:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """The console script. Our own errors are a message and exit code 1, without a traceback; Ctrl-C is 130."""
+    """The console script. Our own errors are a message and exit code 1, without a traceback; Ctrl-C, SIGTERM and SIGHUP are 130."""
     try:
         code = app(arguments, standalone_mode=False)
     except RightmatchError as error:
@@ -117,13 +119,14 @@ def main(arguments: list[str] | None = None) -> None:
     except typer.Exit as leave:
         sys.exit(leave.exit_code)
     except (KeyboardInterrupt, typer.Abort):
-        print("rightmatch: stopped; everything that it started has ended", file=sys.stderr)
-        sys.exit(130)
+        code = STOPPED
     except Exception as error:
         if hasattr(error, "format_message") and hasattr(error, "show"):  # usage error: click's own text
             error.show()
             sys.exit(2)
         raise
+    if code == STOPPED:  # typer too turns Ctrl-C into this code
+        print("rightmatch: stopped; everything that it started has ended", file=sys.stderr)
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -43,16 +43,17 @@ class Progress:
             self._live = live
             tasks = self._watch(first, [])
             if all(task.state == "success" for task in tasks):
-                tasks += self._watch(self._triggered(then, before), tasks)
+                tasks += self._watch(self._triggered(then, before, first), tasks)
         return tasks
 
-    def _triggered(self, dag: str, before: set[str]) -> Run:
+    def _triggered(self, dag: str, before: set[str], cause: Run) -> Run:
+        """The run that the asset of `cause` started: a schedule or a person may have started others meanwhile."""
         give_up = monotonic() + TRIGGER_SECONDS
         while monotonic() < give_up:
             self._check()
-            new = [run for run in self._api.runs(dag) if run.run_id not in before]
-            if new:
-                return new[-1]
+            for run in self._api.runs(dag):
+                if run.run_id not in before and (cause.dag, cause.run_id) in self._api.triggers(run):
+                    return run
             sleep(POLL_SECONDS)
         raise StepError(f"The features are ready, but Airflow did not start {dag} in {TRIGGER_SECONDS:.0f} s: no model was trained. See its scheduler's log.")
 

@@ -5,18 +5,20 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from pathlib import Path
-from time import monotonic, sleep, time
+from time import monotonic, sleep
 
 from rich.console import Console
 
 from training.cli.airflow_api import AirflowApi, TaskState
 from training.cli.airflow_env import USER, AirflowHome, prepare_home
 from training.cli.airflow_logs import attempt_log, reason
-from training.cli.airflow_processes import AirflowProcesses, only_one, stoppable
+from training.cli.airflow_processes import AirflowProcesses
 from training.cli.progress import Progress
-from training.cli.run_data import Source, source_data, world_of
+from training.cli.run_data import source_data, world_of
+from training.cli.stopping import only_one, stoppable
 from training.cli.summary import places, show, task_seconds
 from training.config.settings import Settings, load_settings
 from training.domain.errors import StepError
@@ -25,45 +27,61 @@ EVERY_MIDNIGHT = "0 0 * * *"
 DAGS = ("features", "retrain")
 
 
+@dataclass(frozen=True)
+class Airflow:
+    """One Airflow: where it lives, its processes, and the way to talk to it."""
+
+    home: AirflowHome
+    processes: AirflowProcesses
+    api: AirflowApi
+
+
 def run(source: str | None, data: Path | None, sizes: dict[str, int | None], *, keep: bool) -> int:
     """Run the loop once; with `keep` leave Airflow running on its schedule until Ctrl-C. `sizes` are members, days, seed where given.
 
-    Returns 0 where the loop completed, whatever the verdict. Raises RightmatchError, with the failed task's own words where one failed.
+    Returns 0 where the loop completed, whatever the verdict; the Ctrl-C that ends `keep` is its normal end.
+    Raises RightmatchError, with the failed task's own words where one failed, and KeyboardInterrupt if stopped before that.
     """
     settings = _settings(source, sizes)
     console = Console(soft_wrap=True)
     with only_one(settings.home), stoppable():
-        started = monotonic()
+        started, today = monotonic(), datetime.now(UTC).date()
         world = world_of(settings, data)
         console.print(f"Rightmatch: source {world.source}, home {settings.home}", highlight=False)
-        airflow = prepare_home(settings, EVERY_MIDNIGHT if keep else "")
-        with source_data(settings, world) as made, _airflow(airflow) as processes:
-            _loop(console, settings, airflow, processes, made, started)
+        with source_data(settings, world, today) as made, _airflow(settings) as airflow:
+            since = datetime.now(UTC)
+            airflow.processes.start()
+            day = made.last_day()
+            _ready(airflow, since)
+            _loop(console, settings, airflow, day, started)
             if keep:
-                _stay(console, airflow, processes)
+                _stay(console, airflow)
+    if not keep:
+        console.print(f"{'UI':>10}: Airflow has been stopped; `make up` runs the loop and keeps its UI open", highlight=False)
     return 0
 
 
-def _loop(console: Console, settings: Settings, airflow: AirflowHome, processes: AirflowProcesses, made: Source, started: float) -> None:
-    since = datetime.fromtimestamp(time(), UTC)
-    processes.start()
-    day = made.last_day()
-    api = AirflowApi(airflow.url, USER, airflow.secrets.password)
-    api.wait_until_up(processes.check)
-    api.pool("warehouse", 1, "DuckDB, Feast's registry and the model registry take one writer at a time")
-    api.wait_until_parsed(DAGS, since, processes.check)
+def _ready(airflow: Airflow, since: datetime) -> None:
+    """Wait until Airflow answers and has read the DAGs after `since`, which are paused until then."""
+    airflow.api.wait_until_up(airflow.processes.check)
+    airflow.api.pool("warehouse", 1, "DuckDB, Feast's registry and the model registry take one writer at a time")
+    airflow.api.wait_until_parsed(DAGS, since, airflow.processes.check)
     for dag in DAGS:
-        api.resume(dag)
+        airflow.api.resume(dag)
+
+
+def _loop(console: Console, settings: Settings, airflow: Airflow, day: date, started: float) -> None:
     up = monotonic()
     console.print(f"Airflow is up after {up - started:.1f} s; running the loop for {day}", highlight=False)
-    tasks = Progress(console, api, processes.check).follow(api.trigger("features", {"day": day.isoformat()}), "retrain")
-    _refuse_failure(airflow, tasks)
+    first = airflow.api.trigger("features", {"day": day.isoformat()})
+    tasks = Progress(console, airflow.api, airflow.processes.check).follow(first, "retrain")
+    _refuse_failure(airflow.home, tasks)
     looped = monotonic()
     stages = {"data and Airflow": up - started, **task_seconds(tasks), "between tasks": looped - up - sum(task_seconds(tasks).values())}
     show(console, settings, day, stages)
+    console.print(f"The loop took {monotonic() - started:.1f} s.", highlight=False)
     for name, place in places(settings, day).items():
         console.print(f"{name:>10}: {place}", highlight=False)
-    console.print(f"The loop took {monotonic() - started:.1f} s.", highlight=False)
 
 
 def _settings(source: str | None, sizes: dict[str, int | None]) -> Settings:
@@ -77,10 +95,11 @@ def _settings(source: str | None, sizes: dict[str, int | None]) -> Settings:
 
 
 @contextmanager
-def _airflow(airflow: AirflowHome) -> Iterator[AirflowProcesses]:
-    processes = AirflowProcesses(airflow)
+def _airflow(settings: Settings) -> Iterator[Airflow]:
+    home = prepare_home(settings)
+    processes = AirflowProcesses(home)
     try:
-        yield processes
+        yield Airflow(home, processes, AirflowApi(home.url, USER, home.secrets.password))
     finally:
         processes.stop()
 
@@ -94,11 +113,15 @@ def _refuse_failure(airflow: AirflowHome, tasks: list[TaskState]) -> None:
         raise StepError(f"The loop did not complete, although no task failed: {', '.join(f'{t.task} {t.state}' for t in tasks)}. See {airflow.logs}.")
 
 
-def _stay(console: Console, airflow: AirflowHome, processes: AirflowProcesses) -> None:
-    console.print(f"\nAirflow runs at [bold]{airflow.url}[/]  user {USER}  password {airflow.secrets.password}", highlight=False)
-    console.print("`features` runs daily at midnight UTC. Ctrl-C stops everything.")
+def _stay(console: Console, airflow: Airflow) -> None:
+    """Switch the schedule on, and stay until Ctrl-C."""
+    now = datetime.now(UTC)
+    airflow.processes.schedule(EVERY_MIDNIGHT, now.date())
+    airflow.api.wait_until_parsed(DAGS, now, airflow.processes.check)
+    console.print(f"{'UI':>10}: [bold]{airflow.home.url}[/]  user {USER}  password {airflow.home.secrets.password}", highlight=False)
+    console.print("`features` runs daily, from the next midnight UTC on. Ctrl-C stops everything.")
     with suppress(KeyboardInterrupt):
         while True:
-            processes.check()
+            airflow.processes.check()
             sleep(1.0)
     console.print("Stopping Airflow.")

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
+from training.cli.processes import end, stop_strays
+from training.cli.processes import remember as write_down
+from training.cli.stopping import undisturbed
 from training.config.settings import ROOT, Settings
 from training.domain.errors import ConfigError, NotReadyError, StepError
 
@@ -56,16 +59,23 @@ def remember(settings: Settings, world: World) -> None:
     aside.replace(settings.home / "world.json")
 
 
-def days_held(settings: Settings) -> list[date]:
-    """Days that have files of decisions, landed or waiting, oldest first."""
-    found = [folder.name.removeprefix("day=") for root in (settings.inbox, settings.raw) for folder in (root / "decisions").glob("day=*")]
-    return sorted({date.fromisoformat(day) for day in found})
+def days_held(settings: Settings, today: date) -> list[date]:
+    """Days up to `today` that have files of decisions, landed or waiting, oldest first. A folder whose name is no day is left to landing, which refuses it."""
+    found = {_day(folder.name) for root in (settings.inbox, settings.raw) for folder in (root / "decisions").glob("day=*")}
+    return sorted(day for day in found if day and day <= today)
+
+
+def _day(folder: str) -> date | None:
+    try:
+        return date.fromisoformat(folder.removeprefix("day="))
+    except ValueError:
+        return None
 
 
 @contextmanager
-def source_data(settings: Settings, world: World) -> Iterator[Source]:
-    """Start writing the source's data; the process is gone when the block ends."""
-    source = Source(settings, world)
+def source_data(settings: Settings, world: World, today: date) -> Iterator[Source]:
+    """Start writing the source's data; the process is gone when the block ends. `today` is the last day that your own data may have."""
+    source = Source(settings, world, today)
     try:
         yield source
     finally:
@@ -75,10 +85,11 @@ def source_data(settings: Settings, world: World) -> Iterator[Source]:
 class Source:
     """`python -m sources.NAME` at work, so that Airflow can start meanwhile. A name without such a module means data that you put there."""
 
-    def __init__(self, settings: Settings, world: World) -> None:
-        self._settings, self._world = settings, world
-        self._log = settings.home / "source.log"
+    def __init__(self, settings: Settings, world: World, today: date) -> None:
+        self._settings, self._world, self._today = settings, world, today
+        self._log, self._pids = settings.home / "source.log", settings.home / "source.pids.json"
         self._process: subprocess.Popen[str] | None = None
+        stop_strays(self._pids)
         if (ROOT / "sources" / world.source / "__main__.py").is_file() or (ROOT / "sources" / f"{world.source}.py").is_file():
             self._process = self._start()
 
@@ -95,23 +106,30 @@ class Source:
         return date.fromisoformat(report["last_day"])
 
     def stop(self) -> None:
-        """End the process if it still runs."""
-        if self._process is not None and self._process.poll() is None:
-            self._process.kill()
-            self._process.wait()
+        """End the process if it still runs; no signal interrupts it."""
+        if self._process is None:
+            return
+        with undisturbed():
+            if self._process.poll() is None:
+                end([self._process.pid])
+                self._process.wait()
+            self._pids.unlink(missing_ok=True)
 
     def _own(self) -> date:
-        days = days_held(self._settings)
+        days = days_held(self._settings, self._today)
+        later = [day for day in days_held(self._settings, date.max) if day > self._today]
+        if later:
+            print(f"Left for later: {len(later)} day(s) after today, {self._today}, up to {later[-1]}. Correct the names of their folders if they are wrong.")
         if not days:
             raise NotReadyError(
-                f"There is no source named {self._world.source!r} and no data in {self._settings.inbox}: nothing to learn from. "
-                "Put your tables there as docs/your-data.md says, or use SOURCE=simulated."
+                f"There is no source named {self._world.source!r} and no decisions/day=YYYY-MM-DD up to {self._today} in {self._settings.inbox}: "
+                "nothing to learn from. Put your tables there as docs/your-data.md says, or use SOURCE=simulated."
             )
         return days[-1]
 
     def _start(self) -> subprocess.Popen[str]:
         world, settings = self._world, self._settings
-        held = len(days_held(settings))
+        held = len(days_held(settings, date.max))  # a world has its own calendar
         days = max(world.days, held + 1) if (settings.home / "world.json").is_file() else world.days
         arguments = ["--out", settings.inbox, "--truth", settings.home / "truth", "--catalog", settings.catalog]
         arguments += ["--members", world.members, "--days", days, "--seed", world.seed, *(["--data", world.data] if world.data else [])]
@@ -119,4 +137,8 @@ class Source:
         settings.home.mkdir(parents=True, exist_ok=True)
         with self._log.open("w", encoding="utf-8") as errors:
             command = [sys.executable, "-m", f"sources.{world.source}", *map(str, arguments)]
-            return subprocess.Popen(command, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, text=True)
+            process = subprocess.Popen(
+                command, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, text=True, start_new_session=True
+            )
+        write_down(self._pids, [process.pid])
+        return process

@@ -26,12 +26,12 @@ def show(console: Console, settings: Settings, day: date, stages: Mapping[str, f
     from training.cli.lookup import lookup
 
     wired = platform(settings)
-    verdicts = wired.ledger.verdicts()
-    if not verdicts:
+    verdict = next((v for v in wired.ledger.verdicts() if v.run_id == day.isoformat()), None)
+    if verdict is None:
         raise NotReadyError(f"The retrain of {day} left no verdict in {settings.ledger_url}: the loop is not complete. Run `retrain` again.")
     console.print()
-    console.print(verdict_table(verdicts[0]))
-    console.print(f"{verdicts[0].reason}", highlight=False)
+    console.print(verdict_table(verdict))
+    console.print(verdict.reason, highlight=False)
     champion = wired.registry.version("champion")
     console.print(f"Champion: {'version ' + champion if champion else 'none yet; the logging policy stays in charge'}\n", highlight=False)
     member, surface = example(settings)

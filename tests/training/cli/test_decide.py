@@ -60,15 +60,23 @@ def test_decide_with_a_champion(home, capsys):
     assert "model version 1" in shown
 
     assert decide("m2", "web", 3, as_json=True) == 1
-    assert "'m2' is not in the online store" in capsys.readouterr().err
+    streams = capsys.readouterr()
+    refusal = json.loads(streams.out)
+    assert refusal.pop("error") in streams.err
+    assert refusal == {"member_id": "m2", "surface": "web", "champion": "1", "found": False}
+    assert "'m2' is not in the online store" in streams.err
 
 
 def test_decide_without_a_champion(home, capsys):
-    """Exit code 1 and a reason on standard error; nothing on standard output."""
+    """Exit code 1 and a reason on standard error; a program reads one object, a person nothing twice."""
     assert decide("m1", "web", 3, as_json=True) == 1
     streams = capsys.readouterr()
-    assert streams.out == ""
+    refusal = json.loads(streams.out)
     assert "no champion yet" in streams.err
+    assert refusal.pop("error") in streams.err
+    assert refusal == {"member_id": "m1", "surface": "web", "champion": None, "found": None}
+    assert decide("m1", "web", 3, as_json=False) == 1
+    assert capsys.readouterr().out == ""
 
 
 def test_an_unknown_surface_names_the_known_ones(home):

@@ -47,8 +47,10 @@ def test_lookup_of_known_and_unknown_members(home, capsys):
 
     assert lookup("m2", as_json=True) == 1
     streams = capsys.readouterr()
-    assert streams.out == ""
+    refusal = json.loads(streams.out)
     assert "'m2' is not in the online store" in streams.err
+    assert refusal.pop("error") in streams.err
+    assert refusal == {"member_id": "m2", "found": False}
 
 
 def test_lookup_before_the_first_run_says_so(home):

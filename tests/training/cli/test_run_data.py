@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from datetime import date
 
+import psutil
 import pytest
 
+from training.cli import run_data
 from training.cli.run_data import days_held, remember, source_data, world_of
 from training.config.settings import Settings
 from training.domain.errors import ConfigError, NotReadyError
+
+TODAY = date(2026, 3, 10)
 
 
 @pytest.fixture
@@ -35,10 +39,47 @@ def test_own_data_needs_no_source(tmp_path):
     """A name without a source module means files that you put in the inbox; the newest day is the run's."""
     settings = Settings(home=tmp_path, source="mine")
     world = world_of(settings, None)
-    with source_data(settings, world) as made, pytest.raises(NotReadyError, match="your-data"):
+    with source_data(settings, world, TODAY) as made, pytest.raises(NotReadyError, match="your-data"):
         made.last_day()
     (settings.inbox / "decisions" / "day=2026-01-06").mkdir(parents=True)
     (settings.raw / "decisions" / "day=2026-01-05").mkdir(parents=True)
-    assert days_held(settings) == [date(2026, 1, 5), date(2026, 1, 6)]
-    with source_data(settings, world) as made:
+    assert days_held(settings, TODAY) == [date(2026, 1, 5), date(2026, 1, 6)]
+    with source_data(settings, world, TODAY) as made:
         assert made.last_day() == date(2026, 1, 6)
+
+
+def test_a_day_after_today_is_not_the_day_of_the_run(tmp_path, capsys):
+    """A mistyped year would make every landed day look old; it is left alone and said."""
+    settings = Settings(home=tmp_path, source="mine")
+    for day in ("2026-03-10", "2036-03-11"):
+        (settings.inbox / "decisions" / f"day={day}").mkdir(parents=True)
+    with source_data(settings, world_of(settings, None), TODAY) as made:
+        assert made.last_day() == TODAY
+    assert "1 day(s) after today, 2026-03-10, up to 2036-03-11" in capsys.readouterr().out
+
+
+def test_a_folder_that_is_no_day_is_left_to_landing(tmp_path):
+    """Landing refuses it with its own sentence; a bare ValueError before that would say less."""
+    settings = Settings(home=tmp_path, source="mine")
+    for name in ("day=2026-13-05", "day=2026-03-09"):
+        (settings.inbox / "decisions" / name).mkdir(parents=True)
+    assert days_held(settings, TODAY) == [date(2026, 3, 9)]
+
+
+def test_the_source_of_a_killed_command_is_ended_at_the_next_start(tmp_path, monkeypatch):
+    """Two sources would write the same inbox side by side."""
+    package = tmp_path / "code" / "sources"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (package / "slow.py").write_text("import time; time.sleep(300)")
+    monkeypatch.setattr(run_data, "ROOT", package.parent)
+    settings = Settings(home=tmp_path / "home", source="slow")
+    world = world_of(settings, None)
+    killed = run_data.Source(settings, world, TODAY)
+    (left,) = psutil.Process().children()
+    with source_data(settings, world, TODAY):
+        assert not left.is_running() or left.status() == psutil.STATUS_ZOMBIE
+        (now,) = [p for p in psutil.Process().children() if p.status() != psutil.STATUS_ZOMBIE]
+    assert not now.is_running()
+    killed.stop()
+    assert not list(settings.home.glob("*pids*"))

@@ -1,0 +1,79 @@
+"""Signals: the first stops the command, and none disturbs the cleaning up."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from training.cli.stopping import only_one, stoppable, undisturbed
+from training.config.settings import ROOT
+from training.domain.errors import ConfigError
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+COMMAND = """
+import sys, time
+from training.cli import run
+from training.cli.main import main
+from training.cli.stopping import stoppable
+
+def loop(*_, **__):
+    with stoppable():
+        try:
+            print("up", flush=True)
+            time.sleep(60)
+        finally:
+            print("cleaning", flush=True)
+            time.sleep(1)
+            print("clean", flush=True)
+
+run.run = loop
+main(["run"])
+"""
+
+
+def test_two_commands_on_one_home_are_refused(tmp_path):
+    """The second says why and what to do; after the first one it may."""
+    with only_one(tmp_path), pytest.raises(ConfigError, match="RIGHTMATCH_HOME"), only_one(tmp_path):
+        pass
+    with only_one(tmp_path):
+        pass
+
+
+@pytest.mark.parametrize("first", SIGNALS, ids=lambda s: s.name)
+def test_the_first_signal_stops_and_later_ones_do_not_disturb(first):
+    """Two Ctrl-C are common; the second one must not leave Airflow running. The exit code is 130, and a sentence says that all has ended."""
+    command = subprocess.Popen([sys.executable, "-c", COMMAND], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert command.stdout.readline() == "up\n"
+    command.send_signal(first)
+    assert command.stdout.readline() == "cleaning\n"
+    for later in SIGNALS:
+        command.send_signal(later)
+        time.sleep(0.05)
+    out, err = command.communicate(timeout=30)
+    assert out == "clean\n"
+    assert command.returncode == 130
+    assert err == "rightmatch: stopped; everything that it started has ended\n"
+
+
+def test_the_handlers_come_back():
+    """What calls us (pytest, a notebook) keeps its own Ctrl-C."""
+    before = [signal.getsignal(n) for n in SIGNALS]
+    with stoppable(), undisturbed():
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert [signal.getsignal(n) for n in SIGNALS] == before
+
+
+def test_an_ignored_hang_up_stays_ignored():
+    """`nohup rightmatch up` survives its terminal."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with stoppable():
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
