@@ -154,16 +154,17 @@ def test_money_can_be_a_metric(home, platform):
 
 
 def test_what_is_missing_is_named(home, platform, tmp_path):
-    """No training set; no challenger; a challenger of another day; a rule on a column that does not exist."""
+    """No training set; no challenger; a challenger of another day; a rule on a column that the training set lacks."""
     with pytest.raises(NotReadyError, match="Run `training_set`"):
         evaluate.run(date(2026, 2, 3), small(home), platform)
     with pytest.raises(NotReadyError, match="Run `train`"):
         evaluate.run(DAY, small(home), platform_of(tmp_path))
     with pytest.raises(NotReadyError, match="2026-02-02 is not registered as challenger"):
         evaluate.run(NEXT, small(home), platform)
-    rules = Settings(rules=[{"metric": "applause", "kind": "superior"}]).rules
-    with pytest.raises(DataError, match="applause"):
-        evaluate.run(DAY, small(home).model_copy(update={"rules": rules}), platform)
+    path = home / "runs" / DAY.isoformat() / "training_set.parquet"
+    pd.read_parquet(path).drop(columns="retained").to_parquet(path)
+    with pytest.raises(DataError, match="name retained"):
+        evaluate.run(DAY, small(home), platform)
 
 
 def test_a_log_whose_propensities_do_not_fit_is_refused(home, platform):
