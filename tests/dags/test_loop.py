@@ -110,7 +110,7 @@ def test_raw_events_become_a_verdict_each_day(tmp_path):
     verdicts = SqlLedger(Settings(home=home).ledger_url).verdicts()
     assert len({v.run_id for v in verdicts}) == 2
     assert f"running the loop for {max(v.run_id for v in verdicts)}" in out
-    assert "Airflow has been stopped" in out
+    assert "UI: stopped with this run; `make up`" in out
     assert {kind for (kind,) in airflow_rows(home, "SELECT run_type FROM dag_run")} == {"manual", "asset_triggered"}
     assert left_behind(home) == []
 

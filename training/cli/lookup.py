@@ -47,7 +47,8 @@ def _table(member_id: str, features: Mapping[str, object]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=f"Member {escape(member_id)}", caption=f"as of {features['event_timestamp']}", title_justify="left", caption_justify="left")
+    title, caption = f"Member {escape(member_id)}, as the online store knows them", f"as of {features['event_timestamp']}"
+    table = Table(title=title, caption=caption, title_justify="left", caption_justify="left", title_style="bold", min_width=len(title))
     table.add_column("feature")
     table.add_column("value", justify="right")
     for name, value in features.items():

@@ -114,7 +114,7 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         code = app(arguments, standalone_mode=False)
     except RightmatchError as error:
-        print(f"rightmatch: {error}", file=sys.stderr)
+        _complain(f"rightmatch: {error}")
         sys.exit(1)
     except typer.Exit as leave:
         sys.exit(leave.exit_code)
@@ -126,8 +126,18 @@ def main(arguments: list[str] | None = None) -> None:
             sys.exit(2)
         raise
     if code == STOPPED:  # typer too turns Ctrl-C into this code
-        print("rightmatch: stopped; everything that it started has ended", file=sys.stderr)
+        _complain("rightmatch: stopped; everything that it started has ended")
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _complain(text: str) -> None:
+    """To standard error: broken between words on a terminal, as it is elsewhere."""
+    if not sys.stderr.isatty():
+        print(text, file=sys.stderr)
+        return
+    from rich.console import Console
+
+    Console(stderr=True).print(text, markup=False, highlight=False)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,8 @@ MARKS = {
 }
 POLL_SECONDS = 0.5
 TRIGGER_SECONDS = 60.0
+STATES = {"upstream_failed": "not started", "up_for_retry": "failed, will be tried again"}
+"""Where Airflow's word would puzzle."""
 WORDS = {"success": "done", "failed": "FAILED", "up_for_retry": "failed, will be tried again", "skipped": "skipped"}
 
 
@@ -91,6 +93,6 @@ def table(tasks: list[TaskState]) -> Table:
     grid = Table(box=None, pad_edge=False, show_header=False)
     for task in tasks:
         mark = MARKS.get(task.state, "[dim]·[/]")
-        seconds = "" if task.seconds is None else f"{task.seconds:6.1f} s"
-        grid.add_row(mark, f"[dim]{task.dag}[/]", task.task, seconds, f"[dim]{task.state}[/]")
+        seconds = f"{task.seconds:6.1f} s" if task.seconds else ""
+        grid.add_row(mark, f"[dim]{task.dag}[/]", task.task, seconds, f"[dim]{STATES.get(task.state, task.state)}[/]")
     return grid

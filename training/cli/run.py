@@ -19,7 +19,7 @@ from training.cli.airflow_processes import AirflowProcesses
 from training.cli.progress import Progress
 from training.cli.run_data import source_data, world_of
 from training.cli.stopping import only_one, stoppable
-from training.cli.summary import places, show, task_seconds
+from training.cli.summary import duration, places, prose, show
 from training.config.settings import Settings, load_settings
 from training.domain.errors import StepError
 
@@ -57,7 +57,7 @@ def run(source: str | None, data: Path | None, sizes: dict[str, int | None], *, 
             if keep:
                 _stay(console, airflow)
     if not keep:
-        console.print(f"{'UI':>10}: Airflow has been stopped; `make up` runs the loop and keeps its UI open", highlight=False)
+        console.print(f"{'UI':>10}: stopped with this run; `make up` runs the loop and keeps it open", highlight=False)
     return 0
 
 
@@ -76,10 +76,8 @@ def _loop(console: Console, settings: Settings, airflow: Airflow, day: date, sta
     first = airflow.api.trigger("features", {"day": day.isoformat()})
     tasks = Progress(console, airflow.api, airflow.processes.check).follow(first, "retrain")
     _refuse_failure(airflow.home, tasks)
-    looped = monotonic()
-    stages = {"data and Airflow": up - started, **task_seconds(tasks), "between tasks": looped - up - sum(task_seconds(tasks).values())}
-    show(console, settings, day, stages)
-    console.print(f"The loop took {monotonic() - started:.1f} s.", highlight=False)
+    show(console, settings, day)
+    prose(console, duration(up - started, tasks, monotonic() - started))
     for name, place in places(settings, day).items():
         console.print(f"{name:>10}: {place}", highlight=False)
 

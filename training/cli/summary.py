@@ -1,8 +1,8 @@
-"""What a finished loop says: the verdict, who is in charge, one member, one decision, where things are, how long each stage took."""
+"""What a finished loop says, in 80 columns: the verdict, who is in charge, one member, one decision, where things are, how long it took."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from datetime import date
 
 from rich.box import SIMPLE_HEAD
@@ -19,35 +19,44 @@ COUNT = 100.0
 """From here on a number is a count of rows, not a rate."""
 
 
-def show(console: Console, settings: Settings, day: date, stages: Mapping[str, float]) -> None:
-    """Print the summary of the loop of `day`. `stages` are seconds by stage in order."""
+def show(console: Console, settings: Settings, day: date) -> None:
+    """Print the summary of the loop of `day`."""
     from training.bootstrap import platform
     from training.cli.decide import decide
     from training.cli.lookup import lookup
 
     wired = platform(settings)
-    verdict = next((v for v in wired.ledger.verdicts() if v.run_id == day.isoformat()), None)
-    if verdict is None:
-        raise NotReadyError(f"The retrain of {day} left no verdict in {settings.ledger_url}: the loop is not complete. Run `retrain` again.")
+    verdict = verdict_of(wired.ledger.verdicts(), day)
     console.print()
     console.print(verdict_table(verdict))
-    console.print(verdict.reason, highlight=False)
+    prose(console, verdict.reason)
     champion = wired.registry.version("champion")
-    console.print(f"Champion: {'version ' + champion if champion else 'none yet; the logging policy stays in charge'}\n", highlight=False)
+    prose(console, f"Champion: {'version ' + champion if champion else 'none yet; the logging policy stays in charge'}\n")
     member, surface = example(settings)
-    console.print(f"[bold]Member {member}, as the online store knows them[/]", highlight=False)
     lookup(member, False)
     console.print(f"\n[bold]A decision for member {member} on {surface}[/]", highlight=False)
     if champion:
         decide(member, surface, settings.seed, False)
     else:
-        console.print("There is no champion yet: offers stay with the logging policy until a challenger is promoted.")
+        prose(console, "There is no champion yet: offers stay with the logging policy until a challenger is promoted.")
     console.print()
-    console.print(stage_table(stages))
+
+
+def verdict_of(verdicts: Sequence[Verdict], day: date) -> Verdict:
+    """The verdict on the challenger of `day`, which need not be the newest one."""
+    found = next((v for v in verdicts if v.run_id == day.isoformat()), None)
+    if found is None:
+        raise NotReadyError(f"The retrain of {day} left no verdict in the ledger: the loop is not complete. Run `retrain` again.")
+    return found
+
+
+def prose(console: Console, text: str) -> None:
+    """Sentences: broken between words on a terminal, whole in a log."""
+    console.print(text, highlight=False, markup=False, soft_wrap=not console.is_terminal)
 
 
 def verdict_table(verdict: Verdict) -> Table:
-    """Each rule with its value, interval, threshold, sample and result; narrow enough for 80 columns."""
+    """Each rule with its value, interval, threshold, sample and result, in one line of 80 columns. 0 asks for superiority, less for non-inferiority."""
     colour = COLOURS[verdict.kind.value]
     title = f"Verdict: [bold {colour}]{verdict.kind.value}[/]  challenger {verdict.challenger} against {verdict.baseline}"
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
@@ -59,7 +68,9 @@ def verdict_table(verdict: Verdict) -> Table:
         passed = "[green]yes[/]" if rule.passed else "[red]no, refuted[/]" if rule.refuted else "[yellow]not shown[/]"
         measured = rule.kind is not RuleKind.SUPPORT
         interval = f"{_short(rule.interval[0])} to {_short(rule.interval[1])}" if measured else ""
-        table.add_row(rule.name.replace("_", " "), _short(rule.value), interval, _short(rule.threshold), f"{rule.sample:,}", passed)
+        table.add_row(
+            rule.name.removesuffix(f" {rule.kind.value}").replace("_", " "), _short(rule.value), interval, _short(rule.threshold), f"{rule.sample:,}", passed
+        )
     return table
 
 
@@ -81,18 +92,13 @@ def example(settings: Settings) -> tuple[str, str]:
     return str(newest[0]["member_id"]), str(newest[0]["surface"])
 
 
-def stage_table(stages: Mapping[str, float]) -> Table:
-    """Seconds by stage."""
-    table = Table(title="Time", title_justify="left", show_header=False)
-    for name, seconds in stages.items():
-        table.add_row(name, f"{seconds:7.1f} s")
-    table.add_row("[bold]total[/]", f"[bold]{sum(stages.values()):7.1f} s[/]")
-    return table
-
-
-def task_seconds(tasks: list[TaskState]) -> dict[str, float]:
-    """Seconds of each task by DAG and name."""
-    return {f"{task.dag}.{task.task}": task.seconds or 0.0 for task in tasks}
+def duration(start: float, tasks: list[TaskState], total: float) -> str:
+    """Seconds of the start (data and Airflow), of the tasks of each DAG, and of what lies between and after them."""
+    parts = {"start": start}
+    for task in tasks:
+        parts[task.dag] = parts.get(task.dag, 0.0) + (task.seconds or 0.0)
+    parts["the rest"] = total - sum(parts.values())
+    return f"The loop took {total:.1f} s: " + ", ".join(f"{name} {seconds:.1f}" for name, seconds in parts.items()) + "."
 
 
 def places(settings: Settings, day: date) -> dict[str, str]:
