@@ -56,16 +56,16 @@ def prose(console: Console, text: str) -> None:
 
 
 def verdict_table(verdict: Verdict) -> Table:
-    """Each rule with its value, interval, threshold, sample and result, in one line of 80 columns. 0 asks for superiority, less for non-inferiority."""
+    """Each rule with its value, interval, limit, sample and result, in one line of 80 columns. Limit 0 asks for superiority, less for non-inferiority."""
     colour = COLOURS[verdict.kind.value]
     title = f"Verdict: [bold {colour}]{verdict.kind.value}[/]  challenger {verdict.challenger} against {verdict.baseline}"
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     table.add_column("rule")
-    for column in ("value", "interval", "threshold", "sample"):
+    for column in ("value", "interval", "limit", "sample"):
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("passed", no_wrap=True)
     for rule in verdict.evidence:
-        passed = "[green]yes[/]" if rule.passed else "[red]no, refuted[/]" if rule.refuted else "[yellow]not shown[/]"
+        passed = "[green]yes[/]" if rule.passed else "[red]refuted[/]" if rule.refuted else "[yellow]not shown[/]"
         measured = rule.kind is not RuleKind.SUPPORT
         interval = f"{_short(rule.interval[0])} to {_short(rule.interval[1])}" if measured else ""
         table.add_row(
