@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from training.adapters.expectations_docs import write_index
+from training.adapters.expectations_docs import write_day, write_index
 from training.adapters.expectations_schema import Check
 from training.adapters.expectations_suites import Suite
 from training.adapters.ports import Expectation, QualityReport
@@ -31,12 +31,13 @@ def run_suites(suites: Sequence[Suite], day: date, docs: Path) -> QualityReport:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the library's own deprecations; ours are raised elsewhere
         context = _context(aside)
-        expectations = [e for suite in suites if suite.checks for e in _validate(context, suite, day)]
+        results = {suite.title: _validate(context, suite, day) for suite in suites if suite.checks}
         context.build_data_docs(site_names=[_SITE])
+    write_day(aside, day, results)
     shutil.rmtree(final, ignore_errors=True)
     aside.replace(final)
     write_index(docs)
-    return QualityReport(tuple(expectations), final / "index.html")
+    return QualityReport(tuple(e for found in results.values() for e in found), final / "index.html")
 
 
 def _context(folder: Path) -> EphemeralDataContext:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, cast
+from urllib.parse import unquote
 
 import pytest
 
@@ -88,7 +90,13 @@ def test_the_step_blocks_and_names_what_failed(poisoned, capsys):
     with pytest.raises(QualityError, match="CRITICAL expect_column_values_to_be_between on member_features.visits_7d: 2 unexpected"):
         validate.run(DAY, settings, Platform(nothing, FakeWarehouse(), ExpectationsGate(settings), nothing, nothing, nothing))
     assert "samples: -1.0, -7.0" in capsys.readouterr().out
-    pages = [f.read_text(encoding="utf-8") for f in (settings.data_docs / "2026-03-01").rglob("*.html")]
+    front = (settings.data_docs / "2026-03-01" / "index.html").read_text(encoding="utf-8")
+    assert "visits_7d" in front
+    assert "-7.0" in front
+    links = [unquote(link) for link in re.findall(r'href="(validations/[^"]+)"', front)]
+    assert links
+    assert all((settings.data_docs / "2026-03-01" / link).is_file() for link in links)
+    pages = [f.read_text(encoding="utf-8") for f in (settings.data_docs / "2026-03-01" / "validations").rglob("*.html")]
     assert any("visits_7d" in page and "-7.0" in page for page in pages)
 
 
