@@ -29,7 +29,7 @@ from training.adapters.ports import Platform
 from training.bootstrap import platform
 from training.config.settings import ROOT, Settings
 from training.domain.nouns import RuleKind, Verdict
-from training.steps import evaluate, judge, land, train, training_set, transform
+from training.steps import evaluate, judge, land, train, training_set, transform, validate
 
 
 class Judged(NamedTuple):
@@ -67,6 +67,7 @@ def one_seed(seed: int, settings: Settings) -> dict[str, Judged]:
     day, tools = simulate(own, seed), platform(own)
     land.run(day, own, tools)
     transform.run(day, own, tools)
+    validate.run(day, own, tools)
     tools.features.apply()
     training_set.run(day, own, tools)
     train.run(day, own, tools)

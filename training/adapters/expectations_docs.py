@@ -12,9 +12,9 @@ from training.adapters.ports import Expectation
 
 _PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>{title}</title>
-<style>body{{font:16px/1.6 system-ui,sans-serif;max-width:60rem;margin:3rem auto;padding:0 1rem}}
+<style>body{{font:16px/1.6 system-ui,sans-serif;max-width:78rem;margin:3rem auto;padding:0 1rem}}
 table{{border-collapse:collapse;width:100%}}td,th{{text-align:left;padding:.3rem .6rem;border-bottom:1px solid #d5dce3;vertical-align:top}}
-.bad{{color:#b3400f;font-weight:600}}.good{{color:#0060a0}}code{{overflow-wrap:anywhere}}</style>
+.bad{{color:#b3400f;font-weight:600}}.good{{color:#0060a0}}code{{overflow-wrap:break-word}}</style>
 <h1>{title}</h1>
 {body}
 </html>
@@ -34,16 +34,15 @@ def write_day(folder: Path, day: date, results: Mapping[str, Sequence[Expectatio
     pages = {page.stem: page for page in (folder / "validations").rglob("*.html")}
     suites = "\n".join(_suite(folder, title, found, pages) for title, found in results.items())
     told = "\n".join(_failure(suite, e) for suite, e in sorted(failed, key=lambda pair: not pair[1].critical))
-    head = (
-        f"<h2>Not met</h2>\n<table><tr><th></th><th>Expectation</th><th>Column</th><th>Rows</th><th>Samples</th><th>Suite</th></tr>\n{told}\n</table>"
-    )
+    head = f"<h2>Not met</h2>\n<table><tr><th></th><th>Expectation</th><th>Column</th><th>Rows</th><th>Samples</th><th>Suite</th></tr>\n{told}\n</table>"
     body = (head if failed else "<p class='good'>Everything that was expected is so.</p>") + f"\n<h2>What was looked at</h2>\n<table>\n{suites}\n</table>"
     return _write(folder / "index.html", f"Validation of {day.isoformat()}", body)
 
 
 def _failure(suite: str, e: Expectation) -> str:
     grave = "<span class='bad'>critical</span>" if e.critical else "warning"
-    cells = (grave, escape(e.name), f"{escape(e.table)}.{escape(e.column)}", f"{e.unexpected:,}", f"<code>{escape(', '.join(e.samples))}</code>", escape(suite))
+    where = escape(f"{e.table}.{e.column}" if e.column else e.table)
+    cells = (grave, escape(e.name), where, f"{e.unexpected:,}", f"<code>{escape(', '.join(e.samples))}</code>", escape(suite))
     return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
 
 
