@@ -56,18 +56,18 @@ def prose(console: Console, text: str) -> None:
 
 
 def verdict_table(verdict: Verdict) -> Table:
-    """Each rule with its value, interval, limit, sample and result, in one line of 80 columns. Limit 0 asks for superiority, less for non-inferiority."""
+    """Each rule with its value, interval, threshold, sample and result, one line of 80 columns each. Threshold 0 asks for superiority."""
     colour = COLOURS[verdict.kind.value]
     title = f"Verdict: [bold {colour}]{verdict.kind.value}[/]  challenger {verdict.challenger} against {verdict.baseline}"
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     table.add_column("rule")
-    for column in ("value", "interval", "limit", "sample"):
+    for column in ("value", "interval", "threshold", "sample"):
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("passed", no_wrap=True)
     for rule in verdict.evidence:
         passed = "[green]yes[/]" if rule.passed else "[red]refuted[/]" if rule.refuted else "[yellow]not shown[/]"
         measured = rule.kind is not RuleKind.SUPPORT
-        interval = f"{_short(rule.interval[0])} to {_short(rule.interval[1])}" if measured else ""
+        interval = f"{_short(rule.interval[0])}, {_short(rule.interval[1])}" if measured else ""
         table.add_row(
             rule.name.removesuffix(f" {rule.kind.value}").replace("_", " "), _short(rule.value), interval, _short(rule.threshold), f"{rule.sample:,}", passed
         )
@@ -93,10 +93,8 @@ def example(settings: Settings) -> tuple[str, str]:
 
 
 def duration(start: float, tasks: list[TaskState], total: float) -> str:
-    """Seconds of the start (data and Airflow), of the tasks of each DAG, and of what lies between and after them."""
-    parts = {"start": start}
-    for task in tasks:
-        parts[task.dag] = parts.get(task.dag, 0.0) + (task.seconds or 0.0)
+    """Seconds of the start (data and Airflow), of each stage, and of what lies between and after them."""
+    parts = {"start": start, **{task.task: task.seconds or 0.0 for task in tasks}}
     parts["the rest"] = total - sum(parts.values())
     return f"The loop took {total:.1f} s: " + ", ".join(f"{name} {seconds:.1f}" for name, seconds in parts.items()) + "."
 

@@ -50,7 +50,7 @@ def test_sentences_break_between_words_on_a_terminal_only():
 
 
 def test_durations_add_up():
-    """Start, each DAG, and the rest are the whole."""
+    """Start, each stage, and the rest are the whole."""
     tasks = [TaskState("features", "r", "land", "success", 2.0, 1), TaskState("features", "r", "transform", "success", 3.0, 1)]
     tasks += [TaskState("retrain", "s", "train", "success", 7.0, 1), TaskState("retrain", "s", "judge", "success", None, 1)]
-    assert duration(10.0, tasks, 25.5) == "The loop took 25.5 s: start 10.0, features 5.0, retrain 7.0, the rest 3.5."
+    assert duration(10.0, tasks, 25.5) == "The loop took 25.5 s: start 10.0, land 2.0, transform 3.0, train 7.0, judge 0.0, the rest 3.5."
