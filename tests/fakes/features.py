@@ -10,23 +10,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from training.domain.schema import ARM_FEATURES, MEMBER_FEATURES, Table, Type
-
-_ARROW = {
-    Type.TEXT: pa.string(),
-    Type.FLOAT: pa.float64(),
-    Type.INT: pa.int64(),
-    Type.BOOL: pa.bool_(),
-    Type.TIME: pa.timestamp("us", tz="UTC"),
-    Type.DATE: pa.date32(),
-    Type.TEXTS: pa.list_(pa.string()),
-    Type.FLOATS: pa.list_(pa.float64()),
-}
-
-
-def arrow_schema(table: Table) -> pa.Schema:
-    """The Parquet schema of a table of `training.domain.schema`."""
-    return pa.schema([(c.name, _ARROW[c.type]) for c in table.columns])
+from training.adapters.parquet import arrow_schema
+from training.domain.schema import ARM_FEATURES, MEMBER_FEATURES, Table
 
 
 def feature_row(event_at: datetime, created_at: datetime | None = None, **values: object) -> dict[str, object]:

@@ -12,6 +12,7 @@ from datetime import date
 from pathlib import Path
 
 from training.adapters.dbt_failures import broken_rows
+from training.adapters.dbt_freshness import stale
 from training.adapters.dbt_results import DbtRun, explain, read_run
 from training.adapters.dbt_state import PROJECT, BuildState, Plan
 from training.adapters.marts import publish
@@ -55,7 +56,7 @@ class DbtWarehouse:
         if code != 0 or run is None:
             raise StepError(explain(run, tail, plan.until))
         self._state.finish(plan)
-        return _report(run, plan)
+        return _report(run, plan, self._stale(plan))
 
     def publish(self) -> None:
         """Put the exported marts where all readers read, each copied aside and renamed; a second call finishes what a crash interrupted.
@@ -64,11 +65,25 @@ class DbtWarehouse:
         """
         publish(self._settings.candidate, self._settings.marts)
 
+    def _stale(self, plan: Plan) -> tuple[str, ...]:
+        """Raw tables that have fallen behind, told in the log."""
+        found = stale(self._dbt("source", "freshness", _vars(plan)), environment(self._settings), self._target)
+        for sentence in found:
+            print(f"WARNING {sentence}", flush=True)
+        return found
+
     def _command(self, plan: Plan) -> list[str]:
-        run = [sys.executable, "-P", "-m", "dbt.cli.main", "--no-use-colors", "build", "--exclude-resource-type", "unit_test"]
+        full = [] if plan.since else ["--full-refresh"]
+        return [*self._dbt("build", "--exclude-resource-type", "unit_test", _vars(plan)), *full]
+
+    def _dbt(self, *arguments: str) -> list[str]:
+        *verb, names = arguments
         where = ["--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT), "--target-path", str(self._target), "--log-path", str(self._target)]
-        names = {"day": plan.until.isoformat(), "since": plan.since.isoformat() if plan.since else "", "rejudge": plan.rejudge}
-        return [*run, *where, "--vars", json.dumps(names), *([] if plan.since else ["--full-refresh"])]
+        return [sys.executable, "-P", "-m", "dbt.cli.main", "--no-use-colors", *verb, *where, "--vars", names]
+
+
+def _vars(plan: Plan) -> str:
+    return json.dumps({"day": plan.until.isoformat(), "since": plan.since.isoformat() if plan.since else "", "rejudge": plan.rejudge})
 
 
 def environment(settings: Settings) -> dict[str, str]:
@@ -116,11 +131,12 @@ def _told(plan: Plan) -> str:
     return f"Building the features of {days}, and judging {decisions}."
 
 
-def _report(run: DbtRun, plan: Plan) -> BuildReport:
+def _report(run: DbtRun, plan: Plan, stale_tables: tuple[str, ...]) -> BuildReport:
     return BuildReport(
         until=plan.until,
         invocation_id=run.invocation_id,
         models=sum(n.kind == "model" for n in run.nodes),
         tests=sum(n.kind == "test" for n in run.nodes),
         seconds=run.seconds,
+        stale=stale_tables,
     )

@@ -24,13 +24,14 @@ class LandingReport:
 
 @dataclass(frozen=True)
 class BuildReport:
-    """What dbt built, as of the end of `until`; `invocation_id` is dbt's own, for lineage."""
+    """What dbt built, as of the end of `until`; `invocation_id` is dbt's own, for lineage; `stale` names raw tables that have fallen behind."""
 
     until: date
     invocation_id: str
     models: int
     tests: int
     seconds: float
+    stale: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

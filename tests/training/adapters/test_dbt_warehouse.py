@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from datetime import date
 
 import pyarrow.parquet as pq
 import pytest
 
 from tests.fakes.raw import at, close, decision, land, member, outcome
+from training.adapters.dbt_freshness import stale
 from training.adapters.dbt_results import explain, read_run
+from training.adapters.dbt_state import Plan
 from training.adapters.dbt_warehouse import DbtWarehouse
 from training.adapters.parquet import arrow_schema
 from training.config.settings import Settings
@@ -28,6 +32,26 @@ def built(tmp_path_factory):
     land(found.raw, "decisions", [decision("d1", "m1", "2026-01-02 10:00", ARM)])
     close(found.raw, DAY)
     return found, DbtWarehouse(found).build(DAY)
+
+
+def test_tables_without_rows_are_named(built):
+    """As of 3 January members and decisions of the 2nd are fresh enough; the others never brought a row."""
+    assert built[1].stale == tuple(f"raw table {name} has no row at all" for name in ("activity", "outcomes", "subscriptions"))
+
+
+def test_a_table_that_has_fallen_behind_is_named(built):
+    """Seen from 6 January, in dbt's own words: members and decisions are four days old, two are allowed."""
+    settings, _ = built
+    later = Plan(date(2026, 1, 6), None, rejudge=False, partitions={}, recipe="")
+    behind = [f"the newest file of raw table {name} is 4 days older than the day that is built" for name in ("decisions", "members")]
+    assert [said for said in DbtWarehouse(settings)._stale(later) if "no row" not in said] == behind
+
+
+def test_dbt_that_cannot_tell_is_told(tmp_path):
+    """It warns with dbt's last line and stops nothing."""
+    assert stale([sys.executable, "-c", "print('first'); print('no such source')"], os.environ, tmp_path) == (
+        "dbt could not tell how fresh the raw tables are: no such source",
+    )
 
 
 def test_a_build_exports_each_mart_in_the_schema_types(built):
