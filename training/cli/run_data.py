@@ -35,9 +35,7 @@ def world_of(settings: Settings, data: Path | None) -> World:
 
     Raises ConfigError if they differ in source, members, seed or file; `days` is the history of the first run only.
     """
-    file = str(data.resolve()) if data else ""
-    if data and not data.is_file():
-        raise ConfigError(f"There is no file {data}, so there is nothing to import. Give DATA (or --data) the path of the source's file.")
+    file = str(_file(data).resolve()) if data else ""
     asked = World(settings.source, settings.members, settings.days, settings.seed, file)
     path = settings.home / "world.json"
     if not path.is_file():
@@ -50,6 +48,15 @@ def world_of(settings: Settings, data: Path | None) -> World:
             "Ask for the same one, set RIGHTMATCH_HOME to another folder, or delete this one."
         )
     return kept
+
+
+def _file(data: Path) -> Path:
+    """The file that `data` names, or the only one that its last part matches as a pattern (make passes `*` on unexpanded)."""
+    found = [data] if data.is_file() else sorted(data.parent.glob(data.name))
+    if len(found) != 1 or not found[0].is_file():
+        several = f"{len(found)} files match {data}" if len(found) > 1 else f"There is no file {data}"
+        raise ConfigError(f"{several}, so there is nothing to import. Give DATA (or --data) the path of the source's file.")
+    return found[0]
 
 
 def remember(settings: Settings, world: World) -> None:

@@ -35,6 +35,15 @@ def test_a_missing_file_is_named(settings, tmp_path):
         world_of(settings, tmp_path / "absent.csv")
 
 
+def test_a_pattern_names_its_only_match(settings, tmp_path):
+    """`make run DATA=folder/*.csv` reaches the command unexpanded; two matches are not guessed from."""
+    (tmp_path / "first 1.csv").touch()
+    assert world_of(settings, tmp_path / "*.csv").data == str((tmp_path / "first 1.csv").resolve())
+    (tmp_path / "second.csv").touch()
+    with pytest.raises(ConfigError, match="2 files match"):
+        world_of(settings, tmp_path / "*.csv")
+
+
 def test_own_data_needs_no_source(tmp_path):
     """A name without a source module means files that you put in the inbox; the newest day is the run's."""
     settings = Settings(home=tmp_path, source="mine")
