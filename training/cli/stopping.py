@@ -34,11 +34,15 @@ def only_one(home: Path) -> Iterator[None]:
 def stoppable() -> Iterator[None]:
     """The first SIGINT, SIGTERM or SIGHUP raises KeyboardInterrupt; later ones do nothing, so that what was started is always stopped.
 
+    They do nothing for as long as the process lives: one that comes while it says goodbye would change its exit code.
     A hang-up that the caller ignores (`nohup`) stays ignored.
     """
+    interrupted = False
 
     def interrupt(number: int, frame: object) -> None:
+        nonlocal interrupted
         del number, frame
+        interrupted = True
         _ignore()
         raise KeyboardInterrupt
 
@@ -47,7 +51,8 @@ def stoppable() -> Iterator[None]:
     try:
         yield
     finally:
-        _restore(before)
+        if not interrupted:
+            _restore(before)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from training.domain.errors import ConfigError
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 COMMAND = """
-import sys, time
+import atexit, sys, time
 from training.cli import run
 from training.cli.main import main
 from training.cli.stopping import stoppable
@@ -32,6 +32,8 @@ def loop(*_, **__):
             print("clean", flush=True)
 
 run.run = loop
+atexit.register(time.sleep, 0.5)
+atexit.register(print, "leaving", flush=True)
 main(["run"])
 """
 
@@ -46,7 +48,9 @@ def test_two_commands_on_one_home_are_refused(tmp_path):
 
 @pytest.mark.parametrize("first", SIGNALS, ids=lambda s: s.name)
 def test_the_first_signal_stops_and_later_ones_do_not_disturb(first):
-    """Two Ctrl-C are common; the second one must not leave Airflow running. The exit code is 130, and a sentence says that all has ended."""
+    """Two Ctrl-C are common; the second one must not leave Airflow running. The exit code is 130, also where one comes at the
+    very end, and a sentence says that all has ended.
+    """
     command = subprocess.Popen([sys.executable, "-c", COMMAND], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert command.stdout.readline() == "up\n"
     command.send_signal(first)
@@ -54,8 +58,11 @@ def test_the_first_signal_stops_and_later_ones_do_not_disturb(first):
     for later in SIGNALS:
         command.send_signal(later)
         time.sleep(0.05)
-    out, err = command.communicate(timeout=30)
-    assert out == "clean\n"
+    assert command.stdout.readline() == "clean\n"
+    assert command.stdout.readline() == "leaving\n"
+    for last in SIGNALS:
+        command.send_signal(last)
+    _, err = command.communicate(timeout=30)
     assert command.returncode == 130
     assert err == "rightmatch: stopped; everything that it started has ended\n"
 
