@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from training.domain.schema import RAW, Table, Type
 
+# The same as in training/adapters/parquet.py: a source knows the domain only, and the domain knows no Arrow.
 _ARROW = {
     Type.TEXT: pa.string(),
     Type.FLOAT: pa.float64(),

@@ -7,27 +7,13 @@ from copy import deepcopy
 import pytest
 
 from tests.fakes.raw import event
-from tests.fakes.scattered import LAST, ONE, exported, settled, world
+from tests.fakes.scattered import LAST, ONE, exported, settled
 from training.adapters.dbt_warehouse import DbtWarehouse
 from training.domain.errors import DataError
 from training.domain.schema import RAW
 
 pytestmark = pytest.mark.slow
 OLD = LAST - 30 * ONE
-
-
-@pytest.fixture(scope="module")
-def raw():
-    """The rows as they should have been from the start."""
-    return world(seed=5)
-
-
-@pytest.fixture(scope="module")
-def backlog(tmp_path_factory, raw):
-    """Marts of a first build of these rows."""
-    settings = settled(tmp_path_factory.mktemp("backlog"), raw)
-    DbtWarehouse(settings).build(LAST)
-    return exported(settings)
 
 
 def wrong_values(rows):

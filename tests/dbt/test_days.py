@@ -6,23 +6,9 @@ from datetime import UTC, datetime, time
 
 import pytest
 
-from tests.fakes.scattered import LAST, ONE, exported, settled, world
+from tests.fakes.scattered import LAST, ONE, exported, settled
 from training.adapters.dbt_warehouse import DbtWarehouse
 from training.domain.schema import MARTS
-
-
-@pytest.fixture(scope="module")
-def raw():
-    """The rows that both warehouses are built from."""
-    return world(seed=5)
-
-
-@pytest.fixture(scope="module")
-def backlog(tmp_path_factory, raw):
-    """Marts of all days built at once."""
-    settings = settled(tmp_path_factory.mktemp("backlog"), raw)
-    DbtWarehouse(settings).build(LAST)
-    return exported(settings)
 
 
 @pytest.fixture(scope="module")

@@ -57,20 +57,6 @@ class LaplaceLogistic:
         spread: torch.Tensor = nu * torch.linalg.solve_triangular(factor.T, noise, upper=True).T
         return self.mean + spread
 
-    def covariance(self) -> torch.Tensor:
-        """H^-1, [d, d]."""
-        return torch.cholesky_inverse(torch.linalg.cholesky(self.precision))
-
-
-def refined(posterior: LaplaceLogistic, phi: torch.Tensor, label: torch.Tensor) -> LaplaceLogistic:
-    """Rank-one form of `update` for one row `phi` [d] (Sherman-Morrison): no solve of size d, for updates between retrains."""
-    row = phi.to(torch.float64)
-    p = torch.sigmoid(row @ posterior.mean)
-    weight = p * (1 - p)
-    reach = posterior.covariance() @ row
-    gain = reach / (1 + weight * (row @ reach))
-    return LaplaceLogistic(posterior.mean + gain * (label.to(torch.float64) - p), posterior.precision + weight * torch.outer(row, row))
-
 
 def fit(phi: torch.Tensor, label: torch.Tensor, blocks: Sequence[int], smallest: float) -> tuple[LaplaceLogistic, tuple[float, ...]]:
     """Maximum a posteriori weights on all rows, and the prior precision of each block of columns.
