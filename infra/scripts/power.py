@@ -1,6 +1,6 @@
 """How often the gate promotes a good challenger and a harmful one: the whole loop without Airflow, over seeds of the simulated world.
 
-    .venv/bin/python infra/scripts/power.py --first 11 --seeds 20 --members 20000
+    PYTHONPATH=. .venv/bin/python infra/scripts/power.py --first 11 --seeds 20 --members 20000
 
 "Good" is the challenger under the settings; "harmful" is the same model that chases conversions alone: each is worth the same, retention and
 opt-outs nothing. What both are truly worth, by the world's known probabilities on the judged decisions, is printed beside the verdict, and whether
