@@ -8,7 +8,7 @@ import torch
 def steady() -> None:
     """Use one thread from here on, in this whole process.
 
-    The network is small: a second thread gains nothing, costs a factor of ten and more where another process wants that core, and splits sums
+    The network is small: a second thread gains nothing, makes a fit many times slower where another process wants that core, and splits sums
     in another order, so that the same seed would give other bytes on another machine.
     """
     torch.set_num_threads(1)
