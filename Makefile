@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup run up test check clean
+.PHONY: help setup extras run up test check clean
 MAKEFLAGS += --no-print-directory
 unexport PYTHONDONTWRITEBYTECODE
 BIN := .venv/bin
@@ -13,16 +13,19 @@ help: ## list the targets
 setup: ## install the locked environment into .venv (nothing to do while the lock is unchanged)
 	@sh infra/scripts/setup.sh
 
+extras: setup ## add what the benchmarks compare with, and a sentence encoder for creatives
+	@sh infra/scripts/setup.sh extras
+
 run: setup ## the whole loop once: SOURCE= DATA= MEMBERS= DAYS= SEED=
 	@$(BIN)/rightmatch run $(OPTIONS)
 
 up: setup ## the loop, then Airflow with its UI and schedules until Ctrl-C
 	@$(BIN)/rightmatch up $(OPTIONS)
 
-test: setup ## all tests
+test: extras ## all tests
 	@$(BIN)/python -m pytest -q -n 2 tests
 
-check: setup ## what CI runs: lint, types, layers, SQL, then all tests
+check: extras ## what CI runs: lint, types, layers, SQL, then all tests
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --quiet --check .
 	@$(BIN)/mypy --no-error-summary

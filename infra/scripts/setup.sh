@@ -1,11 +1,20 @@
 #!/bin/sh
-# Build .venv from requirements.lock. Safe to repeat: it does nothing while the lock is unchanged.
+# Build .venv from requirements.lock. With "extras", add requirements-extras.lock (the benchmarks' peers and a sentence encoder) once that is done.
+# Safe to repeat: it does nothing while the lock is unchanged.
 set -eu
 cd "$(dirname "$0")/../.."
 PYTHON="${PYTHON:-$(command -v python3.11 || command -v python3 || true)}"
 if [ -z "$PYTHON" ] || ! "$PYTHON" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))'; then
     echo "Python 3.11 was not found: Airflow, dbt and Feast are locked for it. Install it, or name it: make run PYTHON=/path/to/python3.11" >&2
     exit 1
+fi
+if [ "${1:-}" = extras ]; then
+    more="$(cat requirements-extras.lock .venv/.installed | cksum)"
+    [ "$(cat .venv/.installed-extras 2>/dev/null || true)" = "$more" ] && exit 0
+    echo "rightmatch: adding the extras (peers of the benchmarks, a sentence encoder) to .venv"
+    .venv/bin/uv pip install --quiet --python .venv/bin/python --compile-bytecode --link-mode "${UV_LINK_MODE:-copy}" --no-deps -r requirements-extras.lock
+    echo "$more" > .venv/.installed-extras
+    exit 0
 fi
 stamp=.venv/.installed
 want="$(cat requirements.lock pyproject.toml infra/scripts/setup.sh | cksum) $(pwd)"

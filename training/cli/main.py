@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -107,6 +108,15 @@ def ledger(*, as_json: JsonOption = False) -> int:
     from training.cli.judging import ledger as show
 
     return show(as_json)
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})
+def bench(context: typer.Context) -> int:
+    """Measure the learner: regret, speed, and what it is worth in a world of known truth."""
+    from importlib import import_module  # by name: benchmarks know sources and peers, which the platform must not import
+
+    run: Callable[[list[str]], int] = import_module("bench.commands").run
+    return run(context.args)
 
 
 def main(arguments: list[str] | None = None) -> None:

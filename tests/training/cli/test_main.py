@@ -9,7 +9,7 @@ import pytest
 
 from training.cli.main import main
 
-COMMANDS = ("run", "up", "lookup", "decide", "ope", "gate", "ledger")
+COMMANDS = ("run", "up", "lookup", "decide", "ope", "gate", "ledger", "bench")
 
 
 def test_help_imports_nothing_heavy():
