@@ -6,6 +6,7 @@ Nested names use two underscores: `RIGHTMATCH_TRAINING__EPOCHS=3`. An empty vari
 from __future__ import annotations
 
 import os
+from enum import StrEnum
 from pathlib import Path
 
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
@@ -73,6 +74,14 @@ class ExplorationSettings(Strict):
     nu: float = Field(1.0, gt=0)
 
 
+class TextChoice(StrEnum):
+    """How the texts of creatives are read: by the best encoder that is installed, or by one that is named."""
+
+    AUTO = "auto"
+    HASHED = "hashed"
+    MINILM = "minilm"
+
+
 class TrainingSettings(Strict):
     """One dial, `width`, sets the layer sizes; what is derived from it is saved in the manifest."""
 
@@ -83,6 +92,7 @@ class TrainingSettings(Strict):
     prior_precision: float = Field(1.0, gt=0)
     holdout: float = Field(0.5, gt=0, lt=1, description="Share of members kept from training, on whom the challenger is judged")
     window_days: int = Field(56, ge=1, description="Decisions older than this are not learned from")
+    text_encoder: TextChoice = Field(TextChoice.AUTO, description="auto takes the sentence encoder (extra `text`) where it is installed")
 
 
 class JudgingSettings(Strict):

@@ -24,7 +24,7 @@ STRENGTH = 200.0
 
 
 class ArmRows(NamedTuple):
-    """One row an arm: factors int64 [n, 3] (product, creative, channel; 0 = unknown), text [n, 64], rates [n, 3], shown [n, 1] (0 for `none`)."""
+    """One row an arm: factors int64 [n, 3] (product, creative, channel; 0 = unknown), text [n, encoder's size], rates [n, 3], shown [n, 1] (0 for `none`)."""
 
     factors: torch.Tensor
     text: torch.Tensor
@@ -40,17 +40,19 @@ class ArmEncoder:
     creatives: tuple[str, ...]
     channels: tuple[str, ...]
     average: tuple[float, ...]
+    text: str
+    """Name of the text encoder."""
 
     @classmethod
-    def fit(cls, frame: pd.DataFrame, catalog: Catalog) -> ArmEncoder:
-        """Learn from the chosen arms of `frame`; an arm that the catalog no longer has counts as unknown."""
+    def fit(cls, frame: pd.DataFrame, catalog: Catalog, texts: str) -> ArmEncoder:
+        """Learn from the chosen arms of `frame`; an arm that the catalog no longer has counts as unknown. `texts` names the text encoder."""
         seen = [catalog.arms[a] for a in sorted(set(frame["arm_id"])) if a in catalog.arms]
         snapshots = frame.drop_duplicates(["day", "arm_id"])
         shown = float(pd.to_numeric(snapshots["arm_impressions_28d"]).fillna(0).sum())
         average = [(float(pd.to_numeric(snapshots[f"arm_{name}"]).fillna(0).sum()) + 1.0) / (shown + 100.0) for name in RATES]
         words = ({a.product_id for a in seen}, {a.creative_id for a in seen}, {a.channel_id for a in seen})
         products, creatives, channels = (tuple(sorted(w)) for w in words)
-        return cls(products, creatives, channels, tuple(average))
+        return cls(products, creatives, channels, tuple(average), texts)
 
     def state(self) -> dict[str, Any]:
         """What `restore` needs, as JSON values."""
@@ -59,7 +61,8 @@ class ArmEncoder:
     @classmethod
     def restore(cls, state: Mapping[str, Any]) -> ArmEncoder:
         """The encoder that `state()` described."""
-        return cls(**{name: tuple(values) for name, values in state.items()})
+        products, creatives, channels, average = (tuple(state[name]) for name in ("products", "creatives", "channels", "average"))
+        return cls(products, creatives, channels, average, state["text"])
 
     def rates(self, counts: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
         """log(smoothed rate / average rate) in [-3, 3] from counts [..., 4] in the order of ARM_NUMERIC; 0 where nothing is known."""
@@ -87,17 +90,17 @@ class ArmBook:
     @classmethod
     def build(cls, encoder: ArmEncoder, catalog: Catalog, arm_ids: Iterable[str]) -> ArmBook:
         """Look the factors of `arm_ids` up in the catalog; `none` is always in the book."""
-        ids = tuple(sorted({*arm_ids, NONE}))
+        ids, nothing = tuple(sorted({*arm_ids, NONE})), np.zeros(text.named(encoder.text).size, dtype=np.float32)
         factors, texts, money = [], [], []
         for arm_id in ids:
             arm = catalog.arms.get(arm_id)
             if arm is None:
                 factors.append((0, 0, 0))
-                texts.append(np.zeros(text.SIZE, dtype=np.float32))
+                texts.append(nothing)
                 money.append((0.0, 0.0))
                 continue
             factors.append((_code(encoder.products, arm.product_id), _code(encoder.creatives, arm.creative_id), _code(encoder.channels, arm.channel_id)))
-            texts.append(text.encode_text(catalog.creatives[arm.creative_id].text))
+            texts.append(text.encode_text(encoder.text, catalog.creatives[arm.creative_id].text))
             money.append((catalog.products[arm.product_id].value, catalog.channels[arm.channel_id].cost))
         prices = torch.tensor(money, dtype=torch.float32)
         shown = torch.tensor([[float(a != NONE)] for a in ids])

@@ -13,7 +13,7 @@ from training.config.settings import TrainingSettings
 from training.domain.catalog import Catalog
 from training.domain.errors import NotReadyError
 from training.domain.nouns import NONE, Label
-from training.model import posterior
+from training.model import posterior, text
 from training.model.arms import ArmBook, ArmEncoder, ArmRows
 from training.model.encode import MemberEncoder
 from training.model.matching import MatchingModel, check_columns, encode_rows
@@ -36,13 +36,15 @@ def fit(frame: pd.DataFrame, catalog: Catalog, settings: TrainingSettings, seed:
     """
     check_columns(frame)
     names = _trainable(frame)
-    members, arms = MemberEncoder.fit(frame), ArmEncoder.fit(frame, catalog)
+    texts = text.choose(settings.text_encoder)
+    members, arms = MemberEncoder.fit(frame), ArmEncoder.fit(frame, catalog, texts.name)
     book = ArmBook.build(arms, catalog, set(frame["arm_id"]))
     encoded = encode_rows(frame, members, arms, book)
     labels = torch.from_numpy(np.stack([_numbers(frame[n.value]) for n in names], axis=1).astype(np.float32))
     kept_back = torch.from_numpy(is_holdout(frame["member_id"], KEPT_BACK, KEPT_BACK_SALT))
     rows = Rows(*encoded, labels, names, kept_back)
-    sizes = Sizes(settings.width, tuple(len(words) for words in members.vocabulary), (len(arms.products), len(arms.creatives), len(arms.channels)))
+    factors = (len(arms.products), len(arms.creatives), len(arms.channels))
+    sizes = Sizes(settings.width, tuple(len(words) for words in members.vocabulary), factors, texts.size)
     towers, epochs = train(rows, sizes, settings, seed, progress)
     heads, found = _heads(towers, rows, settings, progress)
     manifest: dict[str, Any] = {

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 TENSORS = "model.safetensors"
 MANIFEST = "manifest.json"
-FORMAT = 1
+FORMAT = 2
 
 Parts = tuple[MemberEncoder, ArmEncoder, Towers, dict[Label, LaplaceLogistic], dict[str, Any]]
 
@@ -54,7 +54,7 @@ def swap(aside: Path, folder: Path) -> None:
 
 
 def read(folder: Path) -> Parts:
-    """The parts of the model in `folder`. Raises NotReadyError where there is none, DataError where it is damaged or of another format."""
+    """The parts of the model in `folder`. NotReadyError without one or without its text encoder, DataError where damaged or of another format."""
     if not (folder / MANIFEST).is_file() or not (folder / TENSORS).is_file():
         raise NotReadyError(f"There is no model in {folder}, so nothing can be scored. Run `train` for that day first.")
     try:
@@ -70,9 +70,9 @@ def _described(model: MatchingModel) -> dict[str, Any]:
     sizes = model.towers.sizes
     return {
         "format": FORMAT,
-        "text_encoder": text.NAME,
+        "text_encoder": model.arms.text,
         "labels": [label.value for label in model.heads],
-        "sizes": {"width": sizes.width, "categories": list(sizes.categories), "factors": list(sizes.factors)},
+        "sizes": {"width": sizes.width, "categories": list(sizes.categories), "factors": list(sizes.factors), "text": sizes.text},
         "phi": {"columns": sizes.phi, "blocks": list(sizes.blocks)},
         "parameters": sum(p.numel() for p in model.towers.parameters()) + sum(len(head.mean) for head in model.heads.values()),
         "encoder": {"members": model.members.state(), "arms": model.arms.state()},
@@ -80,17 +80,18 @@ def _described(model: MatchingModel) -> dict[str, Any]:
 
 
 def _check(manifest: dict[str, Any], folder: Path) -> None:
-    if manifest["format"] != FORMAT or manifest["text_encoder"] != text.NAME:
+    if manifest["format"] != FORMAT:
         raise DataError(
-            f"The model in {folder} has format {manifest['format']} and text encoder {manifest['text_encoder']!r}; this code reads {FORMAT} and {text.NAME!r}. "
-            "Its vectors would mean something else. Train it again with this version."
+            f"The model in {folder} has format {manifest['format']}; this code reads {FORMAT}. Its vectors would mean something else. "
+            "Train it again with this version."
         )
+    text.named(manifest["text_encoder"])
 
 
 def _built(manifest: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Parts:
     sizes = manifest["sizes"]
     first, second, third = sizes["factors"]
-    towers = Towers(Sizes(sizes["width"], tuple(sizes["categories"]), (first, second, third)))
+    towers = Towers(Sizes(sizes["width"], tuple(sizes["categories"]), (first, second, third), sizes["text"]))
     towers.load_state_dict({name.removeprefix("towers."): value for name, value in tensors.items() if name.startswith("towers.")})
     towers.eval()
     heads = {Label(name): LaplaceLogistic(tensors[f"heads.{name}.mean"], tensors[f"heads.{name}.precision"]) for name in manifest["labels"]}

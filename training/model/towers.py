@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from training.model import text
 from training.model.arms import RATES, ArmRows
 from training.model.encode import CONTEXT_SIZE, NUMERIC_SIZE, MemberRows
 
@@ -24,6 +23,8 @@ class Sizes:
     width: int
     categories: tuple[int, ...]
     factors: tuple[int, int, int]
+    text: int
+    """Length of a text's vector."""
 
     @property
     def member(self) -> int:
@@ -68,7 +69,7 @@ class Towers(nn.Module):
         self.member = nn.Sequential(
             nn.Linear(NUMERIC_SIZE + small * len(sizes.categories) + CONTEXT_SIZE, sizes.width), nn.ReLU(), nn.Linear(sizes.width, sizes.member), nn.Tanh()
         )
-        self.text = nn.Linear(text.SIZE, sizes.arm, bias=False)
+        self.text = nn.Linear(sizes.text, sizes.arm, bias=False)
         self.rates = nn.Linear(len(RATES), sizes.arm, bias=False)
         self.meet = nn.Linear(sizes.member, sizes.arm)
         self.match = nn.Sequential(

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tests.fakes.training_frame import training_frame
-from training.config.settings import Settings, TrainingSettings
+from training.config.settings import Settings, TextChoice, TrainingSettings
 from training.domain.catalog import load_catalog
 from training.model.fit import fit
 
@@ -21,7 +21,7 @@ def single_thread():
 @pytest.fixture(scope="session")
 def settings(tmp_path_factory):
     """Few draws, small network."""
-    made = Settings(home=tmp_path_factory.mktemp("home"), training=TrainingSettings(width=32, epochs=40, batch=256))
+    made = Settings(home=tmp_path_factory.mktemp("home"), training=TrainingSettings(width=32, epochs=40, batch=256, text_encoder=TextChoice.HASHED))
     return made.model_copy(update={"exploration": made.exploration.model_copy(update={"draws": 32})})
 
 

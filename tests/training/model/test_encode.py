@@ -12,7 +12,7 @@ from training.domain.nouns import Context, Surface
 from training.domain.schema import MEMBER_CATEGORICAL, MEMBER_NUMERIC
 from training.model.arms import STRENGTH, ArmBook, ArmEncoder
 from training.model.encode import CONTEXT_SIZE, NUMERIC_SIZE, MemberEncoder
-from training.model.text import SIZE, encode_text
+from training.model.text import Hashed
 
 
 def members(**columns):
@@ -57,14 +57,14 @@ def test_one_member_is_encoded_as_in_a_frame():
 
 def test_encoders_survive_json(frame, catalog):
     """What is restored equals what was fitted."""
-    member, arm = MemberEncoder.fit(frame), ArmEncoder.fit(frame, catalog)
+    member, arm = MemberEncoder.fit(frame), ArmEncoder.fit(frame, catalog, Hashed.name)
     assert MemberEncoder.restore(json.loads(json.dumps(member.state()))) == member
     assert ArmEncoder.restore(json.loads(json.dumps(arm.state()))) == arm
 
 
 def test_arm_rates_by_hand():
     """No impressions: the average (0). As many as STRENGTH, at three times the average: twice the average, log 2."""
-    encoder = ArmEncoder((), (), (), (0.1, 0.1, 0.1))
+    encoder = ArmEncoder((), (), (), (0.1, 0.1, 0.1), Hashed.name)
     rates = encoder.rates(np.array([[np.nan, np.nan, np.nan, np.nan], [STRENGTH, 0.3 * STRENGTH, 0.1 * STRENGTH, 0.0]]))
     assert rates[0].tolist() == [0.0, 0.0, 0.0]
     assert rates[1].tolist() == pytest.approx([math.log(2), 0.0, math.log(0.5)], abs=1e-6)
@@ -72,7 +72,7 @@ def test_arm_rates_by_hand():
 
 def test_a_book_knows_none_and_strangers(frame, catalog):
     """`none` is always there and costs nothing; an arm outside the catalog has unknown factors and no price."""
-    book = ArmBook.build(ArmEncoder.fit(frame, catalog), catalog, ["career.who_viewed.push", "gone.for.ever"])
+    book = ArmBook.build(ArmEncoder.fit(frame, catalog, Hashed.name), catalog, ["career.who_viewed.push", "gone.for.ever"])
     assert book.ids == ("career.who_viewed.push", "gone.for.ever", "none")
     assert book.value.tolist() == [90.0, 0.0, 0.0]
     assert book.cost.tolist() == pytest.approx([0.01, 0.0, 0.0])
@@ -80,12 +80,3 @@ def test_a_book_knows_none_and_strangers(frame, catalog):
     assert (book.factors[0] > 0).all()
     assert not book.factors[1:].any()
     assert book.codes(["none", "gone.for.ever", "none"]).tolist() == [2, 1, 2]
-
-
-def test_texts_are_unit_vectors_that_share_words():
-    """The same text is the same vector, a similar one is near, a text without letters is zero."""
-    one, near, far = (encode_text(t) for t in ("Find talent faster", "Find talent now", "Grow your revenue"))
-    assert one.shape == (SIZE,)
-    assert float(one @ one) == pytest.approx(1.0)
-    assert one @ near > one @ far
-    assert not encode_text("!?").any()
