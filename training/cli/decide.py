@@ -62,7 +62,9 @@ def take(wired: Platform, settings: Settings, version: str, member: Member, surf
     from training.domain.catalog import load_catalog
     from training.model import policy
     from training.model.matching import MatchingModel
+    from training.model.threads import steady
 
+    steady()
     catalog = load_catalog(settings.catalog)
     at = _instant(member)
     consents = [c.strip() for c in str(member.features.get("consents") or "").split(",") if c.strip()]
