@@ -14,12 +14,13 @@ from training.domain.catalog import Catalog
 from training.domain.errors import NotReadyError
 from training.domain.nouns import NONE, Label
 from training.model import posterior, text
-from training.model.arms import ArmBook, ArmEncoder, ArmRows
+from training.model.arms import ArmBook, ArmEncoder
 from training.model.encode import MemberEncoder
-from training.model.matching import MatchingModel, check_columns, encode_rows
-from training.model.optimise import Progress, Rows, train
+from training.model.matching import MatchingModel, check_columns
+from training.model.optimise import Progress, train
 from training.model.posterior import LaplaceLogistic
 from training.model.recalibrate import UNCHANGED, Correction, fit_correction, levelled, parts
+from training.model.rows import IMMATURE, Rows, pack, spans
 from training.model.split import is_holdout
 from training.model.towers import Sizes, Towers
 
@@ -39,10 +40,8 @@ def fit(frame: pd.DataFrame, catalog: Catalog, settings: TrainingSettings, seed:
     texts = text.choose(settings.text_encoder)
     members, arms = MemberEncoder.fit(frame), ArmEncoder.fit(frame, catalog, texts.name)
     book = ArmBook.build(arms, catalog, set(frame["arm_id"]))
-    encoded = encode_rows(frame, members, arms, book)
-    labels = torch.from_numpy(np.stack([_numbers(frame[n.value]) for n in names], axis=1).astype(np.float32))
-    kept_back = torch.from_numpy(is_holdout(frame["member_id"], KEPT_BACK, KEPT_BACK_SALT))
-    rows = Rows(*encoded, labels, names, kept_back)
+    rows = pack(frame, members, arms, book, {name: _numbers(frame[name.value]) for name in names})
+    rows.kept_back.copy_(torch.from_numpy(is_holdout(frame["member_id"], KEPT_BACK, KEPT_BACK_SALT)))
     factors = (len(arms.products), len(arms.creatives), len(arms.channels))
     sizes = Sizes(settings.width, tuple(len(words) for words in members.vocabulary), factors, texts.size)
     towers, epochs = train(rows, sizes, settings, seed, progress)
@@ -73,12 +72,11 @@ def _trainable(frame: pd.DataFrame) -> tuple[Label, ...]:
 def _heads(towers: Towers, rows: Rows, settings: TrainingSettings, progress: Progress) -> tuple[dict[Label, LaplaceLogistic], dict[str, Any]]:
     """Posterior of each label on all rows, corrected by what the members kept back say of one without them; and what was found, for the manifest."""
     with torch.no_grad():
-        spans = [slice(i, i + posterior.CHUNK) for i in range(0, len(rows.labels), posterior.CHUNK)]
-        phi = torch.cat([towers(rows.members.take(s), ArmRows(*(part[s] for part in rows.arms))) for s in spans])
+        phi = torch.cat([towers(*rows.whole(span)) for span in spans(len(rows))])
     heads, found = {}, {}
     for i, label in enumerate(rows.names):
-        mature = ~torch.isnan(rows.labels[:, i])
-        seen, answers = phi[mature], rows.labels[mature, i]
+        mature = rows.labels[:, i] != IMMATURE
+        seen, answers = phi[mature], rows.labels[mature, i].to(torch.float32)
         correction = _correction(seen, answers, rows.kept_back[mature], towers.sizes, settings.prior_precision)
         head, precisions = posterior.fit(seen, answers, towers.sizes.blocks, settings.prior_precision)
         heads[label] = levelled(correction.apply(head, towers.sizes.base), seen, answers)

@@ -12,18 +12,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import cast
 
 import torch
-from torch import nn
 from torch.nn import functional
-from torch.optim.swa_utils import AveragedModel
 
 from training.config.settings import TrainingSettings
 from training.domain.nouns import Label
-from training.model.arms import ArmRows
-from training.model.encode import MemberRows
-from training.model.towers import Sizes, Towers, initialise
+from training.model.device import CPU, device
+from training.model.flat import flatten
+from training.model.fused import Network, network
+from training.model.rows import CHUNK, IMMATURE, Rows
+from training.model.team import Alone, Team
+from training.model.towers import Sizes, Towers
 
 Progress = Callable[[str], None]
 
@@ -40,26 +40,6 @@ BAR = 12
 
 
 @dataclass(frozen=True)
-class Rows:
-    """The training set as tensors: labels [n, L] with NaN where immature, `kept_back` [n] true where a row only says when to stop."""
-
-    members: MemberRows
-    arms: ArmRows
-    labels: torch.Tensor
-    names: tuple[Label, ...]
-    kept_back: torch.Tensor
-
-    @property
-    def base_rates(self) -> torch.Tensor:
-        """Mean of the mature values of each label, [L]."""
-        return torch.nanmean(self.labels, dim=0)
-
-    def take(self, rows: torch.Tensor) -> tuple[MemberRows, ArmRows, torch.Tensor]:
-        """Members, arms and labels of the given rows."""
-        return self.members.take(rows), ArmRows(*(part[rows] for part in self.arms)), self.labels[rows]
-
-
-@dataclass(frozen=True)
 class Epoch:
     """Losses of each label as shares of its base rate's loss: of the rows learned from (mean of the labels still learned) and of those kept back."""
 
@@ -67,36 +47,25 @@ class Epoch:
     kept_back: tuple[float, ...]
 
 
-def train(rows: Rows, sizes: Sizes, settings: TrainingSettings, seed: int, progress: Progress) -> tuple[Towers, list[Epoch]]:
-    """The towers of the last epoch that helped, and all epochs; at most `settings.epochs` of them. The same rows and seed give the same weights.
+def train(rows: Rows, sizes: Sizes, settings: TrainingSettings, seed: int, progress: Progress, team: Team | None = None) -> tuple[Towers, list[Epoch]]:
+    """The towers of the last epoch that helped, on the CPU, and all epochs; at most `settings.epochs` of them.
 
-    Where no member was kept back, the rows learned from say when to stop.
+    The same rows and seed give the same weights; a `team` that trains together gives those of one process, apart from rounding. Where no member was
+    kept back, the rows learned from say when to stop.
     """
     generator = torch.Generator().manual_seed(seed)
-    net = _network(rows, sizes, generator)
-    average = AveragedModel(net, multi_avg_fn=_smoothed)
-    smooth = cast("_Network", average.module)
-    optimiser = torch.optim.AdamW(net.parameters(), lr=settings.learning_rate, weight_decay=DECAY)
-    warm = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: min(1.0, (step + 1) / WARMUP))
+    learner = Learner(rows.to(device(settings.device)), network(Towers(sizes), rows, generator), settings, team or Alone())
     learned, judged = torch.nonzero(~rows.kept_back)[:, 0], torch.nonzero(rows.kept_back)[:, 0]
     judged = judged if len(judged) else learned
-    base, epochs, best = rows.base_rates, list[Epoch](), deepcopy(net.towers)
+    epochs, best = list[Epoch](), deepcopy(learner.net.towers)
     while len(epochs) < settings.epochs and (active := _gaining(epochs, len(rows.names))).any():
-        total = 0.0
-        for batch in torch.split(learned[torch.randperm(len(learned), generator=generator)], settings.batch):
-            members, arms, labels = rows.take(batch)
-            loss = _losses(net(members, _forgetful(arms, generator)), labels, base)[active].mean()
-            optimiser.zero_grad()
-            torch.autograd.backward(loss)
-            optimiser.step()
-            warm.step()
-            average.update_parameters(net)
-            total += float(loss.detach()) * len(batch)
-        epochs.append(Epoch(total / len(learned), _measured(smooth, rows, judged, base)))
+        order = learned[torch.randperm(len(learned), generator=generator)]
+        hidden = torch.rand(len(learned), generator=generator) < FORGET
+        epochs.append(Epoch(learner.epoch(order, hidden, active), learner.measure(judged)))
         if (_newest_best(epochs) & active).any():
-            best.load_state_dict(smooth.towers.state_dict())
+            best.load_state_dict(learner.smooth.towers.state_dict())
         progress(told(epochs, settings.epochs, rows.names))
-    return best.eval(), epochs
+    return best.to(CPU).eval(), epochs
 
 
 def _gaining(epochs: Sequence[Epoch], labels: int) -> torch.Tensor:
@@ -123,53 +92,62 @@ def told(epochs: Sequence[Epoch], most: int, names: Sequence[Label]) -> str:
     )
 
 
-class _Network(nn.Module):
-    """Towers, and one linear head a label."""
+class Learner:
+    """A network, the running mean of its weights, and the steps that move both. Everything lies where `rows` lie."""
 
-    def __init__(self, towers: Towers, head: nn.Linear) -> None:
-        super().__init__()
-        self.towers, self.head = towers, head
+    def __init__(self, rows: Rows, net: Network, settings: TrainingSettings, team: Team) -> None:
+        self.rows, self.team, self.batch, self.rate, self.steps = rows, team, settings.batch, settings.learning_rate, 0
+        self.net = net.to(rows.dense.device)
+        self.smooth = deepcopy(self.net)
+        (self.weights, self.gradient), (self.mean, _) = flatten(self.net), flatten(self.smooth)
+        self.optimiser = torch.optim.AdamW([self.weights], lr=settings.learning_rate, weight_decay=DECAY, fused=True)
+        base = rows.base_rates
+        self.twice = rows.kinds.twice()
+        self.entropy = -(base * base.log() + (1 - base) * (1 - base).log())
 
-    def forward(self, members: MemberRows, arms: ArmRows) -> torch.Tensor:
-        """Logits [n, L]."""
-        logits: torch.Tensor = self.head(self.towers(members, arms))
-        return logits
+    def epoch(self, order: torch.Tensor, hidden: torch.Tensor, active: torch.Tensor) -> float:
+        """One step a batch of the rows `order` [n], with the creative hidden where `hidden` [n]; the mean loss of the `active` [L] labels."""
+        here = self.rows.dense.device
+        share = active.to(here) / (active.sum().to(here) * self.entropy)
+        parts = zip(torch.split(order.to(here), self.batch), torch.split(hidden.to(here), self.batch), strict=True)
+        losses = torch.stack([self.step(batch, unseen, share) * len(batch) for batch, unseen in parts]).to(CPU, torch.float64)
+        self.team.add(losses)
+        return float(losses.sum()) / len(order)
 
+    def step(self, batch: torch.Tensor, hidden: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
+        """Move the weights once by the rows `batch`, of which each process takes its part; that part of their loss. `share` [L] weighs the labels."""
+        mine = slice(self.team.rank, None, self.team.size)
+        mature = self._mature(batch).clamp(min=1)  # of the whole batch, so that every process divides by the same
+        loss = (self._losses(self.net, batch[mine], hidden[mine]) * (share / mature)).sum()
+        self.gradient.zero_()
+        torch.autograd.backward(loss)
+        self.team.add(self.gradient)
+        self.optimiser.param_groups[0]["lr"] = self.rate * min(1.0, (self.steps + 1) / WARMUP)
+        self.optimiser.step()
+        self.mean.lerp_(self.weights, max(1.0 - SMOOTH, 10.0 / (self.steps + 10.0)))
+        self.steps += 1
+        return loss.detach()
 
-def _network(rows: Rows, sizes: Sizes, generator: torch.Generator) -> _Network:
-    """Weights drawn from `generator`; the heads start from the base rates."""
-    towers, head = Towers(sizes), nn.Linear(sizes.phi, len(rows.names), bias=False)
-    initialise(towers, generator)
-    with torch.no_grad():
-        head.weight.zero_()
-        head.weight[:, 0] = torch.logit(rows.base_rates)
-    return _Network(towers, head)
+    def measure(self, which: torch.Tensor) -> tuple[float, ...]:
+        """Losses of the running mean on the rows `which`, one a label, as shares of the base rate's."""
+        here, losses, mature = self.rows.dense.device, [], []
+        with torch.no_grad():
+            for rows in torch.split(which.to(here), CHUNK):
+                losses.append(self._losses(self.smooth, rows[self.team.rank :: self.team.size]))
+                mature.append(self._mature(rows))
+        total = torch.stack(losses).to(CPU, torch.float64).sum(dim=0)
+        self.team.add(total)
+        return tuple((total / torch.stack(mature).to(CPU).sum(dim=0).clamp(min=1) / self.entropy.to(CPU)).tolist())
 
+    def _mature(self, rows: torch.Tensor) -> torch.Tensor:
+        """How many labels of `rows` are mature, [L]."""
+        return (self.rows.labels.index_select(0, rows) != IMMATURE).sum(dim=0)
 
-Tensors = tuple[torch.Tensor, ...] | list[torch.Tensor]
-
-
-def _smoothed(averages: Tensors, currents: Tensors, count: torch.Tensor | int) -> None:
-    """Move each running mean towards the current weights: quickly at first, by 1 - SMOOTH in the end."""
-    torch._foreach_lerp_(averages, currents, max(1.0 - SMOOTH, 10.0 / (float(count) + 10.0)))
-
-
-def _measured(net: nn.Module, rows: Rows, which: torch.Tensor, base: torch.Tensor) -> tuple[float, ...]:
-    with torch.no_grad():
-        members, arms, labels = rows.take(which)
-        return tuple(_losses(net(members, arms), labels, base).tolist())
-
-
-def _forgetful(arms: ArmRows, generator: torch.Generator) -> ArmRows:
-    keep = torch.rand(len(arms.factors), generator=generator) >= FORGET
-    mask = torch.ones_like(arms.factors)
-    mask[:, 1] = keep
-    return arms._replace(factors=arms.factors * mask)
-
-
-def _losses(logits: torch.Tensor, labels: torch.Tensor, base_rates: torch.Tensor) -> torch.Tensor:
-    """Mean log loss of each label over its mature rows, divided by the entropy of its base rate, [L]."""
-    mature = ~torch.isnan(labels)
-    losses = functional.binary_cross_entropy_with_logits(logits, labels.nan_to_num(), reduction="none") * mature
-    entropy = -(base_rates * base_rates.log() + (1 - base_rates) * (1 - base_rates).log())
-    return losses.sum(dim=0) / mature.sum(dim=0).clamp(min=1) / entropy
+    def _losses(self, net: Network, rows: torch.Tensor, hidden: torch.Tensor | None = None) -> torch.Tensor:
+        """Log loss of each label, summed over its mature rows, [L]; where `hidden` bool [n], the creative of a row counts as unknown."""
+        batch, kinds = self.rows.batch(rows), self.rows.kinds
+        if hidden is not None:
+            batch, kinds = batch._replace(arm=batch.arm + len(kinds.shown) * hidden.to(torch.int64)), self.twice
+        mature, answers = (batch.labels != IMMATURE).to(torch.float32), batch.labels.clamp(min=0).to(torch.float32)
+        logits = net(batch, kinds, self.rows.numbers)
+        return functional.binary_cross_entropy_with_logits(logits, answers, mature, reduction="none").sum(dim=0)
