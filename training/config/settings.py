@@ -91,6 +91,7 @@ class TrainingSettings(Strict):
     learning_rate: float = Field(3e-3, gt=0)
     prior_precision: float = Field(1.0, gt=0)
     device: str = Field("auto", description="Where the network is trained: auto (the accelerator where torch sees one), cpu, cuda, ...")
+    processes: int = Field(1, ge=1, le=64, description="Processes of this machine that train together; more than one are started by torchrun")
     holdout: float = Field(0.5, gt=0, lt=1, description="Share of members kept from training, on whom the challenger is judged")
     window_days: int = Field(56, ge=1, description="Decisions older than this are not learned from")
     text_encoder: TextChoice = Field(TextChoice.AUTO, description="auto takes the sentence encoder (extra `text`) where it is installed")

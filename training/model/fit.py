@@ -17,7 +17,8 @@ from training.model import posterior, text
 from training.model.arms import ArmBook, ArmEncoder
 from training.model.encode import MemberEncoder
 from training.model.matching import MatchingModel, check_columns
-from training.model.optimise import Progress, train
+from training.model.optimise import Progress
+from training.model.parallel import train_together
 from training.model.posterior import LaplaceLogistic
 from training.model.recalibrate import UNCHANGED, Correction, fit_correction, levelled, parts
 from training.model.rows import IMMATURE, Rows, pack, spans
@@ -44,7 +45,7 @@ def fit(frame: pd.DataFrame, catalog: Catalog, settings: TrainingSettings, seed:
     rows.kept_back.copy_(torch.from_numpy(is_holdout(frame["member_id"], KEPT_BACK, KEPT_BACK_SALT)))
     factors = (len(arms.products), len(arms.creatives), len(arms.channels))
     sizes = Sizes(settings.width, tuple(len(words) for words in members.vocabulary), factors, texts.size)
-    towers, epochs = train(rows, sizes, settings, seed, progress)
+    towers, epochs = train_together(rows, sizes, settings, seed, progress)
     heads, found = _heads(towers, rows, settings, progress)
     manifest: dict[str, Any] = {
         "seed": seed,
