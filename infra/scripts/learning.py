@@ -24,7 +24,7 @@ from training.bootstrap import platform
 from training.config.settings import Settings
 from training.domain.catalog import load_catalog
 from training.domain.nouns import Label
-from training.model import fit, optimise
+from training.model import fit, heads, optimise
 from training.model.calibration import calibrate
 from training.model.policy import policy_probabilities
 from training.model.recalibrate import UNCHANGED
@@ -42,7 +42,7 @@ def never_stop() -> None:
 
 def uncorrected() -> None:
     """Heads are left as sure of themselves as the rows that they learned from made them."""
-    fit._correction = lambda *_: UNCHANGED  # noqa: SLF001 - the comparison is with this part taken out
+    heads._correction = lambda *_: UNCHANGED  # noqa: SLF001 - the comparison is with this part taken out
 
 
 RECIPES: dict[str, tuple[dict[str, float], Change | None]] = {
@@ -57,13 +57,13 @@ RECIPES: dict[str, tuple[dict[str, float], Change | None]] = {
 @contextmanager
 def changed(change: Change | None) -> Iterator[None]:
     """The parts of the learner with one of them changed, for a while."""
-    before = optimise.PATIENCE, fit._correction  # noqa: SLF001 - as above
+    before = optimise.PATIENCE, heads._correction  # noqa: SLF001 - as above
     try:
         if change:
             change()
         yield
     finally:
-        optimise.PATIENCE, fit._correction = before  # noqa: SLF001 - as above
+        optimise.PATIENCE, heads._correction = before  # noqa: SLF001 - as above
 
 
 def world(seed: int, members: int, home: Path) -> pd.DataFrame:

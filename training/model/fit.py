@@ -1,8 +1,8 @@
-"""From a training set to a model: encoders, the network (`optimise`), then one Laplace posterior a label on the frozen phi of all rows."""
+"""From a training set to a model: encoders, the network (`optimise`), then one Laplace posterior a label (`heads`) on its frozen phi."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -13,22 +13,30 @@ from training.config.settings import TrainingSettings
 from training.domain.catalog import Catalog
 from training.domain.errors import NotReadyError
 from training.domain.nouns import NONE, Label
-from training.model import posterior, text
+from training.model import text
 from training.model.arms import ArmBook, ArmEncoder
 from training.model.encode import MemberEncoder
+from training.model.heads import FEWEST, posteriors
 from training.model.matching import MatchingModel, check_columns
 from training.model.optimise import Progress
 from training.model.parallel import train_together
-from training.model.posterior import LaplaceLogistic
-from training.model.recalibrate import UNCHANGED, Correction, fit_correction, levelled, parts
-from training.model.rows import IMMATURE, Rows, pack, spans
+from training.model.rows import Rows, pack
 from training.model.split import is_holdout
-from training.model.towers import Sizes, Towers
+from training.model.towers import Sizes
 
-FEWEST = 20
-"""A label needs this many mature rows of each class; below that a head would be noise."""
 KEPT_BACK, KEPT_BACK_SALT = 0.15, b"rightmatch/kept-back/v1"
 """Share of the training members who only say when to stop; the posteriors learn from them too."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A training set as tensors, with the encoders that made them and the sizes of the network for them."""
+
+    members: MemberEncoder
+    arms: ArmEncoder
+    rows: Rows
+    sizes: Sizes
+    unprompted_value: float
 
 
 def fit(frame: pd.DataFrame, catalog: Catalog, settings: TrainingSettings, seed: int, progress: Progress) -> MatchingModel:
@@ -36,6 +44,11 @@ def fit(frame: pd.DataFrame, catalog: Catalog, settings: TrainingSettings, seed:
 
     Raises DataError for a missing column and NotReadyError if no label has FEWEST mature rows of both classes.
     """
+    return learn(prepare(frame, catalog, settings), settings, seed, progress)
+
+
+def prepare(frame: pd.DataFrame, catalog: Catalog, settings: TrainingSettings) -> Prepared:
+    """Fit the encoders and encode; what follows needs `frame` no more. Raises as `fit` does."""
     check_columns(frame)
     names = _trainable(frame)
     texts = text.choose(settings.text_encoder)
@@ -45,18 +58,24 @@ def fit(frame: pd.DataFrame, catalog: Catalog, settings: TrainingSettings, seed:
     rows.kept_back.copy_(torch.from_numpy(is_holdout(frame["member_id"], KEPT_BACK, KEPT_BACK_SALT)))
     factors = (len(arms.products), len(arms.creatives), len(arms.channels))
     sizes = Sizes(settings.width, tuple(len(words) for words in members.vocabulary), factors, texts.size)
-    towers, epochs = train_together(rows, sizes, settings, seed, progress)
-    heads, found = _heads(towers, rows, settings, progress)
+    return Prepared(members, arms, rows, sizes, _unprompted(frame))
+
+
+def learn(prepared: Prepared, settings: TrainingSettings, seed: int, progress: Progress) -> MatchingModel:
+    """Train the network, then the posteriors on it."""
+    rows = prepared.rows
+    towers, epochs = train_together(rows, prepared.sizes, settings, seed, progress)
+    heads, found = posteriors(towers, rows, settings.prior_precision, progress)
     manifest: dict[str, Any] = {
         "seed": seed,
-        "rows": len(frame),
-        "base_rates": {n.value: float(r) for n, r in zip(names, rows.base_rates, strict=True)},
+        "rows": len(rows),
+        "base_rates": {n.value: float(r) for n, r in zip(rows.names, rows.base_rates, strict=True)},
         "epochs": [asdict(e) for e in epochs],
         "heads": found,
-        "unprompted_value": _unprompted(frame),
+        "unprompted_value": prepared.unprompted_value,
         "training": settings.model_dump(),
     }
-    return MatchingModel(members, arms, towers, heads, manifest)
+    return MatchingModel(prepared.members, prepared.arms, towers, heads, manifest)
 
 
 def _trainable(frame: pd.DataFrame) -> tuple[Label, ...]:
@@ -68,36 +87,6 @@ def _trainable(frame: pd.DataFrame) -> tuple[Label, ...]:
             "Wait until more decisions have matured (clicks after 1 day, conversions after 14)."
         )
     return names
-
-
-def _heads(towers: Towers, rows: Rows, settings: TrainingSettings, progress: Progress) -> tuple[dict[Label, LaplaceLogistic], dict[str, Any]]:
-    """Posterior of each label on all rows, corrected by what the members kept back say of one without them; and what was found, for the manifest."""
-    with torch.no_grad():
-        phi = torch.cat([towers(*rows.whole(span)) for span in spans(len(rows))])
-    heads, found = {}, {}
-    for i, label in enumerate(rows.names):
-        mature = rows.labels[:, i] != IMMATURE
-        seen, answers = phi[mature], rows.labels[mature, i].to(torch.float32)
-        correction = _correction(seen, answers, rows.kept_back[mature], towers.sizes, settings.prior_precision)
-        head, precisions = posterior.fit(seen, answers, towers.sizes.blocks, settings.prior_precision)
-        heads[label] = levelled(correction.apply(head, towers.sizes.base), seen, answers)
-        found[label.value] = {"prior_precisions": [round(x, 6) for x in precisions], "correction": {k: round(v, 6) for k, v in asdict(correction).items()}}
-        progress(f"posterior of {label.value}: {len(seen):,} mature rows; members kept back leave {correction.effect:.0%} of its arm effects")
-    return heads, found
-
-
-def _correction(phi: torch.Tensor, answers: torch.Tensor, kept_back: torch.Tensor, sizes: Sizes, smallest: float) -> Correction:
-    """How the head of the other members must be corrected to fit those kept back; unchanged where they are too few to say."""
-    judged, learned = answers[kept_back], answers[~kept_back]
-    if min(_fewer(judged), _fewer(learned)) < FEWEST:
-        return UNCHANGED
-    head, _ = posterior.fit(phi[~kept_back], learned, sizes.blocks, smallest)
-    return fit_correction(parts(phi[kept_back], head, sizes.base), judged.to(torch.float64))
-
-
-def _fewer(answers: torch.Tensor) -> int:
-    """Rows of the rarer class."""
-    return int(min(answers.sum(), (1 - answers).sum()))
 
 
 def _unprompted(frame: pd.DataFrame) -> float:

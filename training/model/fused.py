@@ -3,7 +3,7 @@
 - What an arm is does not change within a step: text and factors of every kind are added up once a step, and each row looks its sum up.
 - A member's words enter as one product of a 0/1 matrix with all embeddings, folded into the first layer: faster than looking each word up, and far
   faster to differentiate, while the vocabularies are small.
-- phi is never put together: each block meets its own columns of the head.
+- phi is not put together to be trained: each block meets its own columns of the head.
 """
 
 from __future__ import annotations
@@ -33,14 +33,22 @@ class Network(nn.Module):
 
     def forward(self, batch: Batch, kinds: Kinds, numbers: int) -> torch.Tensor:
         """Logits [n, L] of `batch`, whose first `numbers` dense columns are the member's and whose arms are positions in `kinds`."""
-        towers, context = self.towers, batch.dense[:, numbers:]
-        u = self._members(batch, numbers)
-        effect = self._arms(batch, kinds)
-        shown, v = effect[:, :1], effect[:, 1:]
-        z = shown * towers.match(torch.cat([u, v, towers.meet(u) * v, context], dim=1))
-        constant, on_u, on_effect, on_z = torch.split(self.head.weight, list(towers.sizes.blocks), dim=1)
+        u, effect, z = self._blocks(batch, kinds, numbers)
+        constant, on_u, on_effect, on_z = torch.split(self.head.weight, list(self.towers.sizes.blocks), dim=1)
         logits = torch.addmm(constant[:, 0], u, on_u.T)
         return torch.addmm(torch.addmm(logits, effect, on_effect.T), z, on_z.T)
+
+    def phi(self, batch: Batch, kinds: Kinds, numbers: int) -> torch.Tensor:
+        """What the towers say of `batch`, [n, phi]."""
+        u, effect, z = self._blocks(batch, kinds, numbers)
+        return torch.cat([u.new_ones(len(u), 1), u, effect, z], dim=1)
+
+    def _blocks(self, batch: Batch, kinds: Kinds, numbers: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """The blocks of phi after the constant."""
+        towers, context = self.towers, batch.dense[:, numbers:]
+        u, effect = self._members(batch, numbers), self._arms(batch, kinds)
+        shown, v = effect[:, :1], effect[:, 1:]
+        return u, effect, shown * towers.match(torch.cat([u, v, towers.meet(u) * v, context], dim=1))
 
     def _members(self, batch: Batch, numbers: int) -> torch.Tensor:
         """u(x), [n, member]."""

@@ -2,22 +2,19 @@
 
 H = Lambda + sum p (1 - p) phi phi', w ~ N(m, nu^2 H^-1). Neural Thompson Sampling with the last layer's features (Zhang et al. 2021, "Neural Thompson
 Sampling"; Riquelme et al. 2018, "Deep Bayesian bandits showdown", section 4, "neural linear"); the precision of each block of columns is set by the evidence
-(MacKay 1992, "The evidence framework applied to classification networks", lambda = gamma / |m|^2).
+(`search`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, Self
 
 import torch
 
-LARGEST_PRECISION = 1e4
-"""Above this a block is switched off; larger values only lose digits."""
-FREE = 1e-4
-"""Prior precision of the constant column, which the data alone should set."""
-ROUNDS = 12
+from training.model.search import Search, likelihood
+
 CHUNK = 32_768
 
 
@@ -64,47 +61,19 @@ def fit(phi: torch.Tensor, label: torch.Tensor, blocks: Sequence[int], smallest:
     `phi` float32 [n, d]; `label` float32 [n] of 0 and 1 with both present; `blocks` are consecutive column counts, the first of which is the constant;
     `smallest` is the precision from which each block starts and below which it never falls.
     """
-    groups = torch.repeat_interleave(torch.arange(len(blocks)), torch.tensor(blocks))
-    precisions = torch.full((len(blocks),), smallest, dtype=torch.float64)
-    precisions[0] = FREE
-    base = float(label.mean())
-    mean = torch.zeros(phi.shape[1], dtype=torch.float64)
-    mean[0] = torch.logit(torch.tensor(base, dtype=torch.float64))
-    hessian = torch.eye(len(mean), dtype=torch.float64)
-    for _ in range(ROUNDS):
-        prior = precisions[groups]
-        gradient, hessian = _slope_and_curvature(phi, label, mean, prior)
-        mean = mean + _shortened(torch.linalg.solve(hessian, gradient))
-        precisions = _evidence(mean, hessian, prior, groups, precisions, smallest)
-    prior = precisions[groups]
-    for _ in range(3):
-        gradient, hessian = _slope_and_curvature(phi, label, mean, prior)
-        mean = mean + _shortened(torch.linalg.solve(hessian, gradient))
-    _, hessian = _slope_and_curvature(phi, label, mean, prior)
-    return LaplaceLogistic(mean, hessian), tuple(float(x) for x in precisions)
+    search, once = Search(float(label.mean()), blocks, smallest), torch.ones(len(label))
+    while not search.still:
+        spans = [slice(start, start + CHUNK) for start in range(0, len(phi), CHUNK)]
+        parts = [likelihood(phi[rows], label[rows], once[rows], search.mean) for rows in spans]
+        search.learn(sum_of(slope for slope, _ in parts), sum_of(curvature for _, curvature in parts))
+    return found(search)
 
 
-def _slope_and_curvature(phi: torch.Tensor, label: torch.Tensor, mean: torch.Tensor, prior: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    gradient = -prior * mean
-    hessian = torch.diag(prior)
-    weights = mean.to(torch.float32)
-    for start in range(0, len(phi), CHUNK):
-        rows, y = phi[start : start + CHUNK], label[start : start + CHUNK]
-        p = torch.sigmoid(rows @ weights)
-        gradient = gradient + (rows.T @ (y - p)).to(torch.float64)
-        hessian = hessian + (rows.T @ (rows * (p * (1 - p))[:, None])).to(torch.float64)
-    return gradient, (hessian + hessian.T) / 2
+def found(search: Search) -> tuple[LaplaceLogistic, tuple[float, ...]]:
+    """The belief at which `search` ended, and its precisions."""
+    return LaplaceLogistic(search.mean, (search.precision + search.precision.T) / 2), tuple(search.precisions.tolist())
 
 
-def _shortened(step: torch.Tensor) -> torch.Tensor:
-    """Newton's step, at most 4 logits long, so that nearly separable rows cannot throw it far away."""
-    return step * min(1.0, 4.0 / max(float(step.norm()), 1e-12))
-
-
-def _evidence(mean: torch.Tensor, hessian: torch.Tensor, prior: torch.Tensor, groups: torch.Tensor, precisions: torch.Tensor, smallest: float) -> torch.Tensor:
-    variance = torch.diagonal(torch.linalg.inv(hessian))
-    determined = torch.zeros_like(precisions).index_add_(0, groups, (1 - prior * variance).clamp(min=1e-6))
-    square = torch.zeros_like(precisions).index_add_(0, groups, mean**2)
-    updated = (determined / square.clamp(min=1e-12)).clamp(smallest, LARGEST_PRECISION)
-    updated[0] = FREE
-    return updated
+def sum_of(parts: Iterable[torch.Tensor]) -> torch.Tensor:
+    """Their sum; there is at least one."""
+    return torch.stack(list(parts)).sum(dim=0)

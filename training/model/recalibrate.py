@@ -57,10 +57,10 @@ def fit_correction(logits: torch.Tensor, label: torch.Tensor) -> Correction:
     return Correction(float(slopes[0]), float(slopes[1]))
 
 
-def levelled(head: LaplaceLogistic, phi: torch.Tensor, label: torch.Tensor) -> LaplaceLogistic:
-    """The head with its constant moved so that its mean prediction on rows `phi` [n, d] is the mean of `label` [n], as maximum likelihood makes it."""
+def levelled(head: LaplaceLogistic, logits: torch.Tensor, label: torch.Tensor) -> LaplaceLogistic:
+    """The head with its constant moved so that its mean prediction is the mean of `label` [n], as maximum likelihood makes it; `logits` [n] are its own."""
     mean, answers = head.mean.clone(), label.to(torch.float64)
-    rest = (phi @ mean.to(torch.float32)).to(torch.float64) - mean[0]
+    rest = logits.to(torch.float64) - mean[0]
     for _ in range(STEPS):
         p = torch.sigmoid(rest + mean[0])
         mean[0] += ((answers - p).sum() / (p * (1 - p)).sum().clamp(min=1e-9)).clamp(-1.0, 1.0)

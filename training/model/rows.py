@@ -94,9 +94,10 @@ class Rows:
         """Size of all columns."""
         return sum(t.nbytes for t in (self.dense, self.codes, self.arm, self.rates, self.labels, self.kept_back, *self.kinds))
 
-    def batch(self, rows: torch.Tensor) -> Batch:
-        """The rows at `rows` int64 [m], in that order."""
-        return Batch(*(column.index_select(0, rows) for column in (self.dense, self.codes, self.arm, self.rates, self.labels)))
+    def batch(self, rows: torch.Tensor | slice) -> Batch:
+        """The rows at `rows` int64 [m], in that order, or those of a slice."""
+        columns = (self.dense, self.codes, self.arm, self.rates, self.labels)
+        return Batch(*(column[rows] if isinstance(rows, slice) else column.index_select(0, rows) for column in columns))
 
     def whole(self, rows: slice) -> tuple[MemberRows, ArmRows]:
         """Consecutive rows as the towers take them."""

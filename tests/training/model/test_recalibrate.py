@@ -57,6 +57,6 @@ def test_a_levelled_head_predicts_the_base_rate():
     """One of four rows is true: the constant moves until the mean prediction is 1/4, nothing else moves."""
     head = LaplaceLogistic(torch.tensor([2.0, 0.7], dtype=torch.float64), torch.eye(2, dtype=torch.float64))
     phi = torch.tensor([[1.0, -1.0], [1.0, 0.0], [1.0, 1.0], [1.0, 2.0]])
-    found = levelled(head, phi, torch.tensor([0.0, 0.0, 1.0, 0.0]))
+    found = levelled(head, phi @ head.mean.to(torch.float32), torch.tensor([0.0, 0.0, 1.0, 0.0]))
     assert float(torch.sigmoid(phi.to(torch.float64) @ found.mean).mean()) == pytest.approx(0.25, abs=1e-6)
     assert float(found.mean[1]) == 0.7

@@ -1,0 +1,77 @@
+"""Posteriors by passes over chunks are those of whole arrays."""
+
+import pytest
+import torch
+
+from tests.fakes.training_frame import training_frame
+from training.config.settings import TrainingSettings
+from training.domain.nouns import Label
+from training.model import heads, posterior
+from training.model.fit import prepare
+from training.model.recalibrate import UNCHANGED, fit_correction, levelled, parts
+from training.model.rows import IMMATURE
+from training.model.towers import Towers, initialise
+
+SMALLEST = 1.0
+
+
+@pytest.fixture(scope="module")
+def made(catalog):
+    """Packed rows, towers drawn at random, and phi of all rows as the towers say it."""
+    prepared = prepare(training_frame(catalog, 4000), catalog, TrainingSettings(width=16))
+    towers = Towers(prepared.sizes)
+    initialise(towers, torch.Generator().manual_seed(4))
+    with torch.no_grad():
+        phi = towers(*prepared.rows.whole(slice(0, len(prepared.rows))))[:, : towers.sizes.phi]
+    return prepared.rows, towers.eval(), phi
+
+
+def whole(rows, towers, phi, label):
+    """The same head from whole arrays, and its correction."""
+    column = rows.labels[:, rows.names.index(label)]
+    mature = column != IMMATURE
+    seen, answers, kept = phi[mature], column[mature].to(torch.float32), rows.kept_back[mature]
+    correction = UNCHANGED
+    if all(int((answers[kept == k] == a).sum()) >= heads.FEWEST for k in (True, False) for a in (0, 1)):
+        others, _ = posterior.fit(seen[~kept], answers[~kept], towers.sizes.blocks, SMALLEST)
+        correction = fit_correction(parts(seen[kept], others, towers.sizes.base), answers[kept].to(torch.float64))
+    head, precisions = posterior.fit(seen, answers, towers.sizes.blocks, SMALLEST)
+    corrected = correction.apply(head, towers.sizes.base)
+    return levelled(corrected, seen @ corrected.mean.to(torch.float32), answers), correction, precisions
+
+
+@pytest.mark.parametrize("sample", [heads.SAMPLE, 300], ids=["all rows from the start", "a sample first"])
+@pytest.mark.parametrize("label", [Label.CLICKED, Label.RETAINED])
+def test_in_chunks_is_at_once(made, monkeypatch, sample, label):
+    """Mean within a hundredth of a standard deviation, precision, correction: with chunks of 512 rows, and after beginning on every 13th row too."""
+    rows, towers, phi = made
+    monkeypatch.setattr(heads, "CHUNK", 512)
+    monkeypatch.setattr(heads, "SAMPLE", sample)
+    found, told = heads.posteriors(towers, rows, SMALLEST, str)
+    wanted, correction, precisions = whole(rows, towers, phi, label)
+    deviation = torch.linalg.inv(wanted.precision).diagonal().sqrt()
+    assert float(((found[label].mean - wanted.mean) / deviation).abs().max()) < 0.02
+    assert torch.allclose(found[label].precision, wanted.precision, rtol=1e-2, atol=0.1)
+    assert told[label.value]["prior_precisions"] == pytest.approx(list(precisions), rel=0.02)
+    assert told[label.value]["correction"]["effect"] == pytest.approx(correction.effect, abs=1e-2)
+
+
+def test_without_anyone_kept_back_nothing_is_corrected(made):
+    """And a head's mean prediction is its base rate."""
+    rows, towers, phi = made
+    alone = type(rows)(rows.numbers, *rows.batch(slice(0, len(rows))), torch.zeros(len(rows), dtype=torch.bool), rows.kinds, rows.names)
+    found, told = heads.posteriors(towers, alone, SMALLEST, str)
+    assert all(about["correction"] == {"unprompted": 1.0, "effect": 1.0} for about in told.values())
+    said = torch.sigmoid(phi.to(torch.float64) @ found[Label.CLICKED].mean)
+    assert float(said.mean()) == pytest.approx(float(rows.base_rates[rows.names.index(Label.CLICKED)]), abs=1e-5)
+
+
+def test_phi_is_never_whole(made, monkeypatch):
+    """No chunk is longer than CHUNK."""
+    rows, towers, _ = made
+    monkeypatch.setattr(heads, "CHUNK", 512)
+    lengths = []
+    real = heads.Network.phi
+    monkeypatch.setattr(heads.Network, "phi", lambda net, batch, *rest: lengths.append(len(batch.arm)) or real(net, batch, *rest))
+    heads.posteriors(towers, rows, SMALLEST, str)
+    assert max(lengths) == 512
