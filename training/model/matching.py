@@ -23,7 +23,9 @@ from training.model.posterior import LaplaceLogistic
 from training.model.towers import Towers
 
 CHUNK = 16_384
-NEEDED = ("decision_id", "member_id", "decided_at", "day", "surface", "arm_id", "feasible_arms")
+NEEDED = ("member_id", "decided_at", "day", "surface", "arm_id", *MEMBER_CATEGORICAL, *MEMBER_NUMERIC, *(f"arm_{name}" for name in ARM_NUMERIC))
+"""Columns of the training set that a model learns and predicts from; labels come besides, and policies read DECIDED too."""
+DECIDED = ("decision_id", "feasible_arms")
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ class MatchingModel:
     def predict(self, frame: pd.DataFrame, catalog: Catalog) -> dict[Label, npt.NDArray[np.float64]]:
         """P(label | member, chosen arm, context) of each row of `frame`, from the posterior means. Columns as in the training set."""
         check_columns(frame)
-        members, arms = encode_rows(frame, self.members, self.arms, self.book(catalog, frame))
+        members, arms = encode_rows(frame, self.members, self.arms, ArmBook.build(self.arms, catalog, set(frame["arm_id"])))
         return self.score(members, arms)
 
     def score(self, members: MemberRows, arms: ArmRows) -> dict[Label, npt.NDArray[np.float64]]:
@@ -84,9 +86,8 @@ def encode_rows(frame: pd.DataFrame, members: MemberEncoder, arms: ArmEncoder, b
     return members.rows(frame), book.rows(codes, history.rates[history.day_codes(frame), codes])
 
 
-def check_columns(frame: pd.DataFrame) -> None:
-    """Raises DataError that names each column of the training set that `frame` lacks."""
-    needed = (*NEEDED, *MEMBER_CATEGORICAL, *MEMBER_NUMERIC, *(f"arm_{name}" for name in ARM_NUMERIC))
-    missing = [name for name in needed if name not in frame.columns]
+def check_columns(frame: pd.DataFrame, *besides: str) -> None:
+    """Raises DataError that names each column of NEEDED, and of those `besides`, that `frame` lacks."""
+    missing = [name for name in (*NEEDED, *besides) if name not in frame.columns]
     if missing:
         raise DataError(f"The training set lacks {', '.join(missing)}: the model would learn from nothing there. Rerun `training_set` for this day.")

@@ -148,6 +148,10 @@ class Learner:
         batch, kinds = self.rows.batch(rows), self.rows.kinds
         if hidden is not None:
             batch, kinds = batch._replace(arm=batch.arm + len(kinds.shown) * hidden.to(torch.int64)), self.twice
-        mature, answers = (batch.labels != IMMATURE).to(torch.float32), batch.labels.clamp(min=0).to(torch.float32)
-        logits = net(batch, kinds, self.rows.numbers)
-        return functional.binary_cross_entropy_with_logits(logits, answers, mature, reduction="none").sum(dim=0)
+        return log_losses(net(batch, kinds, self.rows.numbers), batch.labels)[0]
+
+
+def log_losses(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Log loss of each label summed over its mature rows, and how many these are, both [L], from `logits` and `labels` [n, L]."""
+    mature, answers = (labels != IMMATURE).to(logits.dtype), labels.clamp(min=0).to(logits.dtype)
+    return functional.binary_cross_entropy_with_logits(logits, answers, mature, reduction="none").sum(dim=0), mature.sum(dim=0)

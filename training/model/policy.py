@@ -24,7 +24,7 @@ from training.domain.nouns import NONE, Context, Decision, Label, Member
 from training.domain.schema import ARM_NUMERIC
 from training.model.arms import ArmBook, ArmHistory, ArmRows
 from training.model.encode import MemberRows
-from training.model.matching import MatchingModel, check_columns
+from training.model.matching import DECIDED, MatchingModel, check_columns
 from training.model.select import Prices, choose, draw_utilities, draw_weights, propensities
 
 PAIRS = 2_048
@@ -86,7 +86,7 @@ def policy_probabilities(model: MatchingModel, frame: pd.DataFrame, settings: Se
     Arm rates are those that the frame knows for that arm and day. Memory is bounded by PAIRS x draws. Raises DataError for a missing
     column or a decision without feasible arms.
     """
-    check_columns(frame)
+    check_columns(frame, *DECIDED)
     catalog = load_catalog(settings.catalog)
     book = model.book(catalog, frame)
     arms = np.concatenate(frame["feasible_arms"].to_numpy()).astype(object) if len(frame) else np.zeros(0, dtype=object)

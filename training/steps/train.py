@@ -16,6 +16,7 @@ from training.adapters.ports import Platform
 from training.config.settings import Settings
 from training.domain.catalog import Catalog, load_catalog
 from training.domain.errors import NotReadyError
+from training.domain.nouns import Label
 
 if TYPE_CHECKING:
     from training.model.calibration import Calibration
@@ -50,11 +51,13 @@ def run(day: date, settings: Settings, platform: Platform) -> TrainReport:
     catalog = load_catalog(settings.catalog)
     held = is_holdout(frame["member_id"], settings.training.holdout)
     learned, unseen = frame[~held].reset_index(drop=True), frame[held].reset_index(drop=True)
+    about = described(day, settings, frame, unseen)
+    del frame  # what follows needs its two halves only, and no third copy
     print(f"Training on {len(learned):,} decisions of {learned['member_id'].nunique():,} members; {len(unseen):,} decisions are held out.", flush=True)
     model = fit(learned, catalog, settings.training, settings.seed, partial(print, flush=True))
     found = reliability(model, unseen, catalog)
     folder = settings.run_dir(day.isoformat()) / "model"
-    replace(model, manifest={**model.manifest, **described(day, settings, frame, unseen), "calibration": [asdict(c) for c in found]}).save(folder)
+    replace(model, manifest={**model.manifest, **about, "calibration": [asdict(c) for c in found]}).save(folder)
     version = platform.registry.register(folder, facts(day, settings, len(learned), found))
     platform.registry.point("challenger", version)
     report = TrainReport(
@@ -71,12 +74,24 @@ def run(day: date, settings: Settings, platform: Platform) -> TrainReport:
 
 
 def read(path: Path) -> pd.DataFrame:
-    """The training set of a run. Raises NotReadyError if it was not written or has no row."""
+    """What training needs of the training set of a run: repeated texts as categories, which take a byte or two a row, and no list of feasible arms.
+
+    Raises NotReadyError if it was not written or has no row. A column that it lacks is missing here too.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from training.model.matching import NEEDED
+
     if not path.is_file():
         raise NotReadyError(f"There is no training set {path}, so nothing can be learned. Run `training_set` for that day first.")
-    frame = pd.read_parquet(path)
-    if frame.empty:
+    schema = pq.read_schema(path)
+    columns = [name for name in (*NEEDED, *Label, "conversion_value") if name in schema.names]
+    texts = [name for name in columns if pa.types.is_string(schema.field(name).type)]
+    table = pq.read_table(path, columns=columns, read_dictionary=texts)
+    if not table.num_rows:
         raise NotReadyError(f"The training set {path} has no row, so nothing can be learned. Land more days, then run `training_set` again.")
+    frame: pd.DataFrame = table.to_pandas(self_destruct=True, split_blocks=True)
     return frame
 
 

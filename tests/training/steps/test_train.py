@@ -13,7 +13,7 @@ from tests.fakes.training_frame import training_frame
 from training.adapters.ports import Platform
 from training.config.settings import Settings, TrainingSettings
 from training.domain.catalog import load_catalog
-from training.domain.errors import NotReadyError
+from training.domain.errors import DataError, NotReadyError
 from training.model.matching import MatchingModel
 from training.model.split import is_holdout
 from training.steps import train
@@ -106,4 +106,21 @@ def test_train_on_immature_labels_says_so(settings, platform, frame):
         frame[label] = None
     frame.to_parquet(settings.run_dir(DAY.isoformat()) / "training_set.parquet")
     with pytest.raises(NotReadyError, match="nothing to learn yet"):
+        train.run(DAY, settings, platform)
+
+
+def test_only_what_training_needs_is_read(settings, frame):
+    """Repeated texts as categories with the same values, no lists; and in memory far less than the whole set."""
+    path = settings.run_dir(DAY.isoformat()) / "training_set.parquet"
+    found = train.read(path)
+    assert "feasible_arms" not in found
+    assert {str(found[name].dtype) for name in ("arm_id", "surface", "industry", "member_id")} == {"category"}
+    assert all((found[name].astype(object) == frame[name].astype(object))[frame[name].notna()].all() for name in found)
+    assert found.memory_usage(deep=True).sum() < frame.memory_usage(deep=True).sum() / 2
+
+
+def test_a_column_that_is_not_there_is_named(settings, platform, frame):
+    """Not read, and then missed."""
+    frame.drop(columns="industry").to_parquet(settings.run_dir(DAY.isoformat()) / "training_set.parquet")
+    with pytest.raises(DataError, match="lacks industry"):
         train.run(DAY, settings, platform)
