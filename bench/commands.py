@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import typer
 
@@ -18,6 +19,21 @@ app = typer.Typer(
 @app.callback()
 def benchmarks() -> None:
     """Benchmarks of the learner, each repeatable by one command."""
+
+
+@app.command()
+def train(
+    rows: Annotated[int, typer.Option(help="Logged decisions to train on.")] = 1_000_000,
+    *,
+    seed: Annotated[int, typer.Option(help="Seed of the world and of training.")] = 7,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
+    turn_seconds: Annotated[float, typer.Option(min=0.1, help="How long each plain loop trains after each of the first epochs.")] = 3.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> int:
+    """Time training against a plain torch loop with a DataLoader, in one run, and measure its memory."""
+    from bench.train.command import train as measure
+
+    return measure(rows, seed, device, turn_seconds, as_json=as_json)
 
 
 def run(arguments: Sequence[str]) -> int:

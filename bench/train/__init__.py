@@ -1,0 +1,1 @@
+"""How fast the platform trains, and in how much memory."""

@@ -1,0 +1,99 @@
+"""The figures of `rightmatch bench train`, each against a count by hand, and the command from end to end on a made world."""
+
+import json
+from time import sleep
+
+import pytest
+import torch
+
+from bench import commands
+from bench.train import measure as module
+from bench.train import world
+from bench.train.measure import Clock, matmul_peak, some, step_flops
+from tests.fakes.training_frame import training_frame
+from training.config.settings import Settings, TrainingSettings
+from training.domain.catalog import load_catalog
+from training.domain.errors import ConfigError, StepError
+from training.model.device import CPU
+from training.model.fit import prepare
+
+SMALL = TrainingSettings(width=16, batch=128, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def catalog():
+    """The simulated one."""
+    return load_catalog(Settings(source="simulated").catalog)
+
+
+def test_the_clock_leaves_turns_out():
+    """What runs between two epochs is on nobody's time, and there are TURNS turns at most."""
+    turns = []
+    clock = Clock(lambda: turns.append(sleep(0.05)))
+    for _ in range(module.TURNS + 2):
+        clock("an epoch")
+    assert len(turns) == module.TURNS
+    assert len(clock.seconds) == module.TURNS + 2
+    assert max(clock.seconds) < 0.05
+
+
+def test_flops_are_counted(catalog):
+    """Per row at least the products of the layers that every row passes, and less than twice that: forward, weights, inputs."""
+    prepared = prepare(training_frame(catalog, 600), catalog, SMALL)
+    widths = 2 * 17 + sum(len(v) + 1 for v in prepared.members.vocabulary) + 12
+    member, arm, match = prepared.sizes.member, prepared.sizes.arm, prepared.sizes.match
+    products = widths * 16 + 16 * member + member * arm + (member + 2 * arm + 12) * 16 + 16 * match + (member + 1 + arm + match) * len(prepared.rows.names)
+    counted = step_flops(prepared.rows, prepared.sizes, SMALL)
+    assert 6 * products - 2 * widths * 16 - 2 * 12 * 16 < counted < 2 * 6 * products
+
+
+def test_the_peak_is_a_speed():
+    """Between a slow core and a fast machine."""
+    assert 1e8 < matmul_peak(CPU) < 1e15
+
+
+def test_some_rows_are_rows(catalog):
+    """As many as asked for, none twice."""
+    rows = prepare(training_frame(catalog, 600), catalog, SMALL).rows
+    drawn = some(rows, 100, 3)
+    assert len(drawn) == 100
+    assert len(torch.unique(drawn.dense, dim=0)) > 90
+
+
+def test_the_command_prints_one_object(catalog, tmp_path, monkeypatch, capsys):
+    """Everything that the figures need, consistent with each other; the world is a small one that was made before."""
+    made = tmp_path / "rows-3000-seed-7.parquet"
+    training_frame(catalog, 3000).to_parquet(made)
+    world.sizes(made).write_text(json.dumps({"bytes": 2**21}))
+    monkeypatch.setattr(module, "training_set", lambda rows, seed: world.training_set(rows, seed, tmp_path))
+    assert commands.run(["train", "--rows", "3000", "--device", "cpu", "--turn-seconds", "0.1", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["rows"], found["arms"], found["device"], found["training_set_mb"]) == (3000, 48, "cpu", 2)
+    assert found["ratio"] == pytest.approx(found["rows_per_second"] / found["dataloader_rows_per_second"], rel=0.01)
+    assert found["rows_timed"] % found["epochs"] == 0
+    assert 0 < found["matmul_share"] < 1
+    assert found["peak_rss_mb"] > 100
+
+
+def test_a_world_is_made_once(tmp_path):
+    """Through the platform's own steps, of exactly so many decisions; the second time it is there."""
+    path = world.training_set(2000, 5, tmp_path)
+    stamp = path.stat().st_mtime_ns
+    assert world.training_set(2000, 5, tmp_path) == path
+    assert path.stat().st_mtime_ns == stamp
+    assert json.loads(world.sizes(path).read_text())["bytes"] > 100_000
+    assert module.read(path).shape[0] == 2000
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["rows-2000-seed-5.json", "rows-2000-seed-5.parquet"]
+
+
+def test_a_world_that_cannot_be_made_says_why(tmp_path):
+    """The process's own words, and nothing is kept: here no seed can be negative."""
+    with pytest.raises(StepError, match=r"could not be made(.|\n)*expected non-negative integer"):
+        world.training_set(2000, -5, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_too_few_rows_are_refused():
+    """Before anything is made."""
+    with pytest.raises(ConfigError, match="Give --rows between"):
+        commands.run(["train", "--rows", "10"])
