@@ -20,7 +20,7 @@ from training.domain.catalog import load_catalog
 from training.model.device import CPU, device
 from training.model.fit import learn, prepare
 from training.model.fused import network
-from training.model.optimise import Learner
+from training.model.optimise import Learner, batch_rows
 from training.model.rows import Rows
 from training.model.team import Alone
 from training.model.threads import steady
@@ -62,7 +62,9 @@ def measure(rows: int, seed: int, where: str, turn_seconds: float) -> dict[str, 
     prepared = prepare(read(path), load_catalog(settings.catalog), training)
     encoded = perf_counter() - started
     print(f"{rows:,} decisions encoded in {encoded:.1f} s: {prepared.rows.bytes / MB:.0f} MB", file=sys.stderr, flush=True)
-    loops = [PlainLoop(some(prepared.rows, LOADED, seed), prepared.sizes, training, seed, narrow=narrow) for narrow in (False, True)]
+    learned = int((~prepared.rows.kept_back).sum())
+    grown = training.model_copy(update={"batch": batch_rows(training.batch, learned)})
+    loops = [PlainLoop(some(prepared.rows, LOADED, seed), prepared.sizes, grown, seed, narrow=narrow) for narrow in (False, True)]
     peaks: list[float] = []
 
     def turn() -> None:
@@ -72,9 +74,9 @@ def measure(rows: int, seed: int, where: str, turn_seconds: float) -> dict[str, 
 
     clock = Clock(turn)
     model = learn(prepared, training, seed, clock)
-    epochs, learned = len(model.manifest["epochs"]), int((~prepared.rows.kept_back).sum())
+    epochs = len(model.manifest["epochs"])
     network_seconds, posterior_seconds = sum(clock.seconds[:epochs]), sum(clock.seconds[epochs:])
-    speed, flops = learned * epochs / network_seconds, step_flops(prepared.rows, prepared.sizes, training)
+    speed, flops = learned * epochs / network_seconds, step_flops(prepared.rows, prepared.sizes, grown)
     plain, narrow = (loop.rows / loop.seconds for loop in loops)
     resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     whole = json.loads(sizes(path).read_text(encoding="utf-8"))["bytes"] / MB
@@ -83,7 +85,7 @@ def measure(rows: int, seed: int, where: str, turn_seconds: float) -> dict[str, 
         "arms": len(load_catalog(settings.catalog).arms),
         "seed": seed,
         "device": str(device(where)),
-        "batch": training.batch,
+        "batch": grown.batch,
         "epochs": epochs,
         "rows_timed": learned * epochs,
         "rows_per_second": round(speed),

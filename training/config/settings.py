@@ -87,7 +87,7 @@ class TrainingSettings(Strict):
 
     width: int = Field(64, ge=8)
     epochs: int = Field(20, ge=1, description="At most; training ends when members kept back stop gaining")
-    batch: int = Field(1024, ge=16)
+    batch: int = Field(1024, ge=16, description="Rows of a step; up to four times as many where an epoch would still have 200 steps")
     learning_rate: float = Field(3e-3, gt=0)
     prior_precision: float = Field(1.0, gt=0)
     device: str = Field("auto", description="Where the network is trained: auto (the accelerator where torch sees one), cpu, cuda, ...")

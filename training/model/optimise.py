@@ -36,6 +36,8 @@ SMOOTH = 0.99
 """Weight of the past in the running mean, once as many steps were made."""
 PATIENCE = 3
 """Epochs without a gain after which a label is no longer learned."""
+STEPS, GROWTH = 200, 4
+"""With more rows than STEPS batches of `settings.batch` twice over, batches double, up to GROWTH times: larger ones take less time a row."""
 BAR = 12
 
 
@@ -55,17 +57,26 @@ def train(rows: Rows, sizes: Sizes, settings: TrainingSettings, seed: int, progr
     """
     generator = torch.Generator().manual_seed(seed)
     learner = Learner(rows.to(device(settings.device)), network(Towers(sizes), rows, generator), settings, team or Alone())
+    size = batch_rows(settings.batch, int((~rows.kept_back).sum()))
     learned, judged = torch.nonzero(~rows.kept_back)[:, 0], torch.nonzero(rows.kept_back)[:, 0]
     judged = judged if len(judged) else learned
     epochs, best = list[Epoch](), deepcopy(learner.net.towers)
     while len(epochs) < settings.epochs and (active := _gaining(epochs, len(rows.names))).any():
         order = learned[torch.randperm(len(learned), generator=generator)]
         hidden = torch.rand(len(learned), generator=generator) < FORGET
-        epochs.append(Epoch(learner.epoch(order, hidden, active), learner.measure(judged)))
+        epochs.append(Epoch(learner.epoch(order, hidden, active, size), learner.measure(judged)))
         if (_newest_best(epochs) & active).any():
             best.load_state_dict(learner.smooth.towers.state_dict())
         progress(told(epochs, settings.epochs, rows.names))
     return best.to(CPU).eval(), epochs
+
+
+def batch_rows(least: int, learned: int) -> int:
+    """Rows of a step: `least`, doubled as long as an epoch of `learned` rows still has STEPS steps, to GROWTH times `least` at most."""
+    size = least
+    while size < GROWTH * least and learned // (2 * size) >= STEPS:
+        size *= 2
+    return size
 
 
 def _gaining(epochs: Sequence[Epoch], labels: int) -> torch.Tensor:
@@ -96,7 +107,7 @@ class Learner:
     """A network, the running mean of its weights, and the steps that move both. Everything lies where `rows` lie."""
 
     def __init__(self, rows: Rows, net: Network, settings: TrainingSettings, team: Team) -> None:
-        self.rows, self.team, self.batch, self.rate, self.steps = rows, team, settings.batch, settings.learning_rate, 0
+        self.rows, self.team, self.rate, self.steps = rows, team, settings.learning_rate, 0
         self.net = net.to(rows.dense.device)
         self.smooth = deepcopy(self.net)
         (self.weights, self.gradient), (self.mean, _) = flatten(self.net), flatten(self.smooth)
@@ -105,11 +116,11 @@ class Learner:
         self.twice = rows.kinds.twice()
         self.entropy = -(base * base.log() + (1 - base) * (1 - base).log())
 
-    def epoch(self, order: torch.Tensor, hidden: torch.Tensor, active: torch.Tensor) -> float:
-        """One step a batch of the rows `order` [n], with the creative hidden where `hidden` [n]; the mean loss of the `active` [L] labels."""
+    def epoch(self, order: torch.Tensor, hidden: torch.Tensor, active: torch.Tensor, size: int) -> float:
+        """One step for each `size` of the rows `order` [n], with the creative hidden where `hidden` [n]; the mean loss of the `active` [L] labels."""
         here = self.rows.dense.device
         share = active.to(here) / (active.sum().to(here) * self.entropy)
-        parts = zip(torch.split(order.to(here), self.batch), torch.split(hidden.to(here), self.batch), strict=True)
+        parts = zip(torch.split(order.to(here), size), torch.split(hidden.to(here), size), strict=True)
         losses = torch.stack([self.step(batch, unseen, share) * len(batch) for batch, unseen in parts]).to(CPU, torch.float64)
         self.team.add(losses)
         return float(losses.sum()) / len(order)
@@ -117,8 +128,10 @@ class Learner:
     def step(self, batch: torch.Tensor, hidden: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
         """Move the weights once by the rows `batch`, of which each process takes its part; that part of their loss. `share` [L] weighs the labels."""
         mine = slice(self.team.rank, None, self.team.size)
-        mature = self._mature(batch).clamp(min=1)  # of the whole batch, so that every process divides by the same
-        loss = (self._losses(self.net, batch[mine], hidden[mine]) * (share / mature)).sum()
+        losses, mature = self._losses(self.net, batch[mine], hidden[mine])
+        if self.team.size > 1:  # every process divides by what is mature in the whole batch
+            mature = self._mature(batch)
+        loss = (losses * (share / mature.clamp(min=1))).sum()
         self.gradient.zero_()
         torch.autograd.backward(loss)
         self.team.add(self.gradient)
@@ -133,7 +146,7 @@ class Learner:
         here, losses, mature = self.rows.dense.device, [], []
         with torch.no_grad():
             for rows in torch.split(which.to(here), CHUNK):
-                losses.append(self._losses(self.smooth, rows[self.team.rank :: self.team.size]))
+                losses.append(self._losses(self.smooth, rows[self.team.rank :: self.team.size])[0])
                 mature.append(self._mature(rows))
         total = torch.stack(losses).to(CPU, torch.float64).sum(dim=0)
         self.team.add(total)
@@ -143,12 +156,12 @@ class Learner:
         """How many labels of `rows` are mature, [L]."""
         return (self.rows.labels.index_select(0, rows) != IMMATURE).sum(dim=0)
 
-    def _losses(self, net: Network, rows: torch.Tensor, hidden: torch.Tensor | None = None) -> torch.Tensor:
-        """Log loss of each label, summed over its mature rows, [L]; where `hidden` bool [n], the creative of a row counts as unknown."""
+    def _losses(self, net: Network, rows: torch.Tensor, hidden: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+        """`log_losses` of `rows`; where `hidden` bool [n], the creative of a row counts as unknown."""
         batch, kinds = self.rows.batch(rows), self.rows.kinds
         if hidden is not None:
             batch, kinds = batch._replace(arm=batch.arm + len(kinds.shown) * hidden.to(torch.int64)), self.twice
-        return log_losses(net(batch, kinds, self.rows.numbers), batch.labels)[0]
+        return log_losses(net(batch, kinds, self.rows.numbers), batch.labels)
 
 
 def log_losses(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

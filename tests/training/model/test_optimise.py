@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from training.domain.nouns import Label
-from training.model.optimise import PATIENCE, Epoch, _gaining, _newest_best, told
+from training.model.optimise import PATIENCE, Epoch, _gaining, _newest_best, batch_rows, told
 
 
 def epochs(*losses):
@@ -39,3 +40,9 @@ def test_training_ends_by_itself(model, frame):
     assert PATIENCE < len(told_epochs) < model.manifest["training"]["epochs"]
     assert all(len(e["kept_back"]) == len(model.heads) for e in told_epochs)
     assert torch.isfinite(model.heads[Label.CLICKED].mean).all()
+
+
+@pytest.mark.parametrize(("learned", "rows"), [(1_000, 1024), (409_599, 1024), (409_600, 2048), (819_199, 2048), (819_200, 4096), (10**9, 4096)])
+def test_batches_grow_where_an_epoch_keeps_its_steps(learned, rows):
+    """200 steps of 2,048 rows are 409,600; beyond four times 1,024 nothing grows."""
+    assert batch_rows(1024, learned) == rows
