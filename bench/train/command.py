@@ -25,7 +25,8 @@ def told(found: dict[str, float]) -> str:
     return (
         f"{f['rows']:,} logged decisions over {f['arms']} arms, batches of {f['batch']:,}, on {f['device']}, one thread.\n"
         f"Training: {f['rows_per_second']:,} rows/s over {f['rows_timed']:,} rows ({f['epochs']} epochs).\n"
-        f"DataLoader, a row at a time: {f['dataloader_rows_per_second']:,} rows/s over {f['dataloader_rows_timed']:,} rows; {f['ratio']} times slower.\n"
+        f"DataLoader, a row at a time: {f['dataloader_rows_per_second']:,} rows/s over {f['dataloader_rows_timed']:,} rows; {f['ratio']} times slower "
+        f"({f['cpu_ratio']} by CPU time, which other processes on this machine do not touch).\n"
         f"DataLoader on the platform's narrow rows and network: {f['narrow_dataloader_rows_per_second']:,} rows/s; {f['narrow_ratio']} times slower.\n"
         f"Memory: {f['peak_rss_mb']:,} MB at most, {f['peak_over_training_set']} times the training set in memory ({f['training_set_mb']:,} MB as Arrow).\n"
         f"Matrix products: {f['matmul_share']:.1%} of this machine's own float32 peak ({f['matmul_peak_gflops']} GFLOP/s).\n"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from time import perf_counter
+from time import perf_counter, process_time
 
 import torch
 from torch.utils.data import DataLoader, Dataset
@@ -53,11 +53,11 @@ class PlainLoop:
         self.loader = DataLoader(Decisions(columns), batch_size=settings.batch, shuffle=True, generator=generator)
         self.optimiser = torch.optim.AdamW(self.net.parameters(), lr=settings.learning_rate, weight_decay=DECAY)
         self.batches = self._endless()
-        self.rows, self.seconds = 0, 0.0
+        self.rows, self.seconds, self.cpu_seconds = 0, 0.0, 0.0
 
     def run(self, seconds: float) -> None:
-        """Train for about so long; adds to `rows` and `seconds`."""
-        started = perf_counter()
+        """Train for about so long; adds to `rows`, `seconds` and `cpu_seconds`."""
+        started, busy = perf_counter(), process_time()
         while perf_counter() - started < seconds:
             row = next(self.batches)
             loss = _loss(self.forward(self.net, row), row[-1], self.base)
@@ -65,7 +65,7 @@ class PlainLoop:
             torch.autograd.backward(loss)
             self.optimiser.step()
             self.rows += len(row[-1])
-        self.seconds += perf_counter() - started
+        self.seconds, self.cpu_seconds = self.seconds + perf_counter() - started, self.cpu_seconds + process_time() - busy
 
     def _endless(self) -> Iterator[list[torch.Tensor]]:
         while True:

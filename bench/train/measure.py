@@ -7,7 +7,7 @@ import resource
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any
 
 import torch
@@ -42,15 +42,18 @@ class Clock:
 
     turn: Callable[[], None]
     seconds: list[float] = field(default_factory=list)
+    cpu_seconds: list[float] = field(default_factory=list)
     started: float = field(default_factory=perf_counter)
+    busy: float = field(default_factory=process_time)
 
     def __call__(self, line: str) -> None:
         """Show the line."""
         self.seconds.append(perf_counter() - self.started)
+        self.cpu_seconds.append(process_time() - self.busy)
         print(line, file=sys.stderr, flush=True)
         if len(self.seconds) <= TURNS:
             self.turn()
-        self.started = perf_counter()
+        self.started, self.busy = perf_counter(), process_time()
 
 
 def measure(rows: int, seed: int, where: str, turn_seconds: float) -> dict[str, Any]:
@@ -78,6 +81,7 @@ def measure(rows: int, seed: int, where: str, turn_seconds: float) -> dict[str, 
     network_seconds, posterior_seconds = sum(clock.seconds[:epochs]), sum(clock.seconds[epochs:])
     speed, flops = learned * epochs / network_seconds, step_flops(prepared.rows, prepared.sizes, grown)
     plain, narrow = (loop.rows / loop.seconds for loop in loops)
+    per_cpu_second = learned * epochs / sum(clock.cpu_seconds[:epochs])
     resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     whole = json.loads(sizes(path).read_text(encoding="utf-8"))["bytes"] / MB
     return {
@@ -92,6 +96,8 @@ def measure(rows: int, seed: int, where: str, turn_seconds: float) -> dict[str, 
         "dataloader_rows_timed": loops[0].rows,
         "dataloader_rows_per_second": round(plain),
         "ratio": round(speed / plain, 2),
+        "rows_per_cpu_second": round(per_cpu_second),
+        "cpu_ratio": round(per_cpu_second * loops[0].cpu_seconds / loops[0].rows, 2),
         "narrow_dataloader_rows_timed": loops[1].rows,
         "narrow_dataloader_rows_per_second": round(narrow),
         "narrow_ratio": round(speed / narrow, 2),
