@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
@@ -50,9 +50,12 @@ class MemberEncoder:
     @classmethod
     def fit(cls, frame: pd.DataFrame) -> MemberEncoder:
         """Learn from the training rows only. A column without any value becomes all missing."""
-        values = _squashed(frame)
-        mean = [float(np.mean(c[~np.isnan(c)])) if not np.isnan(c).all() else 0.0 for c in values.T]
-        spread = [float(np.std(c[~np.isnan(c)])) if not np.isnan(c).all() else 0.0 for c in values.T]
+        mean, spread = [], []
+        for name in MEMBER_NUMERIC:  # one column at a time: all of them as float64 would be as large as the frame
+            column = _squashed(frame, (name,))[:, 0]
+            known = column[~np.isnan(column)]
+            mean.append(float(np.mean(known)) if len(known) else 0.0)
+            spread.append(float(np.std(known)) if len(known) else 0.0)
         words = []
         for name in MEMBER_CATEGORICAL:
             counts = frame[name].dropna().astype(str).value_counts()
@@ -94,8 +97,8 @@ class MemberEncoder:
         return np.stack(columns, axis=1)
 
 
-def _squashed(frame: pd.DataFrame) -> npt.NDArray[np.float64]:
-    columns = [pd.to_numeric(frame[name], errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan) for name in MEMBER_NUMERIC]
+def _squashed(frame: pd.DataFrame, names: Sequence[str] = MEMBER_NUMERIC) -> npt.NDArray[np.float64]:
+    columns = [pd.to_numeric(frame[name], errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan) for name in names]
     raw = np.stack(columns, axis=1)
     return np.asarray(np.sign(raw) * np.log1p(np.abs(raw)))
 
