@@ -1,6 +1,6 @@
 """Logged decisions of the simulated world as the platform's own training set: simulated, landed, built by dbt, joined by Feast.
 
-    python -m bench.train.world ROWS SEED TARGET
+    python -m bench.train.world ROWS SEED HOME TARGET
 
 A process of its own, so that what these tools take counts for nothing in the memory of training.
 """
@@ -11,7 +11,6 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
@@ -30,34 +29,36 @@ DECISIONS = 17.0
 def training_set(rows: int, seed: int, cache: Path = CACHE) -> Path:
     """A training set of exactly `rows` decisions, made once and kept. Raises StepError with what the tools said if it cannot be made."""
     target = cache / f"rows-{rows}-seed-{seed}.parquet"
-    if not target.is_file():
-        print(
-            f"Making {rows:,} decisions of the simulated world through the platform's steps (about 75 s a million), kept as {target}",
-            file=sys.stderr,
-            flush=True,
-        )
-        cache.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "bench.train.world", str(rows), str(seed), str(target)]
+    if target.is_file():
+        return target
+    told = f"Making {rows:,} decisions of the simulated world by the platform's steps (about 75 s a million), kept as {target}"
+    print(told, file=sys.stderr, flush=True)
+    cache.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="world-", dir=cache) as home:
+        command = [sys.executable, "-m", "bench.train.world", str(rows), str(seed), home, str(target)]
         made = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        told = list(_told(made))
-        if made.wait():
-            raise StepError("The training set could not be made, so nothing was timed:\n" + "\n".join(told[-15:]))
+        lines = _shown(made)
+    if made.returncode:
+        raise StepError("The training set could not be made, so nothing was timed:\n" + "\n".join(lines[-15:]))
     return target
 
 
-def _told(process: subprocess.Popen[str]) -> Iterator[str]:
-    """Its lines, each one shown on standard error too."""
+def _shown(process: subprocess.Popen[str]) -> list[str]:
+    """Its lines, each one shown on standard error too; it has ended by then, whatever happens here."""
+    lines = []
     try:
         for line in process.stdout or ():
-            print(f"  {line.rstrip()}", file=sys.stderr, flush=True)
-            yield line.rstrip()
+            lines.append(line.rstrip())
+            print(f"  {lines[-1]}", file=sys.stderr, flush=True)
     finally:
-        if process.poll() is None:
+        if sys.exc_info()[0]:
             process.terminate()
+        process.wait()
+    return lines
 
 
-def make(rows: int, seed: int, target: Path) -> None:
-    """Write the first `rows` decisions of a world that is large enough, and beside them how large they are in memory, as Arrow keeps them."""
+def make(rows: int, seed: int, home: Path, target: Path) -> None:
+    """Write the first `rows` decisions of a world in `home` that is large enough, and beside them how large they are in memory, as Arrow keeps them."""
     from sources.simulated.__main__ import generate
     from sources.simulated.world import build_world, save_world
     from training.bootstrap import platform
@@ -66,18 +67,17 @@ def make(rows: int, seed: int, target: Path) -> None:
     from training.steps import land, transform, validate
     from training.steps import training_set as step
 
-    with tempfile.TemporaryDirectory(prefix="rightmatch-bench-", dir=target.parent) as home:
-        settings = Settings(home=Path(home), source="simulated", members=max(300, round(rows / DECISIONS)), days=DAYS, seed=seed)
-        world = build_world(seed, settings.members, START, load_catalog(settings.catalog))
-        save_world(world, settings.home / "truth", settings.catalog)
-        for index, _ in generate(world, DAYS, settings.inbox, settings.home / "truth"):
-            print(f"simulated day {index + 1} of {DAYS}", flush=True)
-        day, tools = world.day(DAYS - 1), platform(settings)
-        land.run(day, settings, tools)
-        transform.run(day, settings, tools)
-        validate.run(day, settings, tools)
-        tools.features.apply()
-        table = pq.read_table(step.run(day, settings, tools).path)
+    settings = Settings(home=home, source="simulated", members=max(300, round(rows / DECISIONS)), days=DAYS, seed=seed)
+    world = build_world(seed, settings.members, START, load_catalog(settings.catalog))
+    save_world(world, settings.home / "truth", settings.catalog)
+    for index, _ in generate(world, DAYS, settings.inbox, settings.home / "truth"):
+        print(f"simulated day {index + 1} of {DAYS}", flush=True)
+    day, tools = world.day(DAYS - 1), platform(settings)
+    land.run(day, settings, tools)
+    transform.run(day, settings, tools)
+    validate.run(day, settings, tools)
+    tools.features.apply()
+    table = pq.read_table(step.run(day, settings, tools).path)
     if table.num_rows < rows:
         raise StepError(f"The world of {settings.members} members has only {table.num_rows} decisions, {rows} were asked for. Ask for fewer.")
     _write(table.slice(0, rows), target)
@@ -96,4 +96,4 @@ def sizes(target: Path) -> Path:
 
 
 if __name__ == "__main__":
-    make(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]))
+    make(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]), Path(sys.argv[4]))
