@@ -19,12 +19,17 @@ from training.model import text
 
 RATES = ("clicks_28d", "dismissals_28d", "conversions_28d")
 """Counts that are read as rates over `impressions_28d`."""
+NEWCOMERS = 8
+"""New creatives, and new product x channel pairs, that are told apart at the same time; the ninth shares the first one's place."""
 STRENGTH = 200.0
 """Impressions' worth of the average arm that is mixed into each arm's rate, so that a new arm starts as average."""
 
 
 class ArmRows(NamedTuple):
-    """One row an arm: factors int64 [n, 3] (product, creative, channel; 0 = unknown), text [n, encoder's size], rates [n, 3], shown [n, 1] (0 for `none`)."""
+    """One row an arm: factors int64 [n, 5], text [n, encoder's size], rates [n, 3], shown [n, 1] (0 for `none`).
+
+    Factors are product, creative, channel (0 = unknown), then the places of a new creative and of a new product x channel (0 = known).
+    """
 
     factors: torch.Tensor
     text: torch.Tensor
@@ -42,6 +47,8 @@ class ArmEncoder:
     average: tuple[float, ...]
     text: str
     """Name of the text encoder."""
+    pairs: tuple[tuple[str, str], ...] = ()
+    """Products x channels seen together."""
 
     @classmethod
     def fit(cls, frame: pd.DataFrame, catalog: Catalog, texts: str) -> ArmEncoder:
@@ -52,7 +59,7 @@ class ArmEncoder:
         average = [(float(pd.to_numeric(snapshots[f"arm_{name}"]).fillna(0).sum()) + 1.0) / (shown + 100.0) for name in RATES]
         words = ({a.product_id for a in seen}, {a.creative_id for a in seen}, {a.channel_id for a in seen})
         products, creatives, channels = (tuple(sorted(w)) for w in words)
-        return cls(products, creatives, channels, tuple(average), texts)
+        return cls(products, creatives, channels, tuple(average), texts, tuple(sorted({(a.product_id, a.channel_id) for a in seen})))
 
     def state(self) -> dict[str, Any]:
         """What `restore` needs, as JSON values."""
@@ -62,7 +69,13 @@ class ArmEncoder:
     def restore(cls, state: Mapping[str, Any]) -> ArmEncoder:
         """The encoder that `state()` described."""
         products, creatives, channels, average = (tuple(state[name]) for name in ("products", "creatives", "channels", "average"))
-        return cls(products, creatives, channels, average, state["text"])
+        return cls(products, creatives, channels, average, state["text"], tuple((product, channel) for product, channel in state["pairs"]))
+
+    def places(self, catalog: Catalog) -> tuple[dict[str, int], dict[tuple[str, str], int]]:
+        """Places 1 to NEWCOMERS of the creatives and the pairs that were never seen, in the catalog's order: what is appended moves no other."""
+        creatives = [c for c in catalog.creatives if c not in self.creatives]
+        pairs = [p for p in dict.fromkeys((a.product_id, a.channel_id) for a in catalog.arms.values()) if p not in self.pairs]
+        return {c: i % NEWCOMERS + 1 for i, c in enumerate(creatives)}, {p: i % NEWCOMERS + 1 for i, p in enumerate(pairs)}
 
     def rates(self, counts: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
         """log(smoothed rate / average rate) in [-3, 3] from counts [..., 4] in the order of ARM_NUMERIC; 0 where nothing is known."""
@@ -92,14 +105,16 @@ class ArmBook:
         """Look the factors of `arm_ids` up in the catalog; `none` is always in the book."""
         ids, nothing = tuple(sorted({*arm_ids, NONE})), np.zeros(text.named(encoder.text).size, dtype=np.float32)
         factors, texts, money = [], [], []
+        creatives, pairs = encoder.places(catalog)
         for arm_id in ids:
             arm = catalog.arms.get(arm_id)
             if arm is None:
-                factors.append((0, 0, 0))
+                factors.append((0, 0, 0, 0, 0))
                 texts.append(nothing)
                 money.append((0.0, 0.0))
                 continue
-            factors.append((_code(encoder.products, arm.product_id), _code(encoder.creatives, arm.creative_id), _code(encoder.channels, arm.channel_id)))
+            known = (_code(encoder.products, arm.product_id), _code(encoder.creatives, arm.creative_id), _code(encoder.channels, arm.channel_id))
+            factors.append((*known, creatives.get(arm.creative_id, 0), pairs.get((arm.product_id, arm.channel_id), 0)))
             texts.append(text.encode_text(encoder.text, catalog.creatives[arm.creative_id].text))
             money.append((catalog.products[arm.product_id].value, catalog.channels[arm.channel_id].cost))
         prices = torch.tensor(money, dtype=torch.float32)

@@ -18,6 +18,7 @@ from training.model.arms import ArmBook, ArmEncoder
 from training.model.encode import MemberEncoder
 from training.model.heads import FEWEST, posteriors
 from training.model.matching import MatchingModel, check_columns
+from training.model.newcomers import with_newcomers
 from training.model.optimise import Progress
 from training.model.parallel import train_together
 from training.model.rows import Rows, pack
@@ -65,7 +66,10 @@ def learn(prepared: Prepared, settings: TrainingSettings, seed: int, progress: P
     """Train the network, then the posteriors on it."""
     rows = prepared.rows
     towers, epochs = train_together(rows, prepared.sizes, settings, seed, progress)
-    heads, found = posteriors(towers, rows, settings.prior_precision, progress)
+    known, found = posteriors(towers, rows, settings.prior_precision, progress)
+    heads, taus = with_newcomers(towers, rows, known)
+    for label, (creative, pair) in taus.items():
+        found[label.value]["newcomers"] = {"creative": round(creative, 6), "product_x_channel": round(pair, 6)}
     manifest: dict[str, Any] = {
         "seed": seed,
         "rows": len(rows),

@@ -27,8 +27,8 @@ from training.model.towers import Sizes, Towers
 
 Progress = Callable[[str], None]
 
-FORGET = 0.1
-"""Share of rows whose creative is hidden from training, so that the text alone must explain it: that is how a new creative is scored."""
+FORGET = 0.3
+"""Share of rows whose creative and recent rates are hidden from training, so that the text alone must explain them: a new creative is scored so."""
 DECAY = 1e-2
 WARMUP = 20
 """Steps over which the learning rate rises to its full height."""
@@ -157,10 +157,11 @@ class Learner:
         return (self.rows.labels.index_select(0, rows) != IMMATURE).sum(dim=0)
 
     def _losses(self, net: Network, rows: torch.Tensor, hidden: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor]:
-        """`log_losses` of `rows`; where `hidden` bool [n], the creative of a row counts as unknown."""
+        """`log_losses` of `rows`; where `hidden` bool [n], a row's creative and its recent rates count as unknown."""
         batch, kinds = self.rows.batch(rows), self.rows.kinds
         if hidden is not None:
-            batch, kinds = batch._replace(arm=batch.arm + len(kinds.shown) * hidden.to(torch.int64)), self.twice
+            rates = batch.rates * ~hidden[:, None]
+            batch, kinds = batch._replace(arm=batch.arm + len(kinds.shown) * hidden.to(torch.int64), rates=rates), self.twice
         return log_losses(net(batch, kinds, self.rows.numbers), batch.labels)
 
 

@@ -22,7 +22,7 @@ from training.domain.catalog import Catalog, load_catalog
 from training.domain.errors import DataError
 from training.domain.nouns import NONE, Context, Decision, Label, Member
 from training.domain.schema import ARM_NUMERIC
-from training.model.arms import ArmBook, ArmHistory, ArmRows
+from training.model.arms import NEWCOMERS, ArmBook, ArmHistory, ArmRows
 from training.model.encode import MemberRows
 from training.model.matching import DECIDED, MatchingModel, check_columns
 from training.model.select import Prices, choose, draw_utilities, draw_weights, propensities
@@ -136,7 +136,7 @@ def _arm_table(model: MatchingModel, book: ArmBook, history: ArmHistory) -> torc
     codes = torch.arange(len(book.ids))
     with torch.no_grad():
         parts = [model.towers.arms(ArmRows(book.factors[codes], book.text[codes], rates, book.shown[codes])) for rates in history.rates]
-    return torch.stack(parts) if parts else torch.zeros(0, len(codes), 1 + model.towers.sizes.arm)
+    return torch.stack(parts) if parts else torch.zeros(0, len(codes), 1 + model.towers.sizes.arm + 2 * NEWCOMERS)
 
 
 def _prices(book: ArmBook, codes: torch.Tensor, model: MatchingModel) -> Prices:

@@ -23,7 +23,7 @@ IMMATURE = -1
 
 
 class Kinds(NamedTuple):
-    """What never changes about the arms, once an arm: factors int64 [arms, 3], text [arms, t], shown [arms, 1] (0 for `none`)."""
+    """What never changes about the arms, once an arm: factors int64 [arms, 3 or 5], text [arms, t], shown [arms, 1] (0 for `none`)."""
 
     factors: torch.Tensor
     text: torch.Tensor
@@ -33,10 +33,15 @@ class Kinds(NamedTuple):
         """The same kinds on `device`."""
         return Kinds(*(part.to(device) for part in self))
 
+    def nameless(self) -> Kinds:
+        """The same kinds with their creative unknown, so that only its text speaks."""
+        factors = self.factors.clone()
+        factors[:, 1] = 0
+        return self._replace(factors=factors)
+
     def twice(self) -> Kinds:
         """Every kind, then every kind again with its creative unknown."""
-        unknown = self.factors * torch.tensor([1, 0, 1], device=self.factors.device)
-        return Kinds(torch.cat([self.factors, unknown]), torch.cat([self.text, self.text]), torch.cat([self.shown, self.shown]))
+        return Kinds(torch.cat([self.factors, self.nameless().factors]), torch.cat([self.text, self.text]), torch.cat([self.shown, self.shown]))
 
 
 class Batch(NamedTuple):

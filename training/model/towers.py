@@ -1,7 +1,8 @@
 """The network: member tower, arm tower, matching layers, and phi(x, a) on which the posteriors stand.
 
-phi(x, a) = [1, u(x) | s(a), s(a) v(a), s(a) z(x, a)] with s = 0 for `none` and 1 otherwise: what a member does unprompted stands on the left,
+phi(x, a) = [1, u(x) | s(a), s(a) v(a), s(a) z(x, a), e(a)] with s = 0 for `none` and 1 otherwise: what a member does unprompted stands on the left,
 what showing an arm adds stands on the right, so `none` is the exact reference and the effects of rarely shown arms can be shrunk by themselves.
+e(a) marks a creative or a product x channel that training never saw (`newcomers`).
 The sizes are our own choice; "Matching LinkedIn members with the right Premium products" names the parts, not their widths.
 """
 
@@ -11,9 +12,13 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
+from torch.nn import functional
 
-from training.model.arms import RATES, ArmRows
+from training.model.arms import NEWCOMERS, RATES, ArmRows
 from training.model.encode import CONTEXT_SIZE, NUMERIC_SIZE, MemberRows
+
+CREATIVES = "factors.1.weight"
+"""The embeddings of creatives."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,7 @@ class Sizes:
 
     @property
     def phi(self) -> int:
-        """Columns of phi."""
+        """Columns of phi that training sets; those of newcomers follow them."""
         return sum(self.blocks)
 
 
@@ -83,30 +88,40 @@ class Towers(nn.Module):
         return torch.cat([torch.ones(len(u), 1), u], dim=1)
 
     def arms(self, rows: ArmRows) -> torch.Tensor:
-        """s(a) and s(a) v(a), [n, 1 + arm]: v adds the factors, the text and the recent rates."""
+        """s(a), s(a) v(a) and a column for each newcomer, [n, 1 + arm + 2 NEWCOMERS]: v adds the factors, the text and the recent rates.
+
+        Rows with three factors (a bandit without newcomers) have no such columns.
+        """
         v = self.text(rows.text) + self.rates(rows.rates)
         for i, table in enumerate(self.factors):
             v = v + table(rows.factors[:, i])
-        return torch.cat([rows.shown, rows.shown * v], dim=1)
+        places = functional.one_hot(rows.factors[:, len(self.factors) :], NEWCOMERS + 1)[..., 1:].flatten(1)
+        return torch.cat([rows.shown, rows.shown * v, places.to(v.dtype)], dim=1)
 
     def effects(self, base: torch.Tensor, arms: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
-        """Effect part of phi, [n, phi - base], for pairs of member rows and arm rows."""
-        u, v, shown = base[:, 1:], arms[:, 1:], arms[:, :1]
+        """Effect part of phi, [n, phi - base + newcomers], for pairs of member rows and arm rows."""
+        known = arms[:, : 1 + self.sizes.arm]
+        u, v, shown = base[:, 1:], known[:, 1:], known[:, :1]
         z = self.match(torch.cat([u, v, self.meet(u) * v, context], dim=1))
-        return torch.cat([arms, shown * z], dim=1)
+        return torch.cat([known, shown * z, arms[:, 1 + self.sizes.arm :]], dim=1)
 
     def forward(self, members: MemberRows, arms: ArmRows) -> torch.Tensor:
-        """phi(x, a), [n, phi], one arm a member row."""
+        """phi(x, a), [n, phi + newcomers], one arm a member row."""
         base = self.members(members)
         return torch.cat([base, self.effects(base, self.arms(arms), members.context)], dim=1)
 
 
 def initialise(towers: Towers, generator: torch.Generator) -> None:
-    """Draw all weights from `generator`: embeddings far enough apart that their products with u are felt from the start, the usual fan-in scaling elsewhere."""
+    """Draw all weights from `generator`: embeddings far enough apart that their products with u are felt from the start, the usual fan-in scaling elsewhere.
+
+    Creatives start near each other: their texts tell them apart, and what a text cannot say is learned from their rows.
+    """
     with torch.no_grad():
         for name, weight in towers.named_parameters():
             if weight.dim() == 1:
                 weight.zero_()
+            elif name == CREATIVES:
+                weight.normal_(0.0, 0.05, generator=generator)
             elif name.startswith(("words", "factors")):
                 weight.normal_(0.0, 0.5, generator=generator)
             else:

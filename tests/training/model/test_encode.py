@@ -77,6 +77,7 @@ def test_a_book_knows_none_and_strangers(frame, catalog):
     assert book.value.tolist() == [90.0, 0.0, 0.0]
     assert book.cost.tolist() == pytest.approx([0.01, 0.0, 0.0])
     assert book.shown[:, 0].tolist() == [1.0, 1.0, 0.0]
-    assert (book.factors[0] > 0).all()
+    assert (book.factors[0, :3] > 0).all()
+    assert not book.factors[0, 3:].any()
     assert not book.factors[1:].any()
     assert book.codes(["none", "gone.for.ever", "none"]).tolist() == [2, 1, 2]
