@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -34,6 +35,22 @@ def train(
     from bench.train.command import train as measure
 
     return measure(rows, seed, device, turn_seconds, as_json=as_json)
+
+
+@app.command()
+def coldstart(
+    seeds: Annotated[int, typer.Option(min=1, help="Worlds to measure in.")] = 2,
+    first: Annotated[int, typer.Option(help="Seed of the first world; the defaults of the learner were chosen on 1 to 3.")] = 11,
+    rows: Annotated[int, typer.Option(min=1000, help="Decisions of each world's log.")] = 300_000,
+    members: Annotated[int, typer.Option(min=100, help="Members of each world.")] = 20_000,
+    out: Annotated[Path, typer.Option(help="Folder of the plots.")] = Path("var/bench"),
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> int:
+    """Impressions until a new arm's rate is known within a tenth: with text and factors, with one-hot arms, and by counting."""
+    from bench.coldstart.run import Plan, measure
+
+    return measure(Plan(seeds, first, rows, members), out, as_json)
 
 
 def run(arguments: Sequence[str]) -> int:

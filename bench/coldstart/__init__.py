@@ -1,0 +1,1 @@
+"""How many impressions a new arm needs until its rate is known."""
