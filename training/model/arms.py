@@ -72,9 +72,14 @@ class ArmEncoder:
         return cls(products, creatives, channels, average, state["text"], tuple((product, channel) for product, channel in state["pairs"]))
 
     def places(self, catalog: Catalog) -> tuple[dict[str, int], dict[tuple[str, str], int]]:
-        """Places 1 to NEWCOMERS of the creatives and the pairs that were never seen, in the catalog's order: what is appended moves no other."""
-        creatives = [c for c in catalog.creatives if c not in self.creatives]
-        pairs = [p for p in dict.fromkeys((a.product_id, a.channel_id) for a in catalog.arms.values()) if p not in self.pairs]
+        """Places 1 to NEWCOMERS of the creatives that were never seen, and of the pairs of arms that are new in either way.
+
+        In the catalog's order, so that what is appended moves no other. An arm of a new creative has no recent rates, which tell what is special about
+        a known pair: that pair is as uncertain for it as a new one.
+        """
+        new = [a for a in catalog.arms.values() if a.creative_id not in self.creatives or (a.product_id, a.channel_id) not in self.pairs]
+        creatives = [c for c in dict.fromkeys(a.creative_id for a in new) if c not in self.creatives]
+        pairs = dict.fromkeys((a.product_id, a.channel_id) for a in new)
         return {c: i % NEWCOMERS + 1 for i, c in enumerate(creatives)}, {p: i % NEWCOMERS + 1 for i, p in enumerate(pairs)}
 
     def rates(self, counts: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
@@ -114,7 +119,9 @@ class ArmBook:
                 money.append((0.0, 0.0))
                 continue
             known = (_code(encoder.products, arm.product_id), _code(encoder.creatives, arm.creative_id), _code(encoder.channels, arm.channel_id))
-            factors.append((*known, creatives.get(arm.creative_id, 0), pairs.get((arm.product_id, arm.channel_id), 0)))
+            pair = (arm.product_id, arm.channel_id)
+            fresh = arm.creative_id in creatives or pair not in encoder.pairs
+            factors.append((*known, creatives.get(arm.creative_id, 0), pairs[pair] if fresh else 0))
             texts.append(text.encode_text(encoder.text, catalog.creatives[arm.creative_id].text))
             money.append((catalog.products[arm.product_id].value, catalog.channels[arm.channel_id].cost))
         prices = torch.tensor(money, dtype=torch.float32)

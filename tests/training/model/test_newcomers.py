@@ -7,9 +7,10 @@ import torch
 
 from training.domain.catalog import Creative
 from training.domain.nouns import Arm, Label
+from training.model import newcomers
 from training.model.arms import NEWCOMERS, ArmBook, ArmEncoder
 from training.model.encode import MemberRows
-from training.model.newcomers import BELIEF, WORTH, creatives, pairs, spread, widened
+from training.model.newcomers import BELIEF, WORTH, spread, widened
 from training.model.posterior import LaplaceLogistic
 from training.model.rows import Kinds
 from training.model.text import Hashed
@@ -62,9 +63,9 @@ def test_groups_by_hand():
     """Three creatives of two texts, and a pair for each product and channel; `none` and the unknown belong to no group."""
     factors = torch.tensor([[1, 1, 1, 0, 0], [1, 2, 2, 0, 0], [2, 3, 1, 0, 0], [0, 0, 0, 0, 0]])
     kinds = Kinds(factors, torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 0.0]]), torch.tensor([[1.0], [1.0], [1.0], [0.0]]))
-    assert creatives(kinds, 16).of.tolist() == [1, 2, 3, 0]
-    assert creatives(kinds, 16).used == 2
-    found = pairs(kinds)
+    assert newcomers.creatives(kinds, 16).of.tolist() == [1, 2, 3, 0]
+    assert newcomers.creatives(kinds, 16).used == 2
+    found = newcomers.pairs(kinds)
     assert sorted(found.of[:3].tolist()) == [1, 2, 3]
     assert int(found.of[3]) == 0
     assert found.used == 3
@@ -79,16 +80,19 @@ def grown(catalog):
 
 
 def test_places_are_of_what_was_never_seen(frame, catalog, grown):
-    """One creative has one place on all its channels; a pair that the log lacks has one; appending another creative moves neither."""
+    """One creative has one place on all its channels, and each pair of it one; a pair that the log lacks has one; appending an arm moves none."""
     log = frame[~frame["arm_id"].str.fullmatch(r"sales\..*\.push")]
     encoder = ArmEncoder.fit(log, catalog, Hashed.name)
     book = ArmBook.build(encoder, grown, grown.arms)
     places = {arm: tuple(book.factors[book.index[arm], 3:].tolist()) for arm in book.ids}
-    assert places["career.brand_new.email"] == places["career.brand_new.feed"] == (1, 0)
     assert places["sales.warm_leads.push"] == places["sales.team_quota.push"] == (0, 1)
-    assert places["sales.warm_leads.email"] == places["none"] == (0, 0)
-    more = replace(grown, creatives={**grown.creatives, "aaa": Creative("aaa", "sales", "x")})
-    assert encoder.places(more)[0] == {"brand_new": 1, "aaa": 2}
+    assert (places["career.brand_new.email"], places["career.brand_new.feed"]) == ((1, 2), (1, 3))
+    assert places["career.who_viewed.email"] == places["sales.warm_leads.email"] == places["none"] == (0, 0)
+    arm = Arm("sales.aaa.email", "sales", "aaa", "email")
+    more = replace(grown, creatives={"aaa": Creative("aaa", "sales", "x"), **grown.creatives}, arms={**grown.arms, arm.arm_id: arm})
+    creatives, pairs = encoder.places(more)
+    assert creatives == {"brand_new": 1, "aaa": 2}
+    assert pairs == {("sales", "push"): 1, ("career", "email"): 2, ("career", "feed"): 3, ("sales", "email"): 4}
 
 
 def test_a_new_arm_is_scorable_at_once_and_less_certain(model, frame, grown):
