@@ -19,7 +19,7 @@ from training.domain.nouns import Arm
 
 SPREAD = {"tone": 0.25, "benefit": 0.25, "call": 0.15}
 """Standard deviation of log appeal between meanings: a good text is clicked about twice as often as a bad one."""
-CREATIVES, NEW, NEW_WORDS = 20, 3, 3
+CREATIVES, NEW, NEW_WORDS = 20, 8, 8
 """Creatives a product: in the log; new in known wordings; new in words that the log never used."""
 
 CREATIVE, UNSEEN, PAIR = "new_creative", "new_creative_unseen_words", "new_product_x_channel"
@@ -95,7 +95,7 @@ def _kind(creative_id: str) -> str:
 
 
 def _picked(rng: np.random.Generator, arms: list[Arm]) -> tuple[str, ...]:
-    """One channel of each creative where that leaves a choice, else three arms of each product and channel."""
+    """One channel of each creative where that leaves a choice, else NEW arms of each product and channel."""
     groups: dict[str, list[str]] = {}
     for a in arms:
         groups.setdefault(a.creative_id, []).append(a.arm_id)

@@ -21,7 +21,7 @@ import pandas as pd
 from infra.scripts.power import simulate
 from sources.simulated.truth import expected_flat
 from training.bootstrap import platform
-from training.config.settings import Settings
+from training.config.settings import Settings, TextChoice
 from training.domain.catalog import load_catalog
 from training.domain.nouns import Label
 from training.model import fit, heads, optimise
@@ -45,12 +45,13 @@ def uncorrected() -> None:
     heads._correction = lambda *_: UNCHANGED  # noqa: SLF001 - the comparison is with this part taken out
 
 
-RECIPES: dict[str, tuple[dict[str, float], Change | None]] = {
+RECIPES: dict[str, tuple[dict[str, object], Change | None]] = {
     "as it is": ({}, None),
     "heads uncorrected": ({}, uncorrected),
     "always 4 epochs of 4,096": ({"epochs": 4, "batch": 4096}, never_stop),
     "no label leaves the loss": ({"epochs": 20}, never_stop),
     "learning rate 0.01": ({"learning_rate": 0.01}, None),
+    "texts hashed": ({"text_encoder": TextChoice.HASHED}, None),
 }
 
 
@@ -77,7 +78,7 @@ def world(seed: int, members: int, home: Path) -> pd.DataFrame:
     return pd.read_parquet(training_set.run(day, settings, tools).path)
 
 
-def measure(frame: pd.DataFrame, settings: Settings, recipe: dict[str, float]) -> str:
+def measure(frame: pd.DataFrame, settings: Settings, recipe: dict[str, object]) -> str:
     """One line: fit on the members who are not held out, measure on those who are."""
     held = is_holdout(frame["member_id"], settings.training.holdout)
     learned, unseen = frame[~held].reset_index(drop=True), frame[held].reset_index(drop=True)
@@ -100,13 +101,15 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=11, help="first seed")
     parser.add_argument("--seeds", type=int, default=2, help="how many seeds")
     parser.add_argument("--members", type=int, nargs="+", default=[20_000, 6_000])
+    parser.add_argument("--recipes", nargs="+", choices=list(RECIPES), default=list(RECIPES), help="which of them")
     arguments = parser.parse_args()
     steady()
     for members in arguments.members:
         for seed in range(arguments.first, arguments.first + arguments.seeds):
             with tempfile.TemporaryDirectory() as folder:
                 frame = world(seed, members, Path(folder))
-                for name, (recipe, change) in RECIPES.items():
+                for name in arguments.recipes:
+                    recipe, change = RECIPES[name]
                     with changed(change):
                         line = measure(frame, Settings(home=Path(folder), members=members, seed=seed), recipe)
                     print(f"RESULT | {members:,} | {seed} | {name} | {line} |", flush=True)
