@@ -33,22 +33,24 @@ class Network(nn.Module):
 
     def forward(self, batch: Batch, kinds: Kinds, numbers: int) -> torch.Tensor:
         """Logits [n, L] of `batch`, whose first `numbers` dense columns are the member's and whose arms are positions in `kinds`."""
-        u, effect, z = self._blocks(batch, kinds, numbers)
-        constant, on_u, on_effect, on_z = torch.split(self.head.weight, list(self.towers.sizes.blocks), dim=1)
-        logits = torch.addmm(constant[:, 0], u, on_u.T)
-        return torch.addmm(torch.addmm(logits, effect, on_effect.T), z, on_z.T)
+        constant, *heads = torch.split(self.head.weight, list(self.towers.sizes.blocks), dim=1)
+        logits = constant[:, 0]
+        for block, head in zip(self._blocks(batch, kinds, numbers), heads, strict=True):
+            logits = torch.addmm(logits, block, head.T)
+        return logits
 
     def phi(self, batch: Batch, kinds: Kinds, numbers: int) -> torch.Tensor:
         """What the towers say of `batch`, [n, phi]."""
-        u, effect, z = self._blocks(batch, kinds, numbers)
-        return torch.cat([u.new_ones(len(u), 1), u, effect, z], dim=1)
+        u, *effects = self._blocks(batch, kinds, numbers)
+        return torch.cat([u.new_ones(len(u), 1), u, *effects], dim=1)
 
-    def _blocks(self, batch: Batch, kinds: Kinds, numbers: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def _blocks(self, batch: Batch, kinds: Kinds, numbers: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
         """The blocks of phi after the constant."""
         towers, context = self.towers, batch.dense[:, numbers:]
         u, effect = self._members(batch, numbers), self._arms(batch, kinds)
         shown, v = effect[:, :1], effect[:, 1:]
-        return u, effect, shown * towers.match(torch.cat([u, v, towers.meet(u) * v, context], dim=1))
+        product = towers.meet(u) * v
+        return u, effect, product, shown * towers.match(torch.cat([u, v, product, context], dim=1))
 
     def _members(self, batch: Batch, numbers: int) -> torch.Tensor:
         """u(x), [n, member]."""

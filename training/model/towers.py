@@ -1,7 +1,8 @@
 """The network: member tower, arm tower, matching layers, and phi(x, a) on which the posteriors stand.
 
-phi(x, a) = [1, u(x) | s(a), s(a) v(a), s(a) z(x, a), e(a)] with s = 0 for `none` and 1 otherwise: what a member does unprompted stands on the left,
-what showing an arm adds stands on the right, so `none` is the exact reference and the effects of rarely shown arms can be shrunk by themselves.
+phi(x, a) = [1, u(x) | s(a), s(a) v(a), s(a) m(x, a), s(a) z(x, a), e(a)] with s = 0 for `none` and 1 otherwise and m(x, a) = (M u(x)) * v(a), number by
+number: what a member does unprompted stands on the left, what showing an arm adds stands on the right, so `none` is the exact reference and the effects
+of rarely shown arms can be shrunk by themselves. Without m the network would have to learn every product of member and arm before it can use one.
 e(a) marks a creative or a product x channel that training never saw (`newcomers`).
 The sizes are our own choice; "Matching LinkedIn members with the right Premium products" names the parts, not their widths.
 """
@@ -30,6 +31,10 @@ class Sizes:
     factors: tuple[int, int, int]
     text: int
     """Length of a text's vector."""
+    numeric: int = NUMERIC_SIZE
+    """Numbers of a member's row."""
+    context: int = CONTEXT_SIZE
+    """Numbers of a context."""
 
     @property
     def member(self) -> int:
@@ -38,8 +43,8 @@ class Sizes:
 
     @property
     def arm(self) -> int:
-        """Length of v."""
-        return self.width // 4
+        """Length of v, and of m."""
+        return self.width // 2
 
     @property
     def match(self) -> int:
@@ -47,9 +52,9 @@ class Sizes:
         return self.width // 2
 
     @property
-    def blocks(self) -> tuple[int, int, int, int]:
-        """Lengths of the blocks of phi: constant, member, arm (with the constant s), match."""
-        return (1, self.member, 1 + self.arm, self.match)
+    def blocks(self) -> tuple[int, int, int, int, int]:
+        """Lengths of the blocks of phi: constant, member, arm (with the constant s), product, match."""
+        return (1, self.member, 1 + self.arm, self.arm, self.match)
 
     @property
     def base(self) -> int:
@@ -72,13 +77,13 @@ class Towers(nn.Module):
         self.words = nn.ModuleList(nn.Embedding(n + 1, small) for n in sizes.categories)
         self.factors = nn.ModuleList(nn.Embedding(n + 1, sizes.arm) for n in sizes.factors)
         self.member = nn.Sequential(
-            nn.Linear(NUMERIC_SIZE + small * len(sizes.categories) + CONTEXT_SIZE, sizes.width), nn.ReLU(), nn.Linear(sizes.width, sizes.member), nn.Tanh()
+            nn.Linear(sizes.numeric + small * len(sizes.categories) + sizes.context, sizes.width), nn.ReLU(), nn.Linear(sizes.width, sizes.member), nn.Tanh()
         )
         self.text = nn.Linear(sizes.text, sizes.arm, bias=False)
         self.rates = nn.Linear(len(RATES), sizes.arm, bias=False)
         self.meet = nn.Linear(sizes.member, sizes.arm)
         self.match = nn.Sequential(
-            nn.Linear(sizes.member + 2 * sizes.arm + CONTEXT_SIZE, sizes.width), nn.ReLU(), nn.Linear(sizes.width, sizes.match), nn.Tanh()
+            nn.Linear(sizes.member + 2 * sizes.arm + sizes.context, sizes.width), nn.ReLU(), nn.Linear(sizes.width, sizes.match), nn.Tanh()
         )
 
     def members(self, rows: MemberRows) -> torch.Tensor:
@@ -102,8 +107,9 @@ class Towers(nn.Module):
         """Effect part of phi, [n, phi - base + newcomers], for pairs of member rows and arm rows."""
         known = arms[:, : 1 + self.sizes.arm]
         u, v, shown = base[:, 1:], known[:, 1:], known[:, :1]
-        z = self.match(torch.cat([u, v, self.meet(u) * v, context], dim=1))
-        return torch.cat([known, shown * z, arms[:, 1 + self.sizes.arm :]], dim=1)
+        product = self.meet(u) * v
+        z = self.match(torch.cat([u, v, product, context], dim=1))
+        return torch.cat([known, product, shown * z, arms[:, 1 + self.sizes.arm :]], dim=1)
 
     def forward(self, members: MemberRows, arms: ArmRows) -> torch.Tensor:
         """phi(x, a), [n, phi + newcomers], one arm a member row."""
