@@ -1,0 +1,113 @@
+"""Bandits with known rates: labelled rows (Zhang et al. 2021, "Neural Thompson Sampling", section 6) and the wheel (Riquelme et al. 2018, section 5.4)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from training.domain.errors import DataError
+
+Floats = npt.NDArray[np.float64]
+
+MISSING = -1.0
+"""What stands for a value that is not there."""
+STANDARD_LIMIT = 10.0
+"""Deviations beyond which a standardised value is cut: the first rows have no statistics to speak of."""
+ARMS, FEWEST = 100, 2
+WHEEL = (1.2, 1.0, 50.0)
+"""Mean rewards of the wheel: the safe arm, the others, and the arm of an outer quarter; divided by the last one they are rates."""
+
+
+class Norm(StrEnum):
+    """How a row is scaled before any policy sees it."""
+
+    L2 = "l2"
+    STANDARD = "standard"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What happens in each round: `x` float32 [n, d] is seen, `rates` [n, K] is P(reward = 1) of each arm and is not."""
+
+    x: npt.NDArray[np.float32]
+    rates: Floats
+
+    @property
+    def arms(self) -> int:
+        """K."""
+        return self.rates.shape[1]
+
+
+def read_labelled(path: Path, label: str) -> tuple[Floats, npt.NDArray[np.int64]]:
+    """Features [n, d] and classes [n] of a CSV or CSV.gz with a header; missing is -1, words are the position of their value in sorted order.
+
+    Raises DataError for a file that cannot be read, a label that is not a column, or a number of classes that makes no bandit.
+    """
+    try:
+        frame = pd.read_csv(path, low_memory=False)
+    except (OSError, ValueError, pd.errors.ParserError) as error:
+        raise DataError(f"{path} cannot be read as CSV ({error}): there is nothing to learn from. Give a CSV or CSV.gz file with a header.") from error
+    if label not in frame:
+        raise DataError(f"{path} has no column {label!r}, so no arm is right or wrong. Its columns: {', '.join(map(str, frame.columns[:40]))}.")
+    frame = frame[frame[label].notna()]
+    classes, names = pd.factorize(frame[label], sort=True)
+    if not FEWEST <= len(names) <= ARMS or frame.shape[1] < FEWEST:
+        raise DataError(
+            f"Column {label!r} of {path} has {len(names)} values in {len(frame)} rows and {frame.shape[1] - 1} other columns: one arm a value needs "
+            f"{FEWEST} to {ARMS} values and at least one other column. Name the class column with --label."
+        )
+    return np.stack([_column(frame[name]) for name in frame if name != label], axis=1), classes.astype(np.int64)
+
+
+def labelled(features: Floats, classes: npt.NDArray[np.int64], rounds: int, norm: Norm, seed: int) -> Problem:
+    """The bandit of labelled rows: shuffled by `seed`, at most `rounds` of them, one arm a class, reward 1 when right."""
+    order = np.random.default_rng(seed).permutation(len(features))[:rounds]
+    x, right = features[order], classes[order]
+    return Problem(normalised(x, norm).astype(np.float32), np.eye(int(classes.max()) + 1)[right])
+
+
+def normalised(x: Floats, norm: Norm) -> Floats:
+    """Rows scaled to length 1, or columns standardised by the rows before each one (the first has mean 0 and deviation 1)."""
+    match norm:
+        case Norm.L2:
+            length = np.linalg.norm(x, axis=1, keepdims=True)
+            return np.asarray(x / np.where(length > 0, length, 1.0))
+        case Norm.STANDARD:
+            seen = np.arange(1, len(x))[:, None]
+            shifted = x - x[:1]  # the variance of large numbers would lose its digits
+            mean = np.vstack([np.zeros((1, x.shape[1])), np.cumsum(shifted, axis=0)[:-1] / seen])
+            square = np.vstack([np.ones((1, x.shape[1])), np.cumsum(shifted**2, axis=0)[:-1] / seen])
+            spread = np.sqrt(np.maximum(square - mean**2, 0.0))
+            scaled = (shifted - mean) / np.where(spread > 1e-9, spread, 1.0)  # noqa: PLR2004 - a constant column
+            return np.asarray(np.clip(scaled, -STANDARD_LIMIT, STANDARD_LIMIT))
+
+
+def wheel(delta: float, rounds: int, seed: int) -> Problem:
+    """Points of the unit disc, five arms: the first is a little better within radius `delta`; beyond it one arm a quarter is far better.
+
+    Rewards are 0 or 1 with the original's means divided by 50, so regret keeps its proportions.
+    """
+    rng = np.random.default_rng(seed)
+    angle, radius = rng.uniform(-np.pi, np.pi, rounds), np.sqrt(rng.random(rounds))
+    x = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
+    safe, other, best = (mean / WHEEL[-1] for mean in WHEEL)
+    rates = np.full((rounds, 5), other)
+    rates[:, 0] = safe
+    outer = radius > delta
+    quarter = 1 + (x[:, 0] < 0).astype(np.int64) + 2 * (x[:, 1] < 0)
+    rates[outer, quarter[outer]] = best
+    return Problem(x.astype(np.float32), rates)
+
+
+def _column(column: pd.Series[Any]) -> Floats:
+    if pd.api.types.is_numeric_dtype(column):
+        values = column.to_numpy(dtype=np.float64, na_value=np.nan)
+        return np.asarray(np.where(np.isfinite(values), values, MISSING))
+    codes, _ = pd.factorize(column.astype("object").where(column.notna()), sort=True)
+    return np.asarray(codes, dtype=np.float64)  # missing is -1 here too
