@@ -41,7 +41,7 @@ class Problem:
     @property
     def arms(self) -> int:
         """K."""
-        return self.rates.shape[1]
+        return int(self.rates.shape[1])
 
 
 def read_labelled(path: Path, label: str) -> tuple[Floats, npt.NDArray[np.int64]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
@@ -13,6 +13,7 @@ import torch
 
 from training.domain.nouns import Context
 from training.domain.schema import MEMBER_CATEGORICAL, MEMBER_NUMERIC, SURFACES
+from training.model.numbers import NumberEncoder
 
 Floats = npt.NDArray[np.float32]
 
@@ -22,9 +23,6 @@ NUMERIC_SIZE = 2 * len(MEMBER_NUMERIC)
 """Each number and whether it is missing."""
 COMMON = 0.0005
 """A category rarer than this share of the rows is treated as unknown: its embedding could not be learned."""
-
-CONSTANT = 1e-6
-"""A number that varies less than this is not divided by its deviation."""
 
 
 class MemberRows(NamedTuple):
@@ -41,26 +39,20 @@ class MemberRows(NamedTuple):
 
 @dataclass(frozen=True)
 class MemberEncoder:
-    """Numbers: sign(x) log(1 + |x|), then (x - mean) / deviation, clipped to 5. Words: position in `vocabulary` + 1, 0 where unknown or missing."""
+    """Numbers: `NumberEncoder` of MEMBER_NUMERIC. Words: position in `vocabulary` + 1, 0 where unknown or missing."""
 
-    mean: tuple[float, ...]
-    deviation: tuple[float, ...]
+    numbers: NumberEncoder
     vocabulary: tuple[tuple[str, ...], ...]
 
     @classmethod
     def fit(cls, frame: pd.DataFrame) -> MemberEncoder:
         """Learn from the training rows only. A column without any value becomes all missing."""
-        mean, spread = [], []
-        for name in MEMBER_NUMERIC:  # one column at a time: all of them as float64 would be as large as the frame
-            column = _squashed(frame, (name,))[:, 0]
-            known = column[~np.isnan(column)]
-            mean.append(float(np.mean(known)) if len(known) else 0.0)
-            spread.append(float(np.std(known)) if len(known) else 0.0)
+        numbers = NumberEncoder.fit(lambda i: _values(frame, MEMBER_NUMERIC[i]), len(MEMBER_NUMERIC))
         words = []
         for name in MEMBER_CATEGORICAL:
             counts = frame[name].dropna().astype(str).value_counts()
             words.append(tuple(sorted(str(w) for w, n in counts.items() if n >= max(1.0, COMMON * len(frame)))))
-        return cls(tuple(mean), tuple(s if s > CONSTANT else 1.0 for s in spread), tuple(words))
+        return cls(numbers, tuple(words))
 
     def rows(self, frame: pd.DataFrame) -> MemberRows:
         """Encode `frame` (MEMBER_NUMERIC, MEMBER_CATEGORICAL, `surface`, `decided_at`)."""
@@ -81,13 +73,12 @@ class MemberEncoder:
     @classmethod
     def restore(cls, state: Mapping[str, Any]) -> MemberEncoder:
         """The encoder that `state()` described."""
-        return cls(tuple(state["mean"]), tuple(state["deviation"]), tuple(tuple(words) for words in state["vocabulary"]))
+        known = state["numbers"]
+        numbers = NumberEncoder(tuple(known["mean"]), tuple(known["deviation"]), tuple(tuple(bounds) for bounds in known["edges"]))
+        return cls(numbers, tuple(tuple(words) for words in state["vocabulary"]))
 
     def _numeric(self, frame: pd.DataFrame) -> Floats:
-        raw = _squashed(frame)
-        missing = np.isnan(raw)
-        scaled = np.where(missing, 0.0, (raw - np.array(self.mean)) / np.array(self.deviation))
-        return np.concatenate([np.clip(scaled, -5, 5), missing], axis=1).astype(np.float32)
+        return self.numbers.encode(np.stack([_values(frame, name) for name in MEMBER_NUMERIC], axis=1))
 
     def _categorical(self, frame: pd.DataFrame) -> npt.NDArray[np.int64]:
         columns = [
@@ -97,10 +88,8 @@ class MemberEncoder:
         return np.stack(columns, axis=1)
 
 
-def _squashed(frame: pd.DataFrame, names: Sequence[str] = MEMBER_NUMERIC) -> npt.NDArray[np.float64]:
-    columns = [pd.to_numeric(frame[name], errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan) for name in names]
-    raw = np.stack(columns, axis=1)
-    return np.asarray(np.sign(raw) * np.log1p(np.abs(raw)))
+def _values(frame: pd.DataFrame, name: str) -> npt.NDArray[np.float64]:
+    return pd.to_numeric(frame[name], errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
 
 
 def _context(surface: npt.NDArray[Any], hour: npt.NDArray[Any], weekday: npt.NDArray[Any]) -> Floats:

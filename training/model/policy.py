@@ -23,7 +23,6 @@ from training.domain.errors import DataError
 from training.domain.nouns import NONE, Context, Decision, Label, Member
 from training.domain.schema import ARM_NUMERIC
 from training.model.arms import NEWCOMERS, ArmBook, ArmHistory, ArmRows
-from training.model.encode import MemberRows
 from training.model.matching import DECIDED, MatchingModel, check_columns
 from training.model.select import Prices, choose, draw_utilities, draw_weights, propensities
 
@@ -64,7 +63,7 @@ def decide(model: MatchingModel, request: Request, catalog: Catalog, settings: S
     rates = torch.from_numpy(model.arms.rates(counts))
     weights = draw_weights(model.heads, settings.exploration.draws, settings.exploration.nu, generator)
     with torch.no_grad():
-        phi = _phi(model, model.members.row(request.member.features, request.context), model.towers.arms(book.rows(codes, rates))[None])
+        phi = model.towers.pairs(model.members.row(request.member.features, request.context), model.towers.arms(book.rows(codes, rates))[None])
         utilities = draw_utilities(phi, model.towers.sizes.base, weights, _prices(book, codes[None], model), settings.utility)
     p = propensities(utilities, settings.exploration.epsilon)[0]
     chosen = request.feasible[choose(p, generator)]
@@ -105,7 +104,7 @@ def policy_probabilities(model: MatchingModel, frame: pd.DataFrame, settings: Se
         for rows in _chunks(sizes):
             where = offsets[rows][:, None] + np.arange(sizes[rows[0]])[None, :]
             shown, picked = codes[where], torch.from_numpy(rows)
-            phi = _phi(model, members.take(picked), table[days[picked][:, None], shown])
+            phi = model.towers.pairs(members.take(picked), table[days[picked][:, None], shown])
             utilities = draw_utilities(phi, model.towers.sizes.base, weights, _prices(book, shown, model), settings.utility)
             p[where] = propensities(utilities, settings.exploration.epsilon).numpy()
             for label, head in model.heads.items():
@@ -120,15 +119,6 @@ def _chunks(sizes: npt.NDArray[np.integer[Any]]) -> Iterator[npt.NDArray[np.int6
         step = max(1, PAIRS // int(size))
         for start in range(0, len(rows), step):
             yield rows[start : start + step]
-
-
-def _phi(model: MatchingModel, members: MemberRows, arms: torch.Tensor) -> torch.Tensor:
-    """phi [B, A, d] of members [B] and arm parts [B or 1, A, k]."""
-    count = arms.shape[1]
-    base = model.towers.members(members)[:, None, :].expand(-1, count, -1)
-    context = members.context[:, None, :].expand(-1, count, -1)
-    flat = model.towers.effects(base.flatten(0, 1), arms.expand(len(base), -1, -1).flatten(0, 1), context.flatten(0, 1))
-    return torch.cat([base, flat.reshape(len(base), count, -1)], dim=2)
 
 
 def _arm_table(model: MatchingModel, book: ArmBook, history: ArmHistory) -> torch.Tensor:

@@ -49,10 +49,16 @@ class LaplaceLogistic:
 
     def draw(self, draws: int, nu: float, generator: torch.Generator) -> torch.Tensor:
         """m + nu L^-T z with H = L L' and z standard normal."""
-        noise = torch.randn(len(self.mean), draws, generator=generator, dtype=torch.float64)
-        factor = torch.linalg.cholesky(self.precision)
-        spread: torch.Tensor = nu * torch.linalg.solve_triangular(factor.T, noise, upper=True).T
-        return self.mean + spread
+        return normal(self.mean, self.precision, (draws, nu), generator)
+
+
+def normal(mean: torch.Tensor, precision: torch.Tensor, how: tuple[int, float], generator: torch.Generator) -> torch.Tensor:
+    """Draws [S, d] of N(mean, nu^2 precision^-1) with (S, nu) = `how`, by the Cholesky factor of `precision` [d, d]; float64."""
+    draws, nu = how
+    noise = torch.randn(len(mean), draws, generator=generator, dtype=torch.float64)
+    factor = torch.linalg.cholesky(precision)
+    spread: torch.Tensor = nu * torch.linalg.solve_triangular(factor.T, noise, upper=True).T
+    return mean + spread
 
 
 def fit(phi: torch.Tensor, label: torch.Tensor, blocks: Sequence[int], smallest: float) -> tuple[LaplaceLogistic, tuple[float, ...]]:

@@ -140,9 +140,9 @@ def pack(frame: pd.DataFrame, members: MemberEncoder, arms: ArmEncoder, book: Ar
     return rows
 
 
-def spans(rows: int) -> Iterator[slice]:
-    """Consecutive slices of at most CHUNK rows."""
-    return (slice(start, min(start + CHUNK, rows)) for start in range(0, rows, CHUNK))
+def spans(rows: int, chunk: int = CHUNK) -> Iterator[slice]:
+    """Consecutive slices of at most `chunk` rows."""
+    return (slice(start, min(start + chunk, rows)) for start in range(0, rows, chunk))
 
 
 def narrow(codes: torch.Tensor) -> torch.Tensor:

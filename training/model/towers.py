@@ -111,6 +111,14 @@ class Towers(nn.Module):
         z = self.match(torch.cat([u, v, product, context], dim=1))
         return torch.cat([known, product, shown * z, arms[:, 1 + self.sizes.arm :]], dim=1)
 
+    def pairs(self, members: MemberRows, arms: torch.Tensor) -> torch.Tensor:
+        """phi of every member row with every arm of its menu, [B, A, phi + newcomers]; `arms` are rows of `arms()`, [B or 1, A, k]."""
+        count = arms.shape[1]
+        base = self.members(members)[:, None, :].expand(-1, count, -1)
+        context = members.context[:, None, :].expand(-1, count, -1)
+        flat = self.effects(base.flatten(0, 1), arms.expand(len(base), -1, -1).flatten(0, 1), context.flatten(0, 1))
+        return torch.cat([base, flat.reshape(len(base), count, -1)], dim=2)
+
     def forward(self, members: MemberRows, arms: ArmRows) -> torch.Tensor:
         """phi(x, a), [n, phi + newcomers], one arm a member row."""
         base = self.members(members)
