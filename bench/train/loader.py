@@ -73,7 +73,7 @@ class PlainLoop:
 
 
 def _whole(net: Network, row: list[torch.Tensor]) -> torch.Tensor:
-    logits: torch.Tensor = net.head(net.towers(MemberRows(*row[:3]), ArmRows(*row[3:7])))
+    logits: torch.Tensor = net.head(net.towers(MemberRows(*row[:3]), ArmRows(*row[3:7]))[:, : net.head.in_features])
     return logits
 
 
