@@ -92,8 +92,16 @@ class TrainingSettings(Strict):
     prior_precision: float = Field(1.0, gt=0)
     device: str = Field("auto", description="Where the network is trained: auto (the accelerator where torch sees one), cpu, cuda, ...")
     processes: int = Field(1, ge=1, le=64, description="Processes of this machine that train together; more than one are started by torchrun")
+    parts: int = Field(0, ge=0, le=64, description="Parts in which each batch is added up (0: one a process); one process with 2 gives the bytes of two")
     holdout: float = Field(0.5, gt=0, lt=1, description="Share of members kept from training, on whom the challenger is judged")
     window_days: int = Field(56, ge=1, description="Decisions older than this are not learned from")
+
+    @model_validator(mode="after")
+    def _shared_evenly(self) -> TrainingSettings:
+        if self.parts % self.processes:
+            raise ValueError(f"{self.parts} parts cannot be shared by {self.processes} processes; give a multiple, or 0 for one part a process")
+        return self
+
     text_encoder: TextChoice = Field(TextChoice.AUTO, description="auto takes the sentence encoder (extra `text`) where it is installed")
 
 

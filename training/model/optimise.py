@@ -108,6 +108,7 @@ class Learner:
 
     def __init__(self, rows: Rows, net: Network, settings: TrainingSettings, team: Team) -> None:
         self.rows, self.team, self.rate, self.steps = rows, team, settings.learning_rate, 0
+        self.parts = settings.parts or team.size
         self.net = net.to(rows.dense.device)
         self.smooth = deepcopy(self.net)
         (self.weights, self.gradient), (self.mean, _) = flatten(self.net), flatten(self.smooth)
@@ -127,42 +128,46 @@ class Learner:
 
     def step(self, batch: torch.Tensor, hidden: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
         """Move the weights once by the rows `batch`, of which each process takes its part; that part of their loss. `share` [L] weighs the labels."""
-        mine = slice(self.team.rank, None, self.team.size)
-        losses, mature = self._losses(self.net, batch[mine], hidden[mine])
-        if self.team.size > 1:  # every process divides by what is mature in the whole batch
-            mature = self._mature(batch)
-        loss = (losses * (share / mature.clamp(min=1))).sum()
+        mature = self._mature(batch).clamp(min=1)  # of the whole batch, so that every part is divided by the same
         self.gradient.zero_()
-        torch.autograd.backward(loss)
+        total = torch.zeros((), device=batch.device)
+        for mine in self._mine():
+            loss = (self._losses(self.net, batch[mine], hidden[mine]) * (share / mature)).sum()
+            torch.autograd.backward(loss)
+            total += loss.detach()
         self.team.add(self.gradient)
         self.optimiser.param_groups[0]["lr"] = self.rate * min(1.0, (self.steps + 1) / WARMUP)
         self.optimiser.step()
         self.mean.lerp_(self.weights, max(1.0 - SMOOTH, 10.0 / (self.steps + 10.0)))
         self.steps += 1
-        return loss.detach()
+        return total
 
     def measure(self, which: torch.Tensor) -> tuple[float, ...]:
         """Losses of the running mean on the rows `which`, one a label, as shares of the base rate's."""
-        here, losses, mature = self.rows.dense.device, [], []
+        here, losses, mature = self.rows.dense.device, list[torch.Tensor](), list[torch.Tensor]()
         with torch.no_grad():
             for rows in torch.split(which.to(here), CHUNK):
-                losses.append(self._losses(self.smooth, rows[self.team.rank :: self.team.size])[0])
+                losses.extend(self._losses(self.smooth, rows[mine]) for mine in self._mine())
                 mature.append(self._mature(rows))
         total = torch.stack(losses).to(CPU, torch.float64).sum(dim=0)
         self.team.add(total)
         return tuple((total / torch.stack(mature).to(CPU).sum(dim=0).clamp(min=1) / self.entropy.to(CPU)).tolist())
 
+    def _mine(self) -> list[slice]:
+        """The parts of every batch that fall to this process."""
+        return [slice(part, None, self.parts) for part in range(self.team.rank, self.parts, self.team.size)]
+
     def _mature(self, rows: torch.Tensor) -> torch.Tensor:
         """How many labels of `rows` are mature, [L]."""
         return (self.rows.labels.index_select(0, rows) != IMMATURE).sum(dim=0)
 
-    def _losses(self, net: Network, rows: torch.Tensor, hidden: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor]:
-        """`log_losses` of `rows`; where `hidden` bool [n], a row's creative and its recent rates count as unknown."""
+    def _losses(self, net: Network, rows: torch.Tensor, hidden: torch.Tensor | None = None) -> torch.Tensor:
+        """`log_losses` of `rows`, [L]; where `hidden` bool [n], a row's creative and its recent rates count as unknown."""
         batch, kinds = self.rows.batch(rows), self.rows.kinds
         if hidden is not None:
             rates = batch.rates * ~hidden[:, None]
             batch, kinds = batch._replace(arm=batch.arm + len(kinds.shown) * hidden.to(torch.int64), rates=rates), self.twice
-        return log_losses(net(batch, kinds, self.rows.numbers), batch.labels)
+        return log_losses(net(batch, kinds, self.rows.numbers), batch.labels)[0]
 
 
 def log_losses(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -1,7 +1,8 @@
 """Training by several processes of this machine: the rows go to a folder that all of them map, torchrun starts them, the result comes back.
 
 Each process takes its share of every batch, gradients are summed (gloo), and every label's loss is divided by the mature rows of the *whole* batch, so
-that the steps are those of one process whatever the shares hold.
+that the steps are those of one process whatever the shares hold. Apart from rounding, that is, which in a long training turns a ReLU sooner or later
+and leads two trainings apart; one process with `settings.parts` = 2 adds up as two do, and gives their bytes.
 """
 
 from __future__ import annotations

@@ -66,7 +66,7 @@ def test_a_step_makes_every_tensor_on_the_rows_own_device(some_rows, where, monk
     learner = Learner(rows, network(Towers(sizes), some_rows, torch.Generator().manual_seed(1)), SMALL, Alone())
     loss = learner.step(torch.arange(20, device=found), torch.zeros(20, dtype=torch.bool, device=found), torch.ones(2, device=found))
     measured = learner._losses(learner.smooth, torch.arange(20, device=found))
-    made = (loss, *measured, learner.weights, learner.mean, learner.gradient, *learner.net.state_dict().values(), *learner.smooth.state_dict().values())
+    made = (loss, measured, learner.weights, learner.mean, learner.gradient, *learner.net.state_dict().values(), *learner.smooth.state_dict().values())
     assert {t.device.type for t in made} == {found.type}
 
 

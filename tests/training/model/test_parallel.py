@@ -83,6 +83,16 @@ def test_two_processes_train_the_model_of_one(catalog):
     assert not psutil.Process().children(recursive=True)
 
 
+def test_in_as_many_parts_one_process_gives_the_same_bytes(catalog):
+    """Rounding alone leads two long trainings apart, as soon as it turns a ReLU; added up in two parts there is none between one process and two."""
+    frame = training_frame(catalog, 6000)
+    long = SMALL.model_copy(update={"epochs": 12, "batch": 64})
+    one, two = (fit(frame, catalog, long.model_copy(update=how), 7, str) for how in ({"parts": 2}, {"processes": 2}))
+    weights, others = one.towers.state_dict(), two.towers.state_dict()
+    assert all(torch.equal(weights[name], others[name]) for name in weights)
+    assert [e["learned"] for e in one.manifest["epochs"]] == pytest.approx([e["learned"] for e in two.manifest["epochs"]], rel=1e-6)
+
+
 def test_a_failed_process_says_why(tmp_path, some_rows):
     """Its own words, not torchrun's traceback; nobody waits for the others."""
     spill(Job(some_rows, SIZES, SMALL.model_copy(update={"device": "cuda:99"}), 1), tmp_path)
