@@ -16,6 +16,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+PoliciesOption = Annotated[str | None, typer.Option(help="Names separated by commas. Default: all.")]
+PlotOption = Annotated[Path, typer.Option(help="Where the curves go (SVG).")]
+
 
 @app.callback()
 def benchmarks() -> None:
@@ -51,6 +55,43 @@ def coldstart(
     from bench.coldstart.run import Plan, measure
 
     return measure(Plan(seeds, first, rows, members), out, as_json)
+
+
+@app.command()
+def regret(
+    csv: Annotated[Path, typer.Option(help="Labelled rows: CSV or CSV.gz with a header.")],
+    label: Annotated[str, typer.Option(help="Column of the class; every other one is a feature.")],
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds; all rows where there are fewer.")] = 10_000,
+    seeds: Annotated[int, typer.Option(min=1, help="Runs a policy.")] = 3,
+    policies: PoliciesOption = None,
+    norm: Annotated[str, typer.Option(help="l2: rows of length 1. standard: columns by the mean and deviation of past rows.")] = "l2",
+    plot: PlotOption = Path("var/bench/regret.svg"),
+    *,
+    as_json: JsonOption = False,
+) -> int:
+    """Regret on labelled rows turned into a bandit: one arm a class, reward 1 when right."""
+    from bench.regret import run as bench
+    from bench.regret.problem import norm_of
+
+    runs, arms = bench.regret(csv, label, rounds, seeds, norm_of(norm), policies)
+    return bench.show(bench.facts(runs, arms), bench.picture(runs, f"Regret on {csv.name}, {norm}, {seeds} seed(s)", plot), as_json)
+
+
+@app.command()
+def wheel(
+    delta: Annotated[float, typer.Option(min=0.0, max=1.0, help="Radius within which only the safe arm is better.")] = 0.95,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds.")] = 10_000,
+    seeds: Annotated[int, typer.Option(min=1, help="Runs a policy.")] = 3,
+    policies: PoliciesOption = None,
+    plot: PlotOption = Path("var/bench/wheel.svg"),
+    *,
+    as_json: JsonOption = False,
+) -> int:
+    """Regret on the wheel bandit, where the best arm is found only by exploring."""
+    from bench.regret import run as bench
+
+    runs, arms = bench.wheels(delta, rounds, seeds, policies)
+    return bench.show({**bench.facts(runs, arms), "delta": delta}, bench.picture(runs, f"Regret on the wheel, delta {delta:g}", plot), as_json)
 
 
 def run(arguments: Sequence[str]) -> int:

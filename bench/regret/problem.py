@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from training.domain.errors import DataError
+from training.domain.errors import ConfigError, DataError
 
 Floats = npt.NDArray[np.float64]
 
@@ -42,6 +42,13 @@ class Problem:
     def arms(self) -> int:
         """K."""
         return int(self.rates.shape[1])
+
+
+def norm_of(name: str) -> Norm:
+    """The scaling called `name`. Raises ConfigError for another name."""
+    if name not in set(Norm):
+        raise ConfigError(f"There is no scaling {name!r}, so nothing was measured. Use one of: {', '.join(Norm)}.")
+    return Norm(name)
 
 
 def read_labelled(path: Path, label: str) -> tuple[Floats, npt.NDArray[np.int64]]:

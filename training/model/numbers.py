@@ -42,7 +42,7 @@ class NumberEncoder:
             mean.append(float(np.mean(known)) if len(known) else 0.0)
             deviation.append(spread if spread > CONSTANT else 1.0)
             if pieces:
-                bounds = np.unique(np.quantile(known, np.linspace(0, 1, pieces + 1))) if len(known) else np.zeros(0)
+                bounds = np.unique(np.quantile(known, np.linspace(0, 1, pieces + 1), method="inverted_cdf")) if len(known) else np.zeros(0)
                 edges.append(tuple(bounds.tolist()) if len(bounds) > 2 else ())  # noqa: PLR2004 - two bounds are one piece: the number itself
         return cls(tuple(mean), tuple(deviation), tuple(edges))
 

@@ -1,0 +1,155 @@
+"""The platform's learner as a policy: its number encoder, towers, training, posteriors, draws and selection, on a bandit of one label.
+
+Nothing here learns or chooses by itself. What is added is the calendar: which rounds are played blindly, when the network is trained again on all rows
+seen so far (never later than 5% more rows, or 200), and when it starts afresh (at twice the rows, with a new encoder).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from bench.regret.heads import Head, Kind, plain
+from bench.regret.loop import Arms, Rewards
+from training.config.settings import TrainingSettings, UtilitySettings
+from training.domain.nouns import Label
+from training.model.arms import RATES, ArmRows
+from training.model.fused import network
+from training.model.numbers import NumberEncoder
+from training.model.optimise import Learner
+from training.model.rows import Kinds, Rows
+from training.model.select import Prices, choose, draw_utilities, propensities
+from training.model.team import Alone
+from training.model.towers import Sizes, Towers
+
+LABEL = Label.CONVERTED
+BLIND, BLIND_AN_ARM = 20, 2
+"""Rounds played uniformly at first: BLIND, or BLIND_AN_ARM for each arm if that is more; longer while only one answer was seen."""
+GROWTH, SOONEST, LATEST, AFRESH = 0.05, 10, 200, 2
+"""The network is trained again after GROWTH more rows, but SOONEST at least and LATEST at most; from new weights at AFRESH times as many rows."""
+TOGETHER = 20
+"""Rounds decided before their answers are looked at, at most: answers of a moment ago."""
+STEPS, FIRST_STEPS = 100, 200
+PIECES, MOST_PIECES = 8, 512
+"""Pieces of each number's range, fewer where there are many numbers."""
+SETTINGS = TrainingSettings(batch=256)
+WORTH = UtilitySettings(retention=0.0, opt_out=0.0)
+
+
+@dataclass
+class Ours:
+    """The platform's learner with one kind of posterior. `nu` 0 is greedy. Arrays hold the rows played so far."""
+
+    kind: Kind
+    nu: float
+    arms: int
+    x: npt.NDArray[np.float32]
+    chosen: Arms
+    rewards: Rewards
+    seed: int
+    seen: int = 0
+    trained: int = 0
+    begun: int = 0
+
+    def __post_init__(self) -> None:
+        self.generator = torch.Generator().manual_seed(self.seed)
+        names = torch.zeros(self.arms, 3, dtype=torch.int64)
+        names[:, 0] = torch.arange(1, self.arms + 1)
+        self.kinds = Kinds(names, torch.zeros(self.arms, 1), torch.ones(self.arms, 1))
+        self.menu = ArmRows(names, self.kinds.text, torch.zeros(self.arms, len(RATES)), self.kinds.shown)
+        self.prices = Prices(torch.ones(1, self.arms), torch.zeros(1, self.arms))
+        self.encoder: NumberEncoder | None = None
+        self.dense = torch.zeros(0)
+        self.learner: Learner | None = None
+        self.head: Head | None = None
+
+    def patience(self, rounds: int) -> int:
+        """TOGETHER at most, and not beyond the next training."""
+        return max(1, min(TOGETHER, self._due() - rounds))
+
+    def choose(self, x: npt.NDArray[np.float32]) -> Arms:
+        """Uniform while blind; then one draw of the posterior a row, and the arm drawn from the propensities that it gives."""
+        if self.head is None or self.encoder is None:
+            return torch.randint(self.arms, (len(x),), generator=self.generator).numpy()
+        with torch.no_grad():
+            phi = self.head.phi(plain(self._encoded(x)), self.menu)
+            weights = self.head.posterior.draw(len(x), self.nu, self.generator).to(torch.float32)
+            return np.array([self._one(phi[i : i + 1], weights[i : i + 1]) for i in range(len(x))], dtype=np.int64)
+
+    def learn(self, x: npt.NDArray[np.float32], arms: Arms, rewards: Rewards) -> None:
+        """Remember the answers; train when it is time, otherwise update the posterior."""
+        new = slice(self.seen, self.seen + len(x))
+        self.x[new], self.chosen[new], self.rewards[new] = x, arms, rewards
+        self.seen = new.stop
+        if self.encoder is not None:
+            self.dense[new] = self._encoded(x)
+        if self.seen >= self._due() and 0 < self.rewards[: self.seen].sum() < self.seen:
+            self._train()
+        elif self.head is not None:
+            rows = self._rows()
+            self.head = self.head.learned(rows.batch(torch.arange(new.start, new.stop)), torch.from_numpy(rewards), rows)
+
+    def _one(self, phi: torch.Tensor, weights: torch.Tensor) -> int:
+        head = self.head
+        assert head is not None  # noqa: S101 - `choose` looked
+        utilities = draw_utilities(phi, head.base, {LABEL: weights}, self.prices, WORTH)
+        return choose(propensities(utilities, 0.0)[0], self.generator)
+
+    def _due(self) -> int:
+        if not self.trained:
+            return max(BLIND, BLIND_AN_ARM * self.arms)
+        return self.trained + int(min(max(GROWTH * self.trained, SOONEST), LATEST))
+
+    def _train(self) -> None:
+        afresh = self.learner is None or self.seen >= AFRESH * self.begun
+        if afresh:
+            self._encode_afresh()
+        rows = self._rows()
+        if self.learner is None or afresh:
+            sizes = Sizes(SETTINGS.width, (), (self.arms, 0, 0), 1, numeric=rows.numbers, context=0)
+            self.learner = Learner(rows, network(Towers(sizes), rows, self.generator), SETTINGS, Alone())
+        learner = self.learner
+        learner.rows = rows
+        steps = FIRST_STEPS if afresh else STEPS
+        size = min(SETTINGS.batch, self.seen)
+        order = torch.randint(self.seen, (steps * size,), generator=self.generator)
+        learner.epoch(order, torch.zeros(len(order), dtype=torch.bool), torch.ones(1, dtype=torch.bool), size)
+        self.trained, self.begun = self.seen, self.seen if afresh else self.begun
+        rewards = torch.from_numpy(self.rewards[: self.seen])
+        if self.head is None or afresh:
+            self.head = Head.fit(self.kind, learner.smooth, rows, rewards, SETTINGS.prior_precision)
+        else:
+            self.head = self.head.again(rows, rewards, SETTINGS.prior_precision)
+
+    def _encode_afresh(self) -> None:
+        seen = self.x[: self.seen].astype(np.float64)
+        self.encoder = NumberEncoder.fit(lambda i: seen[:, i], seen.shape[1], min(PIECES, MOST_PIECES // seen.shape[1]))
+        self.dense = torch.zeros(len(self.x), self.encoder.size)
+        self.dense[: self.seen] = self._encoded(self.x[: self.seen])
+
+    def _encoded(self, x: npt.NDArray[np.float32]) -> torch.Tensor:
+        encoder = self.encoder
+        assert encoder is not None  # noqa: S101 - the callers looked
+        return torch.from_numpy(encoder.encode(x.astype(np.float64)))
+
+    def _rows(self) -> Rows:
+        n = self.seen
+        labels = torch.from_numpy(self.rewards[:n].astype(np.int8))[:, None]
+        nothing, arm = torch.zeros(n, 0, dtype=torch.uint8), torch.from_numpy(self.chosen[:n])
+        return Rows(
+            self.dense.shape[1], self.dense[:n], nothing, arm, torch.zeros(n, len(RATES)), labels, torch.zeros(n, dtype=torch.bool), self.kinds, (LABEL,)
+        )
+
+
+def policy(kind: Kind, nu: float) -> Callable[[int, int, int, int], Ours]:
+    """A maker of policies with this kind of posterior; `nu` widens its draws, 0 makes it greedy."""
+
+    def make(columns: int, arms: int, rounds: int, seed: int) -> Ours:
+        x, chosen, rewards = np.zeros((rounds, columns), dtype=np.float32), np.zeros(rounds, dtype=np.int64), np.zeros(rounds, dtype=np.float32)
+        return Ours(kind, nu, arms, x, chosen, rewards, seed)
+
+    return make

@@ -1,0 +1,82 @@
+"""The platform's learner as a policy, and the commands."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bench.regret import run
+from bench.regret.heads import Kind
+from bench.regret.loop import play
+from bench.regret.ours import BLIND, policy
+from bench.regret.problem import Norm, Problem, labelled
+from training.cli.main import main
+from training.domain.errors import ConfigError
+
+
+def striped(rounds: int, seed: int = 1) -> Problem:
+    """Two numbers, three arms: which third of the first number it is."""
+    x = np.random.default_rng(seed).random((rounds, 2))
+    return labelled(x, (x[:, 0] * 3).astype(np.int64), rounds, Norm.STANDARD, seed)
+
+
+@pytest.mark.parametrize("kind", list(Kind))
+def test_every_posterior_learns(kind):
+    """After 400 rounds each one errs far less often than chance (2 of 3)."""
+    lost = play(striped(400), policy(kind, 1.0), 3)
+    assert lost.regret[-1] - lost.regret[-101] < 35
+    assert lost.regret[-1] < 180
+    assert lost.cpu_seconds > 0
+
+
+def test_the_same_seed_plays_the_same_game():
+    """Rewards and choices follow from the seed."""
+    first, second = (play(striped(150), policy(Kind.LAPLACE, 1.0), 3).regret for _ in range(2))
+    assert np.array_equal(first, second)
+
+
+def test_it_waits_until_both_answers_were_seen():
+    """While every answer is the same there is nothing to learn: it goes on blindly."""
+    dull = Problem(np.random.default_rng(0).random((60, 2)).astype(np.float32), np.zeros((60, 2)))
+    player = policy(Kind.LAPLACE, 1.0)(2, 2, 60, 1)
+    player.learn(dull.x[:BLIND], player.choose(dull.x[:BLIND]), np.zeros(BLIND, dtype=np.float32))
+    assert player.head is None
+    assert set(player.choose(dull.x).tolist()) == {0, 1}
+    player.learn(dull.x[BLIND : BLIND + 1], np.array([0]), np.ones(1, dtype=np.float32))
+    assert player.head is not None
+
+
+def test_the_command_prints_one_object(tmp_path, capsys):
+    """The default, each policy's regret and time, a plot that exists, and progress elsewhere."""
+    rng = np.random.default_rng(2)
+    frame = pd.DataFrame(rng.random((120, 3)), columns=list("abc"))
+    frame["y"] = np.where(frame["a"] > 0.5, "up", "down")
+    frame.to_csv(tmp_path / "d.csv.gz", index=False)
+    arguments = ["bench", "regret", "--csv", str(tmp_path / "d.csv.gz"), "--label", "y", "--rounds", "100", "--seeds", "2"]
+    arguments += ["--policies", "laplace,uniform", "--norm", "standard", "--plot", str(tmp_path / "p.svg"), "--json"]
+    with pytest.raises(SystemExit) as left:
+        main(arguments)
+    assert left.value.code == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["default"], found["rounds"], found["arms"]) == (run.DEFAULT, 100, 2)
+    assert [set(r) for r in found["results"]] == [{"policy", "regret_mean", "regret_sd", "cpu_seconds"}] * 2
+    assert "laplace" in (tmp_path / "p.svg").read_text()
+    regret = {r["policy"]: r["regret_mean"] for r in found["results"]}
+    assert regret["laplace"] < regret["uniform"]
+
+
+def test_the_wheel_has_a_command(tmp_path, capsys):
+    """One object with its delta; uniform loses 0.98 in four of five rounds beyond the radius, which three quarters are."""
+    with pytest.raises(SystemExit) as left:
+        main(["bench", "wheel", "--delta", "0.5", "--rounds", "300", "--seeds", "1", "--policies", "uniform", "--plot", str(tmp_path / "w.svg"), "--json"])
+    assert left.value.code == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["arms"], found["delta"]) == (5, 0.5)
+    assert found["results"][0]["regret_mean"] == pytest.approx(300 * 0.75 * 0.98 * 0.8, rel=0.1)
+
+
+def test_an_unknown_policy_is_refused():
+    """The error lists those that exist."""
+    with pytest.raises(ConfigError, match="laplace"):
+        run.chosen("lapalce")

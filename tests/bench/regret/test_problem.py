@@ -1,0 +1,68 @@
+"""Bandits from labelled rows and the wheel, by hand."""
+
+import numpy as np
+import pytest
+
+from bench.regret.problem import Norm, labelled, norm_of, normalised, read_labelled, wheel
+from training.domain.errors import ConfigError, DataError
+
+
+def test_a_csv_becomes_numbers(tmp_path):
+    """Missing is -1, words are their position in sorted order, the label's classes too; a row without a label is left out."""
+    (tmp_path / "d.csv").write_text("a,word,y\n1.5,red,no\n,blue,yes\n2,,no\n3,red,\n")
+    features, classes = read_labelled(tmp_path / "d.csv", "y")
+    assert features.tolist() == [[1.5, 1.0], [-1.0, 0.0], [2.0, -1.0]]
+    assert classes.tolist() == [0, 1, 0]
+
+
+@pytest.mark.parametrize(("text", "label", "said"), [("a,b\n1,2\n", "y", "no column 'y'"), ("a,y\n1,2\n", "y", "1 values"), (None, "y", "cannot be read")])
+def test_what_makes_no_bandit_is_refused(tmp_path, text, label, said):
+    """The error names the file and the reason."""
+    if text is not None:
+        (tmp_path / "d.csv").write_text(text)
+    with pytest.raises(DataError, match=said):
+        read_labelled(tmp_path / "d.csv", label)
+
+
+def test_the_right_class_is_the_only_paying_arm():
+    """Shuffled by the seed, cut to the rounds, and every row keeps its class."""
+    features = np.array([[1.0, 2.0], [3.0, 1.0], [5.0, 7.0], [1.0, 8.0]])
+    problem = labelled(features, np.array([0, 1, 2, 1]), 3, Norm.L2, 5)
+    assert problem.rates.shape == (3, 3)
+    for row, rates in zip(problem.x, problem.rates, strict=True):
+        whole = next(i for i, f in enumerate(features) if np.allclose(f / np.linalg.norm(f), row))
+        assert rates.argmax() == [0, 1, 2, 1][whole]
+        assert rates.sum() == 1
+    assert np.array_equal(problem.x, labelled(features, np.array([0, 1, 2, 1]), 3, Norm.L2, 5).x)
+
+
+def test_standardising_looks_at_past_rows_only():
+    """Third row by hand: past 1 and 3 have mean 2 and deviation 1, so 5 is 3; what comes later changes nothing."""
+    x = np.array([[1.0], [3.0], [5.0], [100.0]])
+    found = normalised(x, Norm.STANDARD)
+    assert found[2, 0] == pytest.approx(3.0)
+    assert np.allclose(found[:3], normalised(x[:3], Norm.STANDARD))
+
+
+def test_a_row_of_zeros_stays():
+    """Its length is 0: nothing is divided."""
+    assert normalised(np.zeros((1, 3)), Norm.L2).tolist() == [[0.0, 0.0, 0.0]]
+
+
+def test_the_wheel():
+    """Within the radius the first arm is best by a little, beyond it one arm a quarter by far; delta is the square root of the inner share."""
+    problem = wheel(0.5, 4000, 1)
+    radius = np.linalg.norm(problem.x, axis=1)
+    best = problem.rates.argmax(axis=1)
+    assert (best[radius < 0.499] == 0).all()
+    outer = radius > 0.501
+    assert (best[outer] > 0).all()
+    assert set(best[outer]) == {1, 2, 3, 4}
+    assert outer.mean() == pytest.approx(0.75, abs=0.03)
+    assert problem.rates.max() == 1.0
+
+
+def test_an_unknown_scaling_is_refused():
+    """The error names the two that exist."""
+    with pytest.raises(ConfigError, match="l2, standard"):
+        norm_of("minmax")
