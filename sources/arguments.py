@@ -17,5 +17,6 @@ def parser(name: str, description: str) -> argparse.ArgumentParser:
     p.add_argument("--days", type=int, default=56, help="days of history; more than before extends the same world (simulated)")
     p.add_argument("--seed", type=int, default=7, help="everything random follows from it (simulated)")
     p.add_argument("--start", type=date.fromisoformat, default=date(2026, 1, 5), help="first day of the history")
+    p.add_argument("--shift-day", type=int, default=None, help="day index from which on members need something else; default: never (simulated)")
     p.add_argument("--data", type=Path, default=None, help="file to import (hillstrom)")
     return p

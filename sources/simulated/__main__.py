@@ -60,7 +60,7 @@ def main() -> int:
     a = parser("simulated", __doc__ or "").parse_args()
     try:
         _require_some(a.members, a.days)
-        world = build_world(a.seed, a.members, a.start, load_catalog(a.catalog))
+        world = build_world(a.seed, a.members, a.start, load_catalog(a.catalog), a.shift_day)
         save_world(world, a.truth, a.catalog)
         total: Counter[str] = Counter()
         for _, rows in _shown(generate(world, a.days, a.out, a.truth), a.days):

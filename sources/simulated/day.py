@@ -1,4 +1,4 @@
-"""One day of the world: visits, decisions, what follows from them, and the rows that say so. Draws depend on (seed, day) alone."""
+"""One day of the world: visits, decisions, what follows from them, and the rows that say so. Draws depend on (seed, day) alone, whoever decides."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import numpy as np
 import pyarrow as pa
 
 from sources.simulated import rows
-from sources.simulated.members import DAY_US, Members, consent_bit, members_table
+from sources.simulated.members import DAY_US, Members, consent_bit, members_on, members_table
 from sources.simulated.outcomes import Chances, Situation, bought_product, chances
-from sources.simulated.policy import SURFACES, Menus, choose
+from sources.simulated.policy import SURFACES, Asked, Chosen, Menus, Policy, uniform
 from sources.simulated.state import CLICK, CONVERSION, DISMISS, OPT_OUT, WEEK, Events, State, lapse, messages_of_week, withdraw
-from sources.simulated.world import NO_NEED, Floats, Ints, World
+from sources.simulated.world import NO_NEED, Ints, World
 from training.domain.nouns import Surface
 
 HOUR_US = DAY_US // 24
@@ -25,23 +25,29 @@ _WEB, _APP, _OUTBOUND = (SURFACES.index(s) for s in (Surface.WEB, Surface.APP, S
 
 @dataclass(frozen=True)
 class Decided:
-    """The day's decisions, one a member at most: situation (menu row), what was known, the choice, and the instant (us since 1970)."""
+    """The day's decisions, one a member at most: situation, what was asked (menu row, surface, instant), and what the policy answered."""
 
     situation: Situation
-    menu: Ints
-    propensity: Floats
-    surface: Ints
-    at: Ints
+    asked: Asked
+    chosen: Chosen
+
+    @property
+    def at(self) -> Ints:
+        """Instant of each decision, us since 1970."""
+        return self.asked.at
 
 
-def simulate_day(world: World, members: Members, menus: Menus, before: State) -> tuple[State, dict[str, pa.Table], pa.Table]:
-    """The day after `before`: its state, its raw rows by table, and what the truth must remember of its decisions."""
+def simulate_day(world: World, members: Members, menus: Menus, before: State, policy: Policy = uniform) -> tuple[State, dict[str, pa.Table], pa.Table]:
+    """The day after `before` under `policy`: its state, its raw rows by table, and what the truth must remember of its decisions."""
     day = before.day + 1
+    members = members_on(world, members, day)
     rng = np.random.default_rng([world.seed, 100, day])
     due = _due(world, before.pending, day)
     state = _apply(world, before, before.pending.take(due), day)
     visits, at = _visits(rng, world, members, state, day)
-    decided = _decide(rng, world, members, menus, state, (visits, at))
+    asked = _ask(rng, world, members, menus, state, (visits, at))
+    chosen = policy(menus, asked)
+    decided = Decided(Situation(asked.member, chosen.arm, asked.messages, asked.owned), asked, chosen)
     truth = chances(world, members, decided.situation)
     events = _events(rng, world, members, decided, truth, day)
     now = _due(world, events, day)
@@ -57,7 +63,7 @@ def simulate_day(world: World, members: Members, menus: Menus, before: State) ->
         "members": _member_rows(world, members, after, happened, day),
         "activity": rows.activity(world, day, _visited(rng, members, visits, at), _purchases(happened, after)),
         "subscriptions": rows.subscriptions(world, day, happened, cancelled, _renewals(after, day)),
-        "decisions": rows.decisions(world, menus, day, decided.menu, decided.situation, (decided.propensity, decided.surface, decided.at)),
+        "decisions": rows.decisions(world, menus, day, decided.situation, decided.chosen, (decided.asked.menu, decided.asked.surface, decided.at)),
         "outcomes": rows.outcomes(world, day, happened, (decided.situation.member, decided.situation.arm, decided.at)),
     }
     return after, tables, rows.context(world, day, decided.situation)
@@ -92,7 +98,7 @@ def _visits(rng: np.random.Generator, world: World, members: Members, state: Sta
     return visitors, _midnight(world, day) + (hour[visitors] * HOUR_US).astype(np.int64)
 
 
-def _decide(rng: np.random.Generator, world: World, members: Members, menus: Menus, state: State, visits: tuple[Ints, Ints]) -> Decided:
+def _ask(rng: np.random.Generator, world: World, members: Members, menus: Menus, state: State, visits: tuple[Ints, Ints]) -> Asked:
     n, day = world.members, state.day + 1
     outbound_bits = sum(consent_bit(world, k) for k, c in enumerate(world.catalog.channels.values()) if c.surface is Surface.OUTBOUND)
     draws, hours = rng.random((4, n)), rng.uniform(9.0, 18.0, n)
@@ -105,9 +111,7 @@ def _decide(rng: np.random.Generator, world: World, members: Members, menus: Men
     surface = np.where(outbound, _OUTBOUND, np.where(draws[2] < members.app_share, _APP, _WEB))
     who = np.union1d(np.flatnonzero(outbound), asked)
     menu = menus.rows(surface[who], state.consents[who])
-    arm, propensity = choose(menus, menu, rng.random(n)[who])
-    situation = Situation(who, arm, messages_of_week(state)[who], state.owned()[who])
-    return Decided(situation, menu, propensity, surface[who], at[who])
+    return Asked(day, who, surface[who], menu, at[who], messages_of_week(state)[who], state.owned()[who], rng.random(n)[who])
 
 
 def _events(rng: np.random.Generator, world: World, members: Members, decided: Decided, truth: Chances, day: int) -> Events:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -83,6 +83,16 @@ def draw_members(world: World) -> Members:
         acquisition=acquisition,
         lifetime_value=np.round(rng.gamma(1.5, np.where(need == 1, 90.0, 45.0)), 2),
     )
+
+
+def members_on(world: World, members: Members, day: int) -> Members:
+    """The members as they are on `day`: from `world.shift_day` on, each need has become the next one, so what told of the old need misleads.
+
+    What was declared, industry and seniority stay; what a member looks at follows the need. Members without a need stay without.
+    """
+    if world.shift_day is None or day < world.shift_day:
+        return members
+    return replace(members, need=np.where(members.need == NO_NEED, NO_NEED, (members.need + 1) % NO_NEED))
 
 
 def members_table(world: World, members: Members, rows: Ints, consents: NDArray[np.uint8], updated_us: Ints) -> pa.Table:

@@ -1,9 +1,10 @@
-"""The logging policy: uniform over the feasible arms, so that every propensity is exactly 1 / (number of feasible arms)."""
+"""Who decides: any policy over the menus of the day; by default the logging policy, uniform, so that every propensity is 1 / (number of feasible arms)."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +14,8 @@ from sources.simulated.world import Floats, Ints, World
 from training.domain.nouns import Surface
 
 SURFACES = tuple(Surface)
+GROUP = "random"
+"""Assignment group of the uniform policy's decisions."""
 
 
 @dataclass(frozen=True)
@@ -48,13 +51,57 @@ def build_menus(world: World) -> Menus:
     return Menus(np.array([m + [-1] * (width - len(m)) for m in menus]), np.array([len(m) for m in menus]), tuple(reasons), 1 << len(needing))
 
 
-def choose(menus: Menus, rows: Ints, uniforms: Floats) -> tuple[Ints, Floats]:
-    """Chosen arm index and its propensity for each decision's situation; `uniforms` in [0, 1)."""
-    sizes = menus.sizes[rows]
-    return menus.arms[rows, np.floor(uniforms * sizes).astype(np.int64)], 1.0 / sizes
+@dataclass(frozen=True)
+class Asked:
+    """The decisions of one day, one row each: member index, surface code, menu row, instant (us since 1970), and a uniform in [0, 1) to choose with.
+
+    `messages` (of the last 7 days) and `owned` (product bits) are the truth's: an oracle may read them, others see them through features only.
+    """
+
+    day: int
+    member: Ints
+    surface: Ints
+    menu: Ints
+    at: Ints
+    messages: Ints
+    owned: Ints
+    uniforms: Floats
 
 
-def menu_columns(world: World, menus: Menus, rows: Ints) -> dict[str, pa.Array]:
+@dataclass(frozen=True)
+class Chosen:
+    """The answer: arm index [n], the probability of each arm of the menu [n, widest menu] (0 where the menu has none), and who decided."""
+
+    arm: Ints
+    probabilities: Floats
+    propensity: Floats
+    group: str
+
+
+class Policy(Protocol):
+    """Decides a whole day at once."""
+
+    def __call__(self, menus: Menus, asked: Asked) -> Chosen:
+        """One arm a row of `asked`, each feasible on its menu."""
+
+
+def uniform(menus: Menus, asked: Asked) -> Chosen:
+    """The logging policy."""
+    sizes = menus.sizes[asked.menu]
+    arms = menus.arms[asked.menu]
+    shares = np.where(arms >= 0, 1.0 / sizes[:, None], 0.0)
+    return Chosen(arms[np.arange(len(sizes)), np.floor(asked.uniforms * sizes).astype(np.int64)], shares, 1.0 / sizes, GROUP)
+
+
+def draw(menus: Menus, asked: Asked, probabilities: Floats, group: str) -> Chosen:
+    """Arms drawn from `probabilities` [n, widest menu] by the uniforms of `asked`, so that policies that agree choose alike."""
+    edges = np.cumsum(probabilities, axis=1)
+    spots = np.minimum((asked.uniforms[:, None] * edges[:, -1:] >= edges).sum(axis=1), probabilities.shape[1] - 1)
+    rows = np.arange(len(spots))
+    return Chosen(menus.arms[asked.menu, spots], probabilities, probabilities[rows, spots], group)
+
+
+def menu_columns(world: World, menus: Menus, rows: Ints, probabilities: Floats) -> dict[str, pa.Array]:
     """`feasible_arms`, `propensities` and `exclusions` (only what consent withheld) as Arrow columns."""
     sizes = menus.sizes[rows]
     offsets = pa.array(np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32))
@@ -62,6 +109,6 @@ def menu_columns(world: World, menus: Menus, rows: Ints) -> dict[str, pa.Array]:
     arms = pa.array(world.arm_ids).take(pa.array(flat[flat >= 0]))
     return {
         "feasible_arms": pa.ListArray.from_arrays(offsets, arms),
-        "propensities": pa.ListArray.from_arrays(offsets, pa.array(np.repeat(1.0 / sizes, sizes))),
+        "propensities": pa.ListArray.from_arrays(offsets, pa.array(probabilities[flat >= 0])),
         "exclusions": pa.array(menus.reasons, pa.string()).take(pa.array(rows)),
     }

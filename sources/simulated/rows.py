@@ -8,29 +8,27 @@ import pyarrow.compute as pc
 
 from sources.simulated.members import DAY_US, member_ids, times
 from sources.simulated.outcomes import Situation
-from sources.simulated.policy import SURFACES, Menus, menu_columns
+from sources.simulated.policy import SURFACES, Chosen, Menus, menu_columns
 from sources.simulated.state import CONVERSION, KINDS, Events
-from sources.simulated.world import Floats, Ints, World
+from sources.simulated.world import Ints, World
 
 TOPICS = ("jobs", "hiring", "business", "selling")
-GROUP = "random"
-"""Assignment group of every simulated decision: the uniform policy."""
 _IMPRESSION = len(KINDS)
 
 
-def decisions(world: World, menus: Menus, day: int, menu: Ints, s: Situation, drawn: tuple[Floats, Ints, Ints]) -> pa.Table:
-    """Raw `decisions`; `drawn` is (propensity of the choice, surface code, instant in us)."""
-    propensity, surface, at = drawn
+def decisions(world: World, menus: Menus, day: int, s: Situation, chosen: Chosen, asked: tuple[Ints, Ints, Ints]) -> pa.Table:
+    """Raw `decisions`; `asked` is (menu row, surface code, instant in us)."""
+    menu, surface, at = asked
     columns = {
         "decision_id": decision_ids(world, np.full(len(at), day), s.member),
         "member_id": member_ids(s.member),
         "decided_at": times(at),
         "surface": pa.array([x.value for x in SURFACES]).take(pa.array(surface)),
         "chosen_arm": pa.array(world.arm_ids).take(pa.array(s.arm)),
-        "propensity": pa.array(propensity),
-        "assignment_group": pa.array([GROUP]).take(pa.array(np.zeros(len(at), dtype=np.int64))),
+        "propensity": pa.array(chosen.propensity),
+        "assignment_group": pa.array([chosen.group]).take(pa.array(np.zeros(len(at), dtype=np.int64))),
     }
-    return pa.table(columns | menu_columns(world, menus, menu))
+    return pa.table(columns | menu_columns(world, menus, menu, chosen.probabilities))
 
 
 def outcomes(world: World, day: int, happened: Events, shown: tuple[Ints, Ints, Ints]) -> pa.Table:

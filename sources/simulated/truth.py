@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+from datetime import date
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -11,9 +13,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from sources.simulated.members import draw_members
-from sources.simulated.outcomes import Situation, chances
-from sources.simulated.world import Floats, Ints, load_world
+from sources.simulated.members import Members, draw_members, members_on
+from sources.simulated.outcomes import Chances, Situation, chances
+from sources.simulated.world import Floats, Ints, World, load_world
 from training.domain.errors import DataError
 
 
@@ -44,8 +46,22 @@ def expected_flat(truth_dir: Path, decisions: pa.Table | pd.DataFrame) -> tuple[
         messages=np.repeat(known["messages_7d"].to_numpy(), sizes),
         owned=np.repeat(known["owned"].to_numpy(), sizes),
     )
-    c = chances(world, members, situation)
+    c = _chances(world, members, situation, np.repeat([_day(i) for i in frame["decision_id"]], sizes))
     return {"clicked": c.clicked, "converted": c.converted, "opted_out": c.opted_out, "lapsed": c.lapsed, "retained": 1.0 - c.lapsed}, sizes
+
+
+def _chances(world: World, members: Members, situation: Situation, day: np.ndarray) -> Chances:
+    """The truth of each row on its day (a date): after the shift the members are others."""
+    before = chances(world, members, situation)
+    if world.shift_day is None:
+        return before
+    after = chances(world, members_on(world, members, world.shift_day), situation)
+    late = day >= world.day(world.shift_day)
+    return Chances(*(np.where(late, getattr(after, f.name), getattr(before, f.name)) for f in fields(Chances)))
+
+
+def _day(decision_id: str) -> date:
+    return date.fromisoformat(decision_id[1:9])
 
 
 def _columns(decisions: pa.Table | pd.DataFrame) -> dict[str, list[Any]]:

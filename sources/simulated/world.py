@@ -73,6 +73,8 @@ class World:
     creative_seniority: Floats
     channel_quality: Floats
     product_ids: tuple[str, ...] = field(default=())
+    shift_day: int | None = None
+    """Day index from which on each member needs something else (`members.members_on`); None: never."""
 
     @property
     def none(self) -> int:
@@ -85,7 +87,7 @@ class World:
 
     def facts(self) -> dict[str, Any]:
         """What `world.json` holds: enough to rebuild and to compare."""
-        return {
+        found: dict[str, Any] = {
             "seed": self.seed,
             "members": self.members,
             "start": self.start.isoformat(),
@@ -96,9 +98,10 @@ class World:
             "creative_seniority": self.creative_seniority.tolist(),
             "channel_quality": dict(zip(self.catalog.channels, self.channel_quality.tolist(), strict=False)),
         }
+        return found if self.shift_day is None else found | {"shift_day": self.shift_day}
 
 
-def build_world(seed: int, members: int, start: date, catalog: Catalog) -> World:
+def build_world(seed: int, members: int, start: date, catalog: Catalog, shift_day: int | None = None) -> World:
     """Draw the world. Raises ConfigError if the catalog has not one product per latent need."""
     products = list(catalog.products)
     if len(products) != len(NEEDS):
@@ -124,6 +127,7 @@ def build_world(seed: int, members: int, start: date, catalog: Catalog) -> World
         creative_seniority=np.vstack([taste, np.zeros((1, len(SENIORITIES)))]),
         channel_quality=np.append(reach, 0.0),
         product_ids=tuple(products),
+        shift_day=shift_day,
     )
 
 
@@ -152,4 +156,4 @@ def load_world(truth: Path) -> World:
     if not path.is_file():
         raise ConfigError(f"{path} does not exist, so the truth of this world is unknown. Run `python -m sources.simulated --truth {truth} ...` first.")
     facts = json.loads(path.read_text(encoding="utf-8"))
-    return build_world(facts["seed"], facts["members"], date.fromisoformat(facts["start"]), load_catalog(truth / "catalog"))
+    return build_world(facts["seed"], facts["members"], date.fromisoformat(facts["start"]), load_catalog(truth / "catalog"), facts.get("shift_day"))
