@@ -42,19 +42,22 @@ def train(
 
 
 @app.command()
-def coldstart(
-    seeds: Annotated[int, typer.Option(min=1, help="Worlds to measure in.")] = 2,
-    first: Annotated[int, typer.Option(help="Seed of the first world; the defaults of the learner were chosen on 1 to 3.")] = 11,
-    rows: Annotated[int, typer.Option(min=1000, help="Decisions of each world's log.")] = 300_000,
-    members: Annotated[int, typer.Option(min=100, help="Members of each world.")] = 20_000,
-    out: Annotated[Path, typer.Option(help="Folder of the plots.")] = Path("var/bench"),
+def world(  # noqa: PLR0913 - a command's options are its arguments
     *,
+    members: Annotated[int, typer.Option(min=50, help="Members of each world.")] = 4_000,
+    days: Annotated[int, typer.Option(min=1, help="Days that each policy decides.")] = 28,
+    seeds: Annotated[int, typer.Option(min=1, help="How many worlds.")] = 2,
+    first: Annotated[int, typer.Option(help="Seed of the first world.")] = 1,
+    warm_up: Annotated[int, typer.Option(min=29, help="Days of the uniform policy before; retention needs 28 to mature.")] = 42,
+    every: Annotated[int, typer.Option(min=1, help="Days between two retrains.")] = 7,
+    out: Annotated[Path, typer.Option(help="Folder of the plots.")] = Path("var/bench"),
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> int:
-    """Impressions until a new arm's rate is known within a tenth: with text and factors, with one-hot arms, and by counting."""
-    from bench.coldstart.run import Plan, measure
+    """What each policy is worth in the simulated world: uniform, siloed, LinTS, ours and the oracle."""
+    from bench.world.command import Sizes
+    from bench.world.command import run as play
 
-    return measure(Plan(seeds, first, rows, members), out, as_json)
+    return play(Sizes(members, days, seeds, first, warm_up, every), out, as_json=as_json)
 
 
 @app.command()

@@ -59,7 +59,7 @@ def prepare(frame: pd.DataFrame, catalog: Catalog, settings: TrainingSettings) -
     rows.kept_back.copy_(torch.from_numpy(is_holdout(frame["member_id"], KEPT_BACK, KEPT_BACK_SALT)))
     factors = (len(arms.products), len(arms.creatives), len(arms.channels))
     sizes = Sizes(settings.width, tuple(len(words) for words in members.vocabulary), factors, texts.size)
-    return Prepared(members, arms, rows, sizes, _unprompted(frame))
+    return Prepared(members, arms, rows, sizes, unprompted(frame))
 
 
 def learn(prepared: Prepared, settings: TrainingSettings, seed: int, progress: Progress) -> MatchingModel:
@@ -93,7 +93,7 @@ def _trainable(frame: pd.DataFrame) -> tuple[Label, ...]:
     return names
 
 
-def _unprompted(frame: pd.DataFrame) -> float:
+def unprompted(frame: pd.DataFrame) -> float:
     """Mean money of a conversion under `none`; 0 where none was seen."""
     if "conversion_value" not in frame or Label.CONVERTED.value not in frame:
         return 0.0

@@ -59,8 +59,7 @@ def decide(model: MatchingModel, request: Request, catalog: Catalog, settings: S
         raise DataError(f"Decision {request.decision_id} has no feasible arm, not even {NONE!r}: nothing can be drawn. Pass `Catalog.feasible(...)`.")
     book = ArmBook.build(model.arms, catalog, request.feasible)
     codes = torch.from_numpy(book.codes(request.feasible))
-    counts = np.array([[_number(request.arm_features.get(a, {}).get(name)) for name in ARM_NUMERIC] for a in request.feasible])
-    rates = torch.from_numpy(model.arms.rates(counts))
+    rates = torch.from_numpy(model.arms.rates(_counts(request.feasible, request.arm_features)))
     weights = draw_weights(model.heads, settings.exploration.draws, settings.exploration.nu, generator)
     with torch.no_grad():
         phi = model.towers.pairs(model.members.row(request.member.features, request.context), model.towers.arms(book.rows(codes, rates))[None])
@@ -79,11 +78,13 @@ def decide(model: MatchingModel, request: Request, catalog: Catalog, settings: S
     )
 
 
-def policy_probabilities(model: MatchingModel, frame: pd.DataFrame, settings: Settings, seed: int) -> Probabilities:
+def policy_probabilities(
+    model: MatchingModel, frame: pd.DataFrame, settings: Settings, seed: int, arm_features: Mapping[str, Mapping[str, object]] | None = None
+) -> Probabilities:
     """Exact probability of every feasible arm of every decision of `frame` (columns as in the training set), and what the model expects of it.
 
-    Arm rates are those that the frame knows for that arm and day. Memory is bounded by PAIRS x draws. Raises DataError for a missing
-    column or a decision without feasible arms.
+    Arm rates are those that the frame knows for that arm and day; for decisions still to come, whose arms the frame cannot know, give ARM_NUMERIC by
+    arm id. Memory is bounded by PAIRS x draws. Raises DataError for a missing column or a decision without feasible arms.
     """
     check_columns(frame, *DECIDED)
     catalog = load_catalog(settings.catalog)
@@ -98,7 +99,7 @@ def policy_probabilities(model: MatchingModel, frame: pd.DataFrame, settings: Se
     weights = draw_weights(model.heads, settings.exploration.draws, settings.exploration.nu, generator)
     p, means = np.zeros(len(arms)), {label: np.zeros(len(arms)) for label in model.heads}
     members, codes = model.members.rows(frame), torch.from_numpy(book.codes(arms))
-    history = ArmHistory.read(model.arms, book, frame)
+    history = ArmHistory.read(model.arms, book, frame) if arm_features is None else _as_served(model, book, frame, arm_features)
     days, table = history.day_codes(frame), _arm_table(model, book, history)
     with torch.no_grad():
         for rows in _chunks(sizes):
@@ -132,6 +133,18 @@ def _arm_table(model: MatchingModel, book: ArmBook, history: ArmHistory) -> torc
 def _prices(book: ArmBook, codes: torch.Tensor, model: MatchingModel) -> Prices:
     value = torch.where(book.shown[codes][..., 0] > 0, book.value[codes], torch.tensor(model.unprompted_value))
     return Prices(value, book.cost[codes])
+
+
+def _as_served(model: MatchingModel, book: ArmBook, frame: pd.DataFrame, arm_features: Mapping[str, Mapping[str, object]]) -> ArmHistory:
+    """The same rates on every day of `frame`."""
+    days = tuple(sorted(set(pd.to_datetime(frame["decided_at"], utc=True).dt.date)))
+    rates = torch.from_numpy(model.arms.rates(_counts(book.ids, arm_features)))
+    return ArmHistory(days, rates.expand(len(days), -1, -1))
+
+
+def _counts(arms: Sequence[str], arm_features: Mapping[str, Mapping[str, object]]) -> npt.NDArray[np.float64]:
+    """ARM_NUMERIC of each arm, NaN where unknown."""
+    return np.array([[_number(arm_features.get(a, {}).get(name)) for name in ARM_NUMERIC] for a in arms])
 
 
 def _number(value: object) -> float:
