@@ -22,11 +22,14 @@ from training.model.newcomers import with_newcomers
 from training.model.optimise import Progress
 from training.model.parallel import train_together
 from training.model.rows import Rows, pack
-from training.model.split import is_holdout
+from training.model.split import dealt, is_holdout
+from training.model.stacked import Stacked
 from training.model.towers import Sizes
+from training.model.wide import FOLDS, Wide
 
 KEPT_BACK, KEPT_BACK_SALT = 0.15, b"rightmatch/kept-back/v1"
 """Share of the training members who only say when to stop; the posteriors learn from them too."""
+FOLDS_SALT = b"rightmatch/folds/v1"
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,8 @@ class Prepared:
     rows: Rows
     sizes: Sizes
     unprompted_value: float
+    folds: torch.Tensor
+    """Which members' rows are scored together without having been learned from, int64 [n]."""
 
 
 def fit(frame: pd.DataFrame, catalog: Catalog, settings: TrainingSettings, seed: int, progress: Progress) -> MatchingModel:
@@ -59,15 +64,17 @@ def prepare(frame: pd.DataFrame, catalog: Catalog, settings: TrainingSettings) -
     rows.kept_back.copy_(torch.from_numpy(is_holdout(frame["member_id"], KEPT_BACK, KEPT_BACK_SALT)))
     factors = (len(arms.products), len(arms.creatives), len(arms.channels))
     sizes = Sizes(settings.width, tuple(len(words) for words in members.vocabulary), factors, texts.size)
-    return Prepared(members, arms, rows, sizes, unprompted(frame))
+    return Prepared(members, arms, rows, sizes, unprompted(frame), torch.from_numpy(dealt(frame["member_id"], FOLDS, FOLDS_SALT)))
 
 
 def learn(prepared: Prepared, settings: TrainingSettings, seed: int, progress: Progress) -> MatchingModel:
     """Train the network, then the posteriors on it."""
     rows = prepared.rows
     towers, epochs = train_together(rows, prepared.sizes, settings, seed, progress)
-    known, found = posteriors(towers, rows, settings.prior_precision, progress)
-    heads, taus = with_newcomers(towers, rows, known)
+    held = Wide(rows, prepared.sizes.categories, prepared.sizes.factors, settings.prior_precision).fit(prepared.folds)
+    stacked = Stacked(towers, held.weights)
+    known, found = posteriors(towers, rows, settings.prior_precision, progress, held)
+    heads, taus = with_newcomers(stacked, rows, known)
     for label, (creative, pair) in taus.items():
         found[label.value]["newcomers"] = {"creative": round(creative, 6), "product_x_channel": round(pair, 6)}
     manifest: dict[str, Any] = {
@@ -79,7 +86,7 @@ def learn(prepared: Prepared, settings: TrainingSettings, seed: int, progress: P
         "unprompted_value": prepared.unprompted_value,
         "training": settings.model_dump(),
     }
-    return MatchingModel(prepared.members, prepared.arms, towers, heads, manifest)
+    return MatchingModel(prepared.members, prepared.arms, stacked, heads, manifest)
 
 
 def _trainable(frame: pd.DataFrame) -> tuple[Label, ...]:

@@ -12,17 +12,35 @@ from training.domain.nouns import Label
 from training.model.fused import Network
 from training.model.optimise import Progress
 from training.model.posterior import LaplaceLogistic, found
-from training.model.recalibrate import UNCHANGED, Correction, fit_correction, levelled, parts
+from training.model.recalibrate import UNCHANGED, Correction, corrected, levelled, parts
 from training.model.rows import IMMATURE, Rows
 from training.model.search import Search, likelihood
+from training.model.stacked import StackedSizes
 from training.model.towers import Towers
+from training.model.wide import Held
 
 FEWEST = 20
 """A label needs this many mature rows of each class; below that a head would be noise."""
 SAMPLE = 65_536
 """With more than four times as many rows, searches begin on an even sample of about this size: the first, long steps need no more."""
+NEVER = 1e12
+"""Precision of a weight that is 0 for certain."""
+DEEP, WIDE = "deep", "wide"
+ARM = 4
+"""Blocks of `Stacked` before this one do not depend on the arm."""
+READ = {WIDE: (0, 2, 4, 7), DEEP: (0, 1, 4, 5, 6)}
+"""Blocks of `Stacked` that each kind of head reads, the simpler first: [1, b | s v, e] or [1, u | s v, m, s z]."""
 CHUNK = 8_192
 """Rows whose phi is held at once: it stays within the processor's cache."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Columns of phi that a head may read, their blocks, and how many of them do not depend on the arm; the first is the constant."""
+
+    columns: torch.Tensor
+    blocks: tuple[int, ...]
+    base: int
 
 
 @dataclass(frozen=True)
@@ -31,74 +49,139 @@ class Task:
 
     label: int
     every: bool
+    choice: Choice
     search: Search
 
 
-def posteriors(towers: Towers, rows: Rows, smallest: float, progress: Progress) -> tuple[dict[Label, LaplaceLogistic], dict[str, Any]]:
+@dataclass(frozen=True)
+class Source:
+    """phi of the training rows; what stands beside the towers' own is scored by weights that never saw the row (`wide.Held`)."""
+
+    net: Network
+    rows: Rows
+    held: Held | None
+
+    def phi(self, which: slice | torch.Tensor) -> torch.Tensor:
+        """phi of the rows at `which`, [n, d]."""
+        deep = self.net.phi(self.rows.batch(which), self.rows.kinds, self.rows.numbers)
+        if self.held is None:
+            return deep
+        base, found = self.net.towers.sizes.base, self.held.scores(which)
+        return torch.cat([deep[:, :base], found.base, found.each, deep[:, base:], found.effect], dim=1)
+
+    def chunks(self, stride: int) -> Iterator[tuple[slice, torch.Tensor]]:
+        """phi of every `stride`-th row, CHUNK rows at a time, with where they stand."""
+        for start in range(0, len(self.rows), CHUNK * stride):
+            span = slice(start, min(start + CHUNK * stride, len(self.rows)), stride)
+            yield span, self.phi(span)
+
+
+def posteriors(
+    towers: Towers, rows: Rows, smallest: float, progress: Progress, held: Held | None = None
+) -> tuple[dict[Label, LaplaceLogistic], dict[str, Any]]:
     """The head of each label, and what was found about it, for the manifest. `smallest` is the least prior precision of a block of phi.
 
-    The head of the other members is judged on those kept back; the head of all rows is corrected by that, then levelled to the label's base rate.
+    The head of the other members is judged on those kept back; the head of all rows is corrected by that, then levelled to the label's base rate. With
+    `held`, phi is that of `Stacked`, and each label reads the blocks, deep or wide, that predict the members kept back better; the others are switched off.
     """
-    whole = [Search(float(rate), towers.sizes.blocks, smallest) for rate in rows.base_rates]
-    others = {i: Search(_rate(rows, i), towers.sizes.blocks, smallest) for i in range(len(whole)) if _can_judge(rows, i)}
-    tasks = [*(Task(i, every=True, search=s) for i, s in enumerate(whole)), *(Task(i, every=False, search=s) for i, s in others.items())]
-    net = Network(towers, len(rows.names))
+    source, choices = Source(Network(towers, len(rows.names)), rows, held), _choices(towers, held)
+    size = towers.sizes.phi if held is None else StackedSizes(towers.sizes, len(held.weights)).phi
     with torch.no_grad():
-        if len(rows) > 4 * SAMPLE:
-            _search(net, rows, tasks, len(rows) // SAMPLE)
-        _search(net, rows, tasks, 1)
-        corrections = _corrections(net, rows, {i: found(search)[0] for i, search in others.items()})
-        heads = [corrections[i].apply(found(search)[0], towers.sizes.base) for i, search in enumerate(whole)]
-        logits = torch.cat([phi @ torch.stack([h.mean for h in heads]).to(torch.float32).T for _, phi in _phis(net, rows, 1)])
+        judged = {i: _judged(source, i, choices, smallest) for i in range(len(rows.names)) if _can_judge(rows, i)}
+        names = [_better(judged[i]) if i in judged else next(iter(choices)) for i in range(len(rows.names))]
+        corrections = [judged[i][names[i]][0] if i in judged else UNCHANGED for i in range(len(rows.names))]
+        whole = [Task(i, every=True, choice=choices[n], search=Search(float(r), choices[n].blocks, smallest)) for i, (n, r) in _numbered(names, rows)]
+        _search(source, whole)
+        heads = [_wide_as(corrections[t.label].apply(found(t.search)[0], t.choice.base), t.choice, size) for t in whole]
+        logits = torch.cat([phi @ torch.stack([h.mean for h in heads]).to(torch.float32).T for _, phi in source.chunks(1)])
     levels, told = {}, {}
     for i, (label, head) in enumerate(zip(rows.names, heads, strict=True)):
         mature = rows.labels[:, i] != IMMATURE
         levels[label] = levelled(head, logits[mature, i], rows.labels[mature, i])
         correction = {name: round(value, 6) for name, value in asdict(corrections[i]).items()}
-        told[label.value] = {"prior_precisions": [round(x, 6) for x in found(whole[i])[1]], "correction": correction}
-        progress(f"posterior of {label.value}: {int(mature.sum()):,} mature rows; members kept back leave {corrections[i].effect:.0%} of its arm effects")
+        losses = {name: round(float(loss.mean()), 6) for name, (_, loss) in judged.get(i, {}).items()}
+        told[label.value] = {
+            "phi": names[i],
+            "kept_back": losses,
+            "prior_precisions": [round(x, 6) for x in found(whole[i].search)[1]],
+            "correction": correction,
+        }
+        left = f"members kept back leave {corrections[i].effect:.0%} of its arm effects"
+        progress(f"posterior of {label.value} ({names[i]}): {int(mature.sum()):,} mature rows; {left}")
     return levels, told
 
 
-def _search(net: Network, rows: Rows, tasks: list[Task], stride: int) -> None:
-    """Passes over every `stride`-th row until every search stands still on them."""
-    for task in tasks:
-        task.search.again()
-    while moving := [task for task in tasks if not task.search.still]:
-        sums = [[torch.zeros(())] * 2 for _ in moving]
-        for span, phi in _phis(net, rows, stride):
-            labels, kept_back = rows.labels[span], rows.kept_back[span]
-            for total, task in zip(sums, moving, strict=True):
-                answers = labels[:, task.label]
-                counts = (answers != IMMATURE) if task.every else (answers != IMMATURE) & ~kept_back
-                slope, curvature = likelihood(phi, answers.to(torch.float32), counts.to(torch.float32), task.search.mean)
-                total[0], total[1] = total[0] + slope, total[1] + curvature
-        for (slope, curvature), task in zip(sums, moving, strict=True):
-            task.search.learn(slope, curvature)
+def _choices(towers: Towers, held: Held | None) -> dict[str, Choice]:
+    """What a head may read: all of phi, or with `held` either the towers' part or the wide one, both with the arm's own block."""
+    sizes = towers.sizes
+    if held is None:
+        return {DEEP: Choice(torch.arange(sizes.phi), sizes.blocks, sizes.base)}
+    blocks = StackedSizes(sizes, len(held.weights)).blocks
+    columns = torch.split(torch.arange(sum(blocks)), list(blocks))
+    return {
+        name: Choice(torch.cat([columns[i] for i in read]), tuple(blocks[i] for i in read), sum(blocks[i] for i in read if i < ARM))
+        for name, read in READ.items()
+    }
 
 
-def _phis(net: Network, rows: Rows, stride: int) -> Iterator[tuple[slice, torch.Tensor]]:
-    """phi of every `stride`-th row, CHUNK rows at a time, with where they stand."""
-    for start in range(0, len(rows), CHUNK * stride):
-        span = slice(start, min(start + CHUNK * stride, len(rows)), stride)
-        yield span, net.phi(rows.batch(span), rows.kinds, rows.numbers)
+def _numbered(names: list[str], rows: Rows) -> Iterator[tuple[int, tuple[str, float]]]:
+    return enumerate(zip(names, rows.base_rates.tolist(), strict=True))
 
 
-def _corrections(net: Network, rows: Rows, heads: dict[int, LaplaceLogistic]) -> list[Correction]:
-    """How the head of the other members must be corrected to fit those kept back; unchanged where they are too few to say."""
-    judged = torch.nonzero(rows.kept_back)[:, 0]
-    logits: dict[int, list[torch.Tensor]] = {i: [] for i in heads}
-    for chunk in torch.split(judged, CHUNK) if heads else ():
-        phi = net.phi(rows.batch(chunk), rows.kinds, rows.numbers)
-        for i, head in heads.items():
-            logits[i].append(parts(phi, head, net.towers.sizes.base))
-    return [_correction(torch.cat(logits[i]), rows.labels[judged, i]) if i in heads else UNCHANGED for i in range(len(rows.names))]
+def _judged(source: Source, label: int, choices: dict[str, Choice], smallest: float) -> dict[str, tuple[Correction, torch.Tensor]]:
+    """Of each choice the correction that members kept back ask of the head of the others, and the log losses that it then has on their rows."""
+    tasks = [Task(label, every=False, choice=c, search=Search(_rate(source.rows, label), c.blocks, smallest)) for c in choices.values()]
+    _search(source, tasks)
+    kept = torch.nonzero(source.rows.kept_back & (source.rows.labels[:, label] != IMMATURE))[:, 0]
+    logits: list[list[torch.Tensor]] = [[] for _ in tasks]
+    for chunk in torch.split(kept, CHUNK):
+        phi = source.phi(chunk)
+        for parted, task in zip(logits, tasks, strict=True):
+            parted.append(parts(phi[:, task.choice.columns], found(task.search)[0], task.choice.base))
+    answers = source.rows.labels[kept, label].to(torch.float64)
+    return {name: corrected(torch.cat(parted), answers) for name, parted in zip(choices, logits, strict=True)}
 
 
-def _correction(logits: torch.Tensor, labels: torch.Tensor) -> Correction:
-    """The correction that the mature ones among these rows ask for."""
-    mature = labels != IMMATURE
-    return fit_correction(logits[mature], labels[mature].to(torch.float64))
+def _better(judged: dict[str, tuple[Correction, torch.Tensor]]) -> str:
+    """The first choice, unless another is better by more than one standard error (Breiman et al. 1984): a few answers must not decide by luck."""
+    first, *others = judged
+    for name in others:
+        gain = judged[first][1] - judged[name][1]
+        if float(gain.mean()) > float(gain.std()) / len(gain) ** 0.5:
+            first = name
+    return first
+
+
+def _search(source: Source, tasks: list[Task]) -> None:
+    """Passes over the rows until every search stands still, the first ones over a sample where there are many."""
+    rows = source.rows
+    for stride in dict.fromkeys((len(rows) // SAMPLE if len(rows) > 4 * SAMPLE else 1, 1)):
+        for task in tasks:
+            task.search.again()
+        while moving := [task for task in tasks if not task.search.still]:
+            _pass(source, moving, stride)
+
+
+def _pass(source: Source, tasks: list[Task], stride: int) -> None:
+    sums = [[torch.zeros(())] * 2 for _ in tasks]
+    for span, phi in source.chunks(stride):
+        labels, kept_back = source.rows.labels[span], source.rows.kept_back[span]
+        for total, task in zip(sums, tasks, strict=True):
+            answers = labels[:, task.label]
+            counts = (answers != IMMATURE) if task.every else (answers != IMMATURE) & ~kept_back
+            read = phi[:, task.choice.columns]
+            slope, curvature = likelihood(read, answers.to(torch.float32), counts.to(torch.float32), task.search.mean)
+            total[0], total[1] = total[0] + slope, total[1] + curvature
+    for (slope, curvature), task in zip(sums, tasks, strict=True):
+        task.search.learn(slope, curvature)
+
+
+def _wide_as(head: LaplaceLogistic, choice: Choice, size: int) -> LaplaceLogistic:
+    """The head on all `size` columns of phi; those that it does not read weigh nothing, for certain."""
+    mean, precision = torch.zeros(size, dtype=torch.float64), torch.eye(size, dtype=torch.float64) * NEVER
+    mean[choice.columns] = head.mean
+    precision[choice.columns[:, None], choice.columns[None, :]] = head.precision
+    return LaplaceLogistic(mean, precision)
 
 
 def _can_judge(rows: Rows, label: int) -> bool:

@@ -20,6 +20,7 @@ from training.domain.schema import ARM_NUMERIC, MEMBER_CATEGORICAL, MEMBER_NUMER
 from training.model.arms import ArmBook, ArmEncoder, ArmHistory, ArmRows
 from training.model.encode import MemberEncoder, MemberRows
 from training.model.posterior import LaplaceLogistic
+from training.model.stacked import Stacked
 from training.model.towers import Towers
 
 CHUNK = 16_384
@@ -34,7 +35,7 @@ class MatchingModel:
 
     members: MemberEncoder
     arms: ArmEncoder
-    towers: Towers
+    towers: Towers | Stacked
     heads: Mapping[Label, LaplaceLogistic]
     manifest: Mapping[str, Any]
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from torch.nn.functional import binary_cross_entropy_with_logits
 
 from training.model.posterior import LaplaceLogistic
 
@@ -55,6 +56,17 @@ def fit_correction(logits: torch.Tensor, label: torch.Tensor) -> Correction:
         found = found + torch.linalg.solve(hessian, design.T @ (label - p) - prior * (found - start))
     slopes = found[1:].clamp(0.0, 1.0)
     return Correction(float(slopes[0]), float(slopes[1]))
+
+
+def corrected(logits: torch.Tensor, label: torch.Tensor) -> tuple[Correction, torch.Tensor]:
+    """The correction of the `parts` [n, 3], and each row's log loss [n] that is left with it once the level is right too; `label` float64 [n]."""
+    found = fit_correction(logits, label)
+    rest = found.unprompted * logits[:, 1] + found.effect * logits[:, 2]
+    level = logits[:, 0].mean()
+    for _ in range(STEPS):
+        p = torch.sigmoid(rest + level)
+        level = level + ((label - p).sum() / (p * (1 - p)).sum().clamp(min=1e-9)).clamp(-1.0, 1.0)
+    return found, binary_cross_entropy_with_logits(rest + level, label, reduction="none")
 
 
 def levelled(head: LaplaceLogistic, logits: torch.Tensor, label: torch.Tensor) -> LaplaceLogistic:

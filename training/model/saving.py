@@ -17,6 +17,7 @@ from training.model import text
 from training.model.arms import ArmEncoder
 from training.model.encode import MemberEncoder
 from training.model.posterior import LaplaceLogistic
+from training.model.stacked import Stacked, StackedSizes
 from training.model.towers import Sizes, Towers
 
 if TYPE_CHECKING:
@@ -24,9 +25,9 @@ if TYPE_CHECKING:
 
 TENSORS = "model.safetensors"
 MANIFEST = "manifest.json"
-FORMAT = 2
+FORMAT = 3
 
-Parts = tuple[MemberEncoder, ArmEncoder, Towers, dict[Label, LaplaceLogistic], dict[str, Any]]
+Parts = tuple[MemberEncoder, ArmEncoder, Towers | Stacked, dict[Label, LaplaceLogistic], dict[str, Any]]
 
 
 def write(model: MatchingModel, folder: Path) -> None:
@@ -68,11 +69,13 @@ def read(folder: Path) -> Parts:
 
 def _described(model: MatchingModel) -> dict[str, Any]:
     sizes = model.towers.sizes
+    deep = sizes.deep if isinstance(sizes, StackedSizes) else sizes
     return {
         "format": FORMAT,
         "text_encoder": model.arms.text,
         "labels": [label.value for label in model.heads],
-        "sizes": {"width": sizes.width, "categories": list(sizes.categories), "factors": list(sizes.factors), "text": sizes.text},
+        "sizes": {"width": deep.width, "categories": list(deep.categories), "factors": list(deep.factors), "text": deep.text},
+        "wide": sizes.labels if isinstance(sizes, StackedSizes) else 0,
         "phi": {"columns": sizes.phi, "blocks": list(sizes.blocks)},
         "parameters": sum(p.numel() for p in model.towers.parameters()) + sum(len(head.mean) for head in model.heads.values()),
         "encoder": {"members": model.members.state(), "arms": model.arms.state()},
@@ -91,7 +94,8 @@ def _check(manifest: dict[str, Any], folder: Path) -> None:
 def _built(manifest: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Parts:
     sizes = manifest["sizes"]
     first, second, third = sizes["factors"]
-    towers = Towers(Sizes(sizes["width"], tuple(sizes["categories"]), (first, second, third), sizes["text"]))
+    deep = Towers(Sizes(sizes["width"], tuple(sizes["categories"]), (first, second, third), sizes["text"]))
+    towers = Stacked(deep, tensors["towers.weights"]) if manifest["wide"] else deep
     towers.load_state_dict({name.removeprefix("towers."): value for name, value in tensors.items() if name.startswith("towers.")})
     towers.eval()
     heads = {Label(name): LaplaceLogistic(tensors[f"heads.{name}.mean"], tensors[f"heads.{name}.precision"]) for name in manifest["labels"]}

@@ -23,6 +23,13 @@ def is_holdout(member_ids: Iterable[str], share: float, salt: bytes = SALT) -> n
     return np.asarray(points[codes] < share, dtype=np.bool_)
 
 
+def dealt(member_ids: Iterable[str], folds: int, salt: bytes) -> npt.NDArray[np.int64]:
+    """A fold in [0, folds) for each id, in order; the same id always gets the same."""
+    codes, unique = pd.factorize(np.asarray(list(member_ids), dtype=object))
+    found = np.array([int(_point(str(member), salt) * folds) for member in unique], dtype=np.int64)
+    return np.asarray(found[codes], dtype=np.int64)
+
+
 def _point(member_id: str, salt: bytes) -> float:
     digest = blake2b(member_id.encode(), digest_size=8, key=salt).digest()
     return int.from_bytes(digest, "big") / 2.0**64

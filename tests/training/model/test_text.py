@@ -127,7 +127,7 @@ def test_a_model_names_its_encoder(catalog, tmp_path, name):
     manifest = json.loads((tmp_path / "manifest.json").read_text())
     loaded = MatchingModel.load(tmp_path)
     assert manifest["text_encoder"] == loaded.arms.text == name
-    assert loaded.towers.text.weight.shape[1] == named(name).size
+    assert loaded.towers.deep.text.weight.shape[1] == named(name).size
 
 
 def test_a_model_of_a_missing_encoder_is_refused(model, tmp_path, monkeypatch):
