@@ -42,7 +42,7 @@ def train(
 
 
 @app.command()
-def world(  # noqa: PLR0913 - a command's options are its arguments
+def world(
     *,
     members: Annotated[int, typer.Option(min=50, help="Members of each world.")] = 4_000,
     days: Annotated[int, typer.Option(min=1, help="Days that each policy decides.")] = 28,
@@ -95,6 +95,26 @@ def wheel(
 
     runs, arms = bench.wheels(delta, rounds, seeds, policies)
     return bench.show({**bench.facts(runs, arms), "delta": delta}, bench.picture(runs, f"Regret on the wheel, delta {delta:g}", plot), as_json)
+
+
+@app.command()
+def drift(
+    *,
+    members: Annotated[int, typer.Option(min=50, help="Members of each world.")] = 2_000,
+    seeds: Annotated[int, typer.Option(min=1, help="How many worlds.")] = 1,
+    first: Annotated[int, typer.Option(help="Seed of the first world.")] = 1,
+    warm_up: Annotated[int, typer.Option(min=36, help="Days of the uniform policy before.")] = 42,
+    before: Annotated[int, typer.Option(min=3, help="Days that the policies decide before needs change.")] = 7,
+    after: Annotated[int, typer.Option(min=3, help="Days that they decide after it.")] = 35,
+    every: Annotated[int, typer.Option(min=1, help="Days between two retrains.")] = 7,
+    out: Annotated[Path, typer.Option(help="Folder of the plot.")] = Path("var/bench"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> int:
+    """Days until recovery when all members suddenly need something else, with and without forgetting."""
+    from bench.world.drift import Change
+    from bench.world.drift import run as play
+
+    return play(Change(members, seeds, first, warm_up, before, after, every), out, as_json=as_json)
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -18,16 +18,19 @@ def is_holdout(member_ids: Iterable[str], share: float, salt: bytes = SALT) -> n
 
     A member held out at a share is held out at every larger share too. Splits with another `salt` are independent.
     """
-    codes, unique = pd.factorize(np.asarray(list(member_ids), dtype=object))
-    points = np.array([_point(str(member), salt) for member in unique], dtype=np.float64)
-    return np.asarray(points[codes] < share, dtype=np.bool_)
+    return np.asarray(points(member_ids, salt) < share, dtype=np.bool_)
 
 
 def dealt(member_ids: Iterable[str], folds: int, salt: bytes) -> npt.NDArray[np.int64]:
     """A fold in [0, folds) for each id, in order; the same id always gets the same."""
-    codes, unique = pd.factorize(np.asarray(list(member_ids), dtype=object))
-    found = np.array([int(_point(str(member), salt) * folds) for member in unique], dtype=np.int64)
-    return np.asarray(found[codes], dtype=np.int64)
+    return (points(member_ids, salt) * folds).astype(np.int64)
+
+
+def points(ids: Iterable[str], salt: bytes) -> npt.NDArray[np.float64]:
+    """A number in [0, 1) for each id, in order, as good as random: the same id and salt always give the same."""
+    codes, unique = pd.factorize(np.asarray(list(ids), dtype=object))
+    found = np.array([_point(str(one), salt) for one in unique], dtype=np.float64)
+    return np.asarray(found[codes], dtype=np.float64)
 
 
 def _point(member_id: str, salt: bytes) -> float:
