@@ -44,7 +44,7 @@ def train(
 @app.command()
 def world(
     *,
-    members: Annotated[int, typer.Option(min=50, help="Members of each world.")] = 4_000,
+    members: Annotated[int, typer.Option(min=50, help="Members of each world.")] = 2_000,
     days: Annotated[int, typer.Option(min=1, help="Days that each policy decides.")] = 28,
     seeds: Annotated[int, typer.Option(min=1, help="How many worlds.")] = 2,
     first: Annotated[int, typer.Option(help="Seed of the first world.")] = 1,
@@ -100,12 +100,12 @@ def wheel(
 @app.command()
 def drift(
     *,
-    members: Annotated[int, typer.Option(min=50, help="Members of each world.")] = 2_000,
+    members: Annotated[int, typer.Option(min=50, help="Members of each world.")] = 1_500,
     seeds: Annotated[int, typer.Option(min=1, help="How many worlds.")] = 1,
     first: Annotated[int, typer.Option(help="Seed of the first world.")] = 1,
     warm_up: Annotated[int, typer.Option(min=36, help="Days of the uniform policy before.")] = 42,
     before: Annotated[int, typer.Option(min=3, help="Days that the policies decide before needs change.")] = 7,
-    after: Annotated[int, typer.Option(min=3, help="Days that they decide after it.")] = 35,
+    after: Annotated[int, typer.Option(min=3, help="Days that they decide after it.")] = 28,
     every: Annotated[int, typer.Option(min=1, help="Days between two retrains.")] = 7,
     out: Annotated[Path, typer.Option(help="Folder of the plot.")] = Path("var/bench"),
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
