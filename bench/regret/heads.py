@@ -14,6 +14,7 @@ from training.model.encode import MemberRows
 from training.model.fused import Network
 from training.model.posterior import Posterior
 from training.model.rows import Batch, Rows, spans
+from training.model.towers import pairs
 
 
 class Kind(StrEnum):
@@ -61,10 +62,10 @@ class Head:
     def phi(self, members: MemberRows, arms: ArmRows) -> torch.Tensor:
         """Every row of `members` with every one of `arms`, [B, A, d]."""
         if self.kind is not Kind.NEURALTS:
-            return self.net.towers.pairs(members, self.net.towers.arms(arms)[None])
+            return pairs(self.net.towers, members, self.net.towers.arms(arms)[None])
         n, count = len(members.numeric), len(arms.shown)
-        pairs = torch.arange(n).repeat_interleave(count), torch.arange(count).repeat(n)
-        return self._gradients(members.take(pairs[0]), ArmRows(*(part[pairs[1]] for part in arms))).reshape(n, count, -1)
+        row, arm = torch.arange(n).repeat_interleave(count), torch.arange(count).repeat(n)
+        return self._gradients(members.take(row), ArmRows(*(part[arm] for part in arms))).reshape(n, count, -1)
 
     def learned(self, batch: Batch, rewards: torch.Tensor, rows: Rows) -> Head:
         """The head after the rows of `batch` answered `rewards`; what arms they are is said by `rows`."""

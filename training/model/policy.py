@@ -25,6 +25,7 @@ from training.domain.schema import ARM_NUMERIC
 from training.model.arms import NEWCOMERS, ArmBook, ArmHistory, ArmRows
 from training.model.matching import DECIDED, MatchingModel, check_columns
 from training.model.select import Prices, choose, draw_utilities, draw_weights, propensities
+from training.model.towers import pairs
 
 PAIRS = 2_048
 """Member-arm pairs scored at once: PAIRS x draws floats a label stay within the processor's cache or near it."""
@@ -62,7 +63,7 @@ def decide(model: MatchingModel, request: Request, catalog: Catalog, settings: S
     rates = torch.from_numpy(model.arms.rates(_counts(request.feasible, request.arm_features)))
     weights = draw_weights(model.heads, settings.exploration.draws, settings.exploration.nu, generator)
     with torch.no_grad():
-        phi = model.towers.pairs(model.members.row(request.member.features, request.context), model.towers.arms(book.rows(codes, rates))[None])
+        phi = pairs(model.towers, model.members.row(request.member.features, request.context), model.towers.arms(book.rows(codes, rates))[None])
         utilities = draw_utilities(phi, model.towers.sizes.base, weights, _prices(book, codes[None], model), settings.utility)
     p = propensities(utilities, settings.exploration.epsilon)[0]
     chosen = request.feasible[choose(p, generator)]
@@ -105,7 +106,7 @@ def policy_probabilities(
         for rows in _chunks(sizes):
             where = offsets[rows][:, None] + np.arange(sizes[rows[0]])[None, :]
             shown, picked = codes[where], torch.from_numpy(rows)
-            phi = model.towers.pairs(members.take(picked), table[days[picked][:, None], shown])
+            phi = pairs(model.towers, members.take(picked), table[days[picked][:, None], shown])
             utilities = draw_utilities(phi, model.towers.sizes.base, weights, _prices(book, shown, model), settings.utility)
             p[where] = propensities(utilities, settings.exploration.epsilon).numpy()
             for label, head in model.heads.items():

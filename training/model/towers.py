@@ -10,6 +10,7 @@ The sizes are our own choice; "Matching LinkedIn members with the right Premium 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import nn
@@ -111,18 +112,29 @@ class Towers(nn.Module):
         z = self.match(torch.cat([u, v, product, context], dim=1))
         return torch.cat([known, product, shown * z, arms[:, 1 + self.sizes.arm :]], dim=1)
 
-    def pairs(self, members: MemberRows, arms: torch.Tensor) -> torch.Tensor:
-        """phi of every member row with every arm of its menu, [B, A, phi + newcomers]; `arms` are rows of `arms()`, [B or 1, A, k]."""
-        count = arms.shape[1]
-        base = self.members(members)[:, None, :].expand(-1, count, -1)
-        context = members.context[:, None, :].expand(-1, count, -1)
-        flat = self.effects(base.flatten(0, 1), arms.expand(len(base), -1, -1).flatten(0, 1), context.flatten(0, 1))
-        return torch.cat([base, flat.reshape(len(base), count, -1)], dim=2)
-
     def forward(self, members: MemberRows, arms: ArmRows) -> torch.Tensor:
         """phi(x, a), [n, phi + newcomers], one arm a member row."""
         base = self.members(members)
         return torch.cat([base, self.effects(base, self.arms(arms), members.context)], dim=1)
+
+
+class Parts(Protocol):
+    """A network whose phi is put together from what it says of the member alone and of the pair."""
+
+    def members(self, rows: MemberRows) -> torch.Tensor:
+        """Base part of phi, [n, base]."""
+
+    def effects(self, base: torch.Tensor, arms: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
+        """Effect part of phi, for pairs of member rows and arm rows."""
+
+
+def pairs(net: Parts, members: MemberRows, arms: torch.Tensor) -> torch.Tensor:
+    """phi of every member row with every arm of its menu, [B, A, d]; `arms` are rows of what `net.arms` says, [B or 1, A, k]."""
+    count = arms.shape[1]
+    base = net.members(members)[:, None, :].expand(-1, count, -1)
+    context = members.context[:, None, :].expand(-1, count, -1)
+    flat = net.effects(base.flatten(0, 1), arms.expand(len(base), -1, -1).flatten(0, 1), context.flatten(0, 1))
+    return torch.cat([base, flat.reshape(len(base), count, -1)], dim=2)
 
 
 def initialise(towers: Towers, generator: torch.Generator) -> None:
