@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from bench.regret import peers
-from bench.regret.linear import uniform
+from bench.regret.linear import lin_ucb, uniform
 from bench.regret.loop import play
-from bench.regret.peers import NARROW, PAIRED, PEERS, Learned, bayesian_bandits_pairs, installed, missing
+from bench.regret.peers import NARROW, PAIRED, PEERS, Learned, bayesian_bandits_pairs, installed, mabwiser_linucb, missing
 from bench.regret.problem import Problem
 
 
@@ -36,6 +36,19 @@ def test_a_peer_copes_with_more_columns_than_are_narrow(name):
     """Several rounds are then decided before their answers are learned."""
     pytest.importorskip(PEERS[name][0])
     assert len(play(easy(150, NARROW + 1), PEERS[name][1], seed=0).regret) == 150
+
+
+def test_linucb_is_mabwisers():
+    """Taught the same answers, the baseline and mabwiser's LinUCB choose the same arms for other rows."""
+    pytest.importorskip("mabwiser")
+    rng = np.random.default_rng(4)
+    x, arms, rewards = rng.normal(size=(90, 3)).astype(np.float32), rng.integers(2, size=40), rng.random(40).astype(np.float32)
+    policies = [maker(3, 2, 90, 0) for maker in (lin_ucb, mabwiser_linucb)]
+    for policy in policies:
+        policy.learn(x[:40], arms, rewards)
+    ours, theirs = (policy.choose(x[40:]) for policy in policies)
+    assert ours.tolist() == theirs.tolist()
+    assert set(ours.tolist()) == {0, 1}
 
 
 def test_how_long_a_wide_peer_waits():
