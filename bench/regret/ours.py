@@ -33,10 +33,12 @@ GROWTH, SOONEST, LATEST, AFRESH = 0.05, 10, 200, 2
 """The network is trained again after GROWTH more rows, but SOONEST at least and LATEST at most; from new weights at AFRESH times as many rows."""
 TOGETHER = 20
 """Rounds decided before their answers are looked at, at most: answers of a moment ago."""
-STEPS, FIRST_STEPS = 100, 200
-PIECES, MOST_PIECES = 8, 512
+FEWEST_STEPS, MOST_STEPS, ROWS_A_STEP = 20, 100, 10
+"""Steps of a training: one for each ROWS_A_STEP rows within these bounds, twice as many from new weights. More would learn few rows by heart."""
+PIECES, MOST_PIECES = 6, 512
 """Pieces of each number's range, fewer where there are many numbers."""
-SETTINGS = TrainingSettings(batch=256)
+SETTINGS = TrainingSettings(batch=256, weight_decay=0.3)
+"""Small batches and much decay: there are never more rows than rounds, and no members are kept back to say when to stop."""
 WORTH = UtilitySettings(retention=0.0, opt_out=0.0)
 
 
@@ -114,7 +116,7 @@ class Ours:
             self.learner = Learner(rows, network(Towers(sizes), rows, self.generator), SETTINGS, Alone())
         learner = self.learner
         learner.rows = rows
-        steps = FIRST_STEPS if afresh else STEPS
+        steps = min(max(self.seen // ROWS_A_STEP, FEWEST_STEPS), MOST_STEPS) * (2 if afresh else 1)
         size = min(SETTINGS.batch, self.seen)
         order = torch.randint(self.seen, (steps * size,), generator=self.generator)
         learner.epoch(order, torch.zeros(len(order), dtype=torch.bool), torch.ones(1, dtype=torch.bool), size)

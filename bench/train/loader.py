@@ -12,7 +12,7 @@ from training.config.settings import TrainingSettings
 from training.model.arms import ArmRows
 from training.model.encode import MemberRows
 from training.model.fused import Network, network
-from training.model.optimise import DECAY, log_losses
+from training.model.optimise import log_losses
 from training.model.rows import Batch, Rows
 from training.model.towers import Sizes, Towers
 
@@ -51,7 +51,7 @@ class PlainLoop:
             members, arms = rows.whole(slice(0, len(rows)))
             columns = (*members, *arms, rows.labels)
         self.loader = DataLoader(Decisions(columns), batch_size=settings.batch, shuffle=True, generator=generator)
-        self.optimiser = torch.optim.AdamW(self.net.parameters(), lr=settings.learning_rate, weight_decay=DECAY)
+        self.optimiser = torch.optim.AdamW(self.net.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
         self.batches = self._endless()
         self.rows, self.seconds, self.cpu_seconds = 0, 0.0, 0.0
 

@@ -89,6 +89,7 @@ class TrainingSettings(Strict):
     epochs: int = Field(20, ge=1, description="At most; training ends when members kept back stop gaining")
     batch: int = Field(1024, ge=16, description="Rows of a step; up to four times as many where an epoch would still have 200 steps")
     learning_rate: float = Field(3e-3, gt=0)
+    weight_decay: float = Field(1e-2, ge=0, description="Of AdamW: share of a weight that a step takes away, times the learning rate")
     prior_precision: float = Field(1.0, gt=0)
     device: str = Field("auto", description="Where the network is trained: auto (the accelerator where torch sees one), cpu, cuda, ...")
     processes: int = Field(1, ge=1, le=64, description="Processes of this machine that train together; more than one are started by torchrun")

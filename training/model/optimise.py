@@ -29,7 +29,6 @@ Progress = Callable[[str], None]
 
 FORGET = 0.3
 """Share of rows whose creative and recent rates are hidden from training, so that the text alone must explain them: a new creative is scored so."""
-DECAY = 1e-2
 WARMUP = 20
 """Steps over which the learning rate rises to its full height."""
 SMOOTH = 0.99
@@ -112,7 +111,7 @@ class Learner:
         self.net = net.to(rows.dense.device)
         self.smooth = deepcopy(self.net)
         (self.weights, self.gradient), (self.mean, _) = flatten(self.net), flatten(self.smooth)
-        self.optimiser = torch.optim.AdamW([self.weights], lr=settings.learning_rate, weight_decay=DECAY, fused=True)
+        self.optimiser = torch.optim.AdamW([self.weights], lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
         base = rows.base_rates
         self.twice = rows.kinds.twice()
         self.entropy = -(base * base.log() + (1 - base) * (1 - base).log())
