@@ -79,6 +79,17 @@ class MatchingModel:
                     parts[label].append(torch.sigmoid(phi @ head.mean.to(torch.float32)).numpy().astype(np.float64))
         return {label: np.concatenate(values) if values else np.zeros(0) for label, values in parts.items()}
 
+    def bin_means(self, rows: tuple[MemberRows, ArmRows], drawn: torch.Tensor, bins: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        """Mean P(label) of the rows of each bin under each of S weight vectors `drawn` [S, d] of one head, [S, bins]; `bins` [n] counts from 0."""
+        (members, arms), drawn, where = rows, drawn.to(torch.float32), torch.from_numpy(bins)
+        total = torch.zeros(int(bins.max()) + 1, len(drawn), dtype=torch.float64)
+        with torch.no_grad():
+            for start in range(0, len(bins), CHUNK):
+                some = slice(start, start + CHUNK)
+                phi = self.towers(members.take(some), ArmRows(*(part[some] for part in arms)))
+                total.index_add_(0, where[some], torch.sigmoid(phi @ drawn.T).to(torch.float64))
+        return (total / torch.bincount(where).clamp(min=1)[:, None]).T.numpy()
+
 
 def encode_rows(frame: pd.DataFrame, members: MemberEncoder, arms: ArmEncoder, book: ArmBook) -> tuple[MemberRows, ArmRows]:
     """Each decision's member and chosen arm as tensors."""

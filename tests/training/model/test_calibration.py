@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from training.model.calibration import calibrate
+from training.model.calibration import calibrate, covered
 from training.model.split import is_holdout
 
 
@@ -46,3 +46,22 @@ def test_the_split_never_changes():
 
 
 GOLDEN = [False, True, False, True, True, True]
+
+
+def test_intervals_that_hold_cover_their_share():
+    """2,000 bins of 400 rows whose probabilities scatter exactly as the draws say: 90% hold; with draws that are far too sure, fewer do."""
+    rng = np.random.default_rng(3)
+    centre, sizes = np.full(2000, 0.1), np.full(2000, 400)
+    truth = np.clip(centre + rng.normal(0, 0.03, 2000), 0, 1)
+    observed = rng.binomial(sizes, truth) / sizes
+    honest = covered("converted", centre + rng.normal(0, 0.03, (400, 2000)), sizes, observed, rng)
+    sure = covered("converted", np.tile(centre, (400, 1)), sizes, observed, rng)
+    assert honest.bins == 2000
+    assert honest.share == pytest.approx(0.9, abs=0.03)
+    assert sure.share < 0.6
+
+
+def test_a_bin_without_rows_does_not_count():
+    """It has no rate to hold."""
+    found = covered("x", np.array([[0.5, 0.5]]), np.array([0, 10]), np.array([0.0, 0.5]), np.random.default_rng(0))
+    assert found.bins == 1
