@@ -14,15 +14,16 @@ from scipy.stats import beta
 from sources.simulated.world import Floats, Ints
 from training.config.settings import TextChoice, TrainingSettings
 from training.domain.catalog import Catalog, Channel, Creative, Product
-from training.domain.nouns import NONE, Arm, Label, Surface
+from training.domain.nouns import NONE, Arm, Surface
 from training.model.fit import fit
+from training.model.funnel import Stage
 from training.model.matching import MatchingModel, encode_rows
 from training.model.posterior import LaplaceLogistic
 from training.model.text import ENCODERS
 
 DRAWS, SIDE = 200, 0.025
 """Posterior draws behind an interval, and the share of them on each side of it."""
-LABEL = Label.CLICKED
+LABEL = Stage.CLICKED
 
 
 class Belief(Protocol):

@@ -16,8 +16,8 @@ import torch
 from bench.regret.heads import Head, Kind, plain
 from bench.regret.loop import Arms, Rewards
 from training.config.settings import TrainingSettings, UtilitySettings
-from training.domain.nouns import Label
 from training.model.arms import RATES, ArmRows
+from training.model.funnel import Stage
 from training.model.fused import network
 from training.model.numbers import NumberEncoder
 from training.model.optimise import Learner
@@ -26,7 +26,7 @@ from training.model.select import Prices, choose, draw_utilities, propensities
 from training.model.team import Alone
 from training.model.towers import Sizes, Towers
 
-LABEL = Label.CONVERTED
+LABEL = Stage.CONVERTED
 BLIND, BLIND_AN_ARM = 20, 2
 """Rounds played uniformly at first: BLIND, or BLIND_AN_ARM for each arm if that is more; longer while only one answer was seen."""
 GROWTH, SOONEST, LATEST, AFRESH = 0.05, 10, 200, 2

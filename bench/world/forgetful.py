@@ -42,7 +42,7 @@ class Forgetful(Ours):
             self.chosen.append(self._scores.best)
             self._model = self._candidates[HALF_LIVES.index(self.chosen[-1])]
         elif self._model is not None:
-            fresh = {label: history.matured(label, yesterday) for label in JUDGED}
+            fresh = {label: history.matured(label, yesterday) for label in Label}
             self._model = updated(faded(self._model, self.chosen[-1], 1.0), fresh, catalog)
         self._arms = history.arms(yesterday)
         self._days += 1

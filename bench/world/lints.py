@@ -19,7 +19,6 @@ from sources.simulated.policy import Asked, Chosen, draw
 from training.config.settings import Settings
 from training.domain.catalog import load_catalog
 from training.domain.nouns import NONE, Label
-from training.model.fit import unprompted
 from training.model.select import JUDGED, Prices, propensities, worth_of
 
 PART = 128
@@ -64,14 +63,12 @@ class LinTS:
     _design: Design | None = None
     _heads: dict[Label, Ridge] = field(default_factory=dict)
     _days: int = 0
-    _unprompted: float = 0.0
 
     def learn(self, history: History, yesterday: date) -> None:
         """See Player."""
         if self._design is None or self._days % self.every == 0:
             frame = history.training(yesterday)
             self._design, self._heads = Design.fit(frame, load_catalog(self.settings.catalog)), {}
-            self._unprompted = unprompted(frame)
             for label in JUDGED:
                 mature = frame[frame[label.value].notna()].reset_index(drop=True)
                 rate = (float(mature[label.value].astype("float64").sum()) + 1.0) / (len(mature) + 2.0)
@@ -99,7 +96,7 @@ class LinTS:
             rows = np.flatnonzero(asked.menu == menu)
             ids = [history.world.arm_ids[k] for k in history.menus.arms[menu] if k >= 0]
             products = [catalog.arms[a].product_id if a != NONE else "" for a in ids]
-            value = torch.tensor([catalog.products[p].value if p else self._unprompted for p in products])
+            value = torch.tensor([catalog.products[p].value if p else 0.0 for p in products])
             cost = torch.tensor([catalog.channels[catalog.arms[a].channel_id].cost if a != NONE else 0.0 for a in ids])
             prices = Prices(value, cost)
             for part in np.array_split(rows, max(1, len(rows) // PART)):

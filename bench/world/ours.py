@@ -13,11 +13,11 @@ from bench.world.score import Worth
 from sources.simulated.policy import Asked, Chosen, draw
 from training.config.settings import Settings
 from training.domain.catalog import load_catalog
+from training.domain.nouns import Label
 from training.model.fit import fit
 from training.model.matching import MatchingModel
 from training.model.optimise import Progress
 from training.model.policy import policy_probabilities
-from training.model.select import JUDGED
 from training.model.update import updated
 
 
@@ -40,7 +40,7 @@ class Ours:
         if self._model is None or self._days % self.every == 0:
             self._model = fit(history.training(yesterday), catalog, self.settings.training, self.seed, self.progress)
         else:
-            self._model = updated(self._model, {label: history.matured(label, yesterday) for label in JUDGED}, catalog)
+            self._model = updated(self._model, {label: history.matured(label, yesterday) for label in Label}, catalog)
         self._arms = history.arms(yesterday)
         self._days += 1
 

@@ -28,6 +28,7 @@ from training.domain.catalog import load_catalog
 from training.domain.nouns import Label
 from training.model import fit, heads, optimise
 from training.model.calibration import calibrate, covered
+from training.model.funnel import needed
 from training.model.matching import MatchingModel, encode_rows
 from training.model.policy import policy_probabilities
 from training.model.recalibrate import UNCHANGED
@@ -112,10 +113,11 @@ def intervals(model: MatchingModel, unseen: pd.DataFrame, label: Label, settings
     catalog = load_catalog(settings.catalog)
     rows = encode_rows(mature, model.members, model.arms, model.book(catalog, mature))
     bins = np.argsort(np.argsort(model.score(*rows)[label], kind="stable"), kind="stable") * 20 // len(mature)
-    drawn = model.heads[label].draw(200, settings.exploration.nu, torch.Generator().manual_seed(settings.seed))
+    generator = torch.Generator().manual_seed(settings.seed)
+    drawn = {stage: model.heads[stage].draw(200, settings.exploration.nu, generator) for stage in needed(label, model.heads)}
     answers = mature[label.value].astype("float64").to_numpy()
     sizes = np.bincount(bins)
-    found = covered(label.value, model.bin_means(rows, drawn, bins), sizes, np.bincount(bins, answers) / sizes, np.random.default_rng(settings.seed))
+    found = covered(label.value, model.bin_means(label, rows, drawn, bins), sizes, np.bincount(bins, answers) / sizes, np.random.default_rng(settings.seed))
     return found.share
 
 

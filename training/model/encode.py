@@ -88,6 +88,12 @@ class MemberEncoder:
         return np.stack(columns, axis=1)
 
 
+def numbers(column: pd.Series[Any]) -> npt.NDArray[np.float64]:
+    """Floats with NaN for NULL, from bool, object or nullable columns."""
+    found: npt.NDArray[np.float64] = np.asarray(column.astype("object").where(column.notna(), np.nan), dtype=np.float64)
+    return found
+
+
 def _values(frame: pd.DataFrame, name: str) -> npt.NDArray[np.float64]:
     return pd.to_numeric(frame[name], errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
 

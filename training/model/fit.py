@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,15 +13,17 @@ import torch
 from training.config.settings import TrainingSettings
 from training.domain.catalog import Catalog
 from training.domain.errors import NotReadyError
-from training.domain.nouns import NONE, Label
+from training.domain.nouns import Label
 from training.model import text
 from training.model.arms import ArmBook, ArmEncoder
-from training.model.encode import MemberEncoder
-from training.model.heads import FEWEST, posteriors
+from training.model.encode import MemberEncoder, numbers
+from training.model.funnel import FEWEST, SPLITS, Answers, Stage, rate, stages, trainable
+from training.model.heads import posteriors
 from training.model.matching import MatchingModel, check_columns
 from training.model.newcomers import with_newcomers
 from training.model.optimise import Progress
 from training.model.parallel import train_together
+from training.model.posterior import LaplaceLogistic, constant
 from training.model.rows import Rows, pack
 from training.model.split import dealt, is_holdout
 from training.model.stacked import Stacked
@@ -40,7 +43,8 @@ class Prepared:
     arms: ArmEncoder
     rows: Rows
     sizes: Sizes
-    unprompted_value: float
+    rates: dict[Stage, tuple[float, float]]
+    """Of stages that are too rare to train: their rate, and how many answers it stands on."""
     folds: torch.Tensor
     """Which members' rows are scored together without having been learned from, int64 [n]."""
 
@@ -56,15 +60,15 @@ def fit(frame: pd.DataFrame, catalog: Catalog, settings: TrainingSettings, seed:
 def prepare(frame: pd.DataFrame, catalog: Catalog, settings: TrainingSettings) -> Prepared:
     """Fit the encoders and encode; what follows needs `frame` no more. Raises as `fit` does."""
     check_columns(frame)
-    names = _trainable(frame)
+    asked = _asked(frame)
     texts = text.choose(settings.text_encoder)
     members, arms = MemberEncoder.fit(frame), ArmEncoder.fit(frame, catalog, texts.name)
     book = ArmBook.build(arms, catalog, set(frame["arm_id"]))
-    rows = pack(frame, members, arms, book, {name: _numbers(frame[name.value]) for name in names})
+    rows = pack(frame, members, arms, book, {stage: answers for stage, answers in asked.items() if trainable(answers)})
     rows.kept_back.copy_(torch.from_numpy(is_holdout(frame["member_id"], KEPT_BACK, KEPT_BACK_SALT)))
     factors = (len(arms.products), len(arms.creatives), len(arms.channels))
     sizes = Sizes(settings.width, tuple(len(words) for words in members.vocabulary), factors, texts.size)
-    return Prepared(members, arms, rows, sizes, unprompted(frame), torch.from_numpy(dealt(frame["member_id"], FOLDS, FOLDS_SALT)))
+    return Prepared(members, arms, rows, sizes, _rates(asked), torch.from_numpy(dealt(frame["member_id"], FOLDS, FOLDS_SALT)))
 
 
 def learn(prepared: Prepared, settings: TrainingSettings, seed: int, progress: Progress) -> MatchingModel:
@@ -75,40 +79,42 @@ def learn(prepared: Prepared, settings: TrainingSettings, seed: int, progress: P
     stacked = Stacked(towers, held.weights)
     known, found = posteriors(towers, rows, settings.prior_precision, progress, held)
     heads, taus = with_newcomers(stacked, rows, known)
-    for label, (creative, pair) in taus.items():
-        found[label.value]["newcomers"] = {"creative": round(creative, 6), "product_x_channel": round(pair, 6)}
+    for stage, (creative, pair) in taus.items():
+        found[stage.value]["newcomers"] = {"creative": round(creative, 6), "product_x_channel": round(pair, 6)}
     manifest: dict[str, Any] = {
         "seed": seed,
         "rows": len(rows),
         "base_rates": {n.value: float(r) for n, r in zip(rows.names, rows.base_rates, strict=True)},
         "epochs": [asdict(e) for e in epochs],
         "heads": found,
-        "unprompted_value": prepared.unprompted_value,
+        "rates": {stage.value: chance for stage, (chance, _) in prepared.rates.items()},
         "training": settings.model_dump(),
     }
-    return MatchingModel(prepared.members, prepared.arms, stacked, heads, manifest)
+    return MatchingModel(prepared.members, prepared.arms, stacked, _with_rates(heads, prepared.rates), manifest)
 
 
-def _trainable(frame: pd.DataFrame) -> tuple[Label, ...]:
-    counts = {label: pd.Series(_numbers(frame[label.value])).value_counts() for label in Label if label.value in frame}
-    names = tuple(label for label, n in counts.items() if min(n.get(0.0, 0), n.get(1.0, 0)) >= FEWEST)
-    if not names:
+def _with_rates(heads: dict[Stage, LaplaceLogistic], rates: Mapping[Stage, tuple[float, float]]) -> dict[Stage, LaplaceLogistic]:
+    """The heads of all stages, those of `rates` saying the same of everyone."""
+    size = len(next(iter(heads.values())).mean)
+    return heads | {stage: constant(chance, answers, size) for stage, (chance, answers) in rates.items()}
+
+
+def _asked(frame: pd.DataFrame) -> dict[Stage, Answers]:
+    """The stages that `frame` can teach, and the answers of each."""
+    found = stages({label: numbers(frame[label.value]) for label in Label if label.value in frame})
+    if not any(trainable(answers) for answers in found.values()):
         raise NotReadyError(
             f"No label has {FEWEST} mature rows of each class among {len(frame)} decisions: there is nothing to learn yet. "
             "Wait until more decisions have matured (clicks after 1 day, conversions after 14)."
         )
-    return names
+    return found
 
 
-def unprompted(frame: pd.DataFrame) -> float:
-    """Mean money of a conversion under `none`; 0 where none was seen."""
-    if "conversion_value" not in frame or Label.CONVERTED.value not in frame:
-        return 0.0
-    bought = (frame["arm_id"] == NONE).to_numpy() & (_numbers(frame[Label.CONVERTED.value]) == 1.0)
-    values = _numbers(frame["conversion_value"])[bought]
-    return float(np.nanmean(values)) if len(values) and not np.isnan(values).all() else 0.0
-
-
-def _numbers(column: pd.Series[Any]) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Floats with NaN for NULL, from bool, object or nullable columns."""
-    return pd.to_numeric(column.astype("object").where(column.notna(), np.nan).astype("float64")).to_numpy()
+def _rates(asked: Mapping[Stage, Answers]) -> dict[Stage, tuple[float, float]]:
+    """Rate, and how many answers it stands on, of each stage that is too rare to train."""
+    found = {}
+    for split in SPLITS.values():
+        if split.otherwise in asked and not trainable(asked[split.otherwise]):
+            both = np.concatenate([asked[stage][~np.isnan(asked[stage])] for stage in (split.happened, split.otherwise)])
+            found[split.otherwise] = rate(asked[split.otherwise], float(both.mean()))
+    return found

@@ -17,6 +17,7 @@ import pandas as pd
 
 from training.domain.catalog import Catalog
 from training.domain.nouns import Label
+from training.model.funnel import needed
 from training.model.matching import MatchingModel
 from training.model.posterior import LaplaceLogistic
 from training.model.split import points
@@ -44,7 +45,7 @@ def faded(model: MatchingModel, half_life: float | None, days: float) -> Matchin
     if half_life is None:
         return model
     share = 2.0 ** (-days / half_life)
-    return replace(model, heads={label: LaplaceLogistic(head.mean, head.precision * share) for label, head in model.heads.items()})
+    return replace(model, heads={stage: LaplaceLogistic(head.mean, head.precision * share) for stage, head in model.heads.items()})
 
 
 def surprise(model: MatchingModel, answers: Mapping[Label, pd.DataFrame], catalog: Catalog) -> float:
@@ -57,7 +58,7 @@ def surprise(model: MatchingModel, answers: Mapping[Label, pd.DataFrame], catalo
         said = frame[label.value].to_numpy(dtype="float64")
         if not len(said) or not 0 < said.mean() < 1:
             continue
-        if label not in model.heads:
+        if not needed(label, model.heads):
             return float("inf")
         p = model.predict(frame, catalog)[label].clip(RARE, 1 - RARE)
         rate = said.mean()

@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 
-from training.domain.nouns import Label
+from training.model.funnel import FEWEST, Stage
 from training.model.fused import Network
 from training.model.optimise import Progress
-from training.model.posterior import LaplaceLogistic, found
+from training.model.posterior import NEVER, LaplaceLogistic, found
 from training.model.recalibrate import UNCHANGED, Correction, corrected, levelled, parts
 from training.model.rows import IMMATURE, Rows
 from training.model.search import Search, likelihood
@@ -19,12 +19,8 @@ from training.model.stacked import StackedSizes
 from training.model.towers import Towers
 from training.model.wide import Held
 
-FEWEST = 20
-"""A label needs this many mature rows of each class; below that a head would be noise."""
 SAMPLE = 65_536
 """With more than four times as many rows, searches begin on an even sample of about this size: the first, long steps need no more."""
-NEVER = 1e12
-"""Precision of a weight that is 0 for certain."""
 DEEP, WIDE = "deep", "wide"
 ARM = 4
 """Blocks of `Stacked` before this one do not depend on the arm."""
@@ -78,7 +74,7 @@ class Source:
 
 def posteriors(
     towers: Towers, rows: Rows, smallest: float, progress: Progress, held: Held | None = None
-) -> tuple[dict[Label, LaplaceLogistic], dict[str, Any]]:
+) -> tuple[dict[Stage, LaplaceLogistic], dict[str, Any]]:
     """The head of each label, and what was found about it, for the manifest. `smallest` is the least prior precision of a block of phi.
 
     The head of the other members is judged on those kept back; the head of all rows is corrected by that, then levelled to the label's base rate. With

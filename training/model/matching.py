@@ -19,10 +19,12 @@ from training.domain.nouns import Label
 from training.domain.schema import ARM_NUMERIC, MEMBER_CATEGORICAL, MEMBER_NUMERIC
 from training.model.arms import ArmBook, ArmEncoder, ArmHistory, ArmRows
 from training.model.encode import MemberEncoder, MemberRows
+from training.model.funnel import Stage, chances, needed
 from training.model.posterior import LaplaceLogistic
 from training.model.stacked import Stacked
 from training.model.towers import Towers
 
+Floats = npt.NDArray[np.float64]
 CHUNK = 16_384
 NEEDED = ("member_id", "decided_at", "day", "surface", "arm_id", *MEMBER_CATEGORICAL, *MEMBER_NUMERIC, *(f"arm_{name}" for name in ARM_NUMERIC))
 """Columns of the training set that a model learns and predicts from; labels come besides, and policies read DECIDED too."""
@@ -31,12 +33,12 @@ DECIDED = ("decision_id", "feasible_arms")
 
 @dataclass(frozen=True)
 class MatchingModel:
-    """`heads` holds only labels that had mature rows of both classes; `manifest` is what a reader needs to know about the training."""
+    """`heads` holds the stages of the funnel that the log could teach; `manifest` is what a reader needs to know about the training."""
 
     members: MemberEncoder
     arms: ArmEncoder
     towers: Towers | Stacked
-    heads: Mapping[Label, LaplaceLogistic]
+    heads: Mapping[Stage, LaplaceLogistic]
     manifest: Mapping[str, Any]
 
     @classmethod
@@ -53,11 +55,6 @@ class MatchingModel:
 
         saving.write(self, folder)
 
-    @property
-    def unprompted_value(self) -> float:
-        """Money of one conversion that happens under `none`."""
-        return float(self.manifest["unprompted_value"])
-
     def book(self, catalog: Catalog, frame: pd.DataFrame) -> ArmBook:
         """Every arm that a decision of `frame` could have shown."""
         return ArmBook.build(self.arms, catalog, {*catalog.arms, *frame["arm_id"], *chain.from_iterable(frame["feasible_arms"])})
@@ -70,24 +67,29 @@ class MatchingModel:
 
     def score(self, members: MemberRows, arms: ArmRows) -> dict[Label, npt.NDArray[np.float64]]:
         """P(label) of each pair of encoded rows, in chunks."""
-        parts: dict[Label, list[npt.NDArray[np.float64]]] = {label: [] for label in self.heads}
+        parts: dict[Label, list[npt.NDArray[np.float64]]] = {label: [] for label in Label if needed(label, self.heads)}
         with torch.no_grad():
             for start in range(0, len(members.numeric), CHUNK):
                 rows = slice(start, start + CHUNK)
                 phi = self.towers(members.take(rows), ArmRows(*(part[rows] for part in arms)))
-                for label, head in self.heads.items():
-                    parts[label].append(torch.sigmoid(phi @ head.mean.to(torch.float32)).numpy().astype(np.float64))
+                for label, p in self.means(phi).items():
+                    parts[label].append(p.numpy().astype(np.float64))
         return {label: np.concatenate(values) if values else np.zeros(0) for label, values in parts.items()}
 
-    def bin_means(self, rows: tuple[MemberRows, ArmRows], drawn: torch.Tensor, bins: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-        """Mean P(label) of the rows of each bin under each of S weight vectors `drawn` [S, d] of one head, [S, bins]; `bins` [n] counts from 0."""
-        (members, arms), drawn, where = rows, drawn.to(torch.float32), torch.from_numpy(bins)
-        total = torch.zeros(int(bins.max()) + 1, len(drawn), dtype=torch.float64)
+    def means(self, phi: torch.Tensor) -> dict[Label, torch.Tensor]:
+        """P(label) of each row of `phi` [..., d], from the posterior means."""
+        return chances({stage: torch.sigmoid(phi @ head.mean.to(torch.float32)) for stage, head in self.heads.items()})
+
+    def bin_means(self, label: Label, rows: tuple[MemberRows, ArmRows], drawn: Mapping[Stage, torch.Tensor], bins: npt.NDArray[np.int64]) -> Floats:
+        """Mean P(label) of the rows of each bin under each of S weight vectors `drawn` [S, d] of its stages, [S, bins]; `bins` [n] counts from 0."""
+        (members, arms), where = rows, torch.from_numpy(bins)
+        total = torch.zeros(int(bins.max()) + 1, len(next(iter(drawn.values()))), dtype=torch.float64)
         with torch.no_grad():
             for start in range(0, len(bins), CHUNK):
                 some = slice(start, start + CHUNK)
                 phi = self.towers(members.take(some), ArmRows(*(part[some] for part in arms)))
-                total.index_add_(0, where[some], torch.sigmoid(phi @ drawn.T).to(torch.float64))
+                p = chances({stage: torch.sigmoid(phi @ weights.to(torch.float32).T) for stage, weights in drawn.items()})[label]
+                total.index_add_(0, where[some], p.to(torch.float64))
         return (total / torch.bincount(where).clamp(min=1)[:, None]).T.numpy()
 
 

@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 import torch
 
-from training.domain.nouns import Label
 from training.model.arms import NEWCOMERS
+from training.model.funnel import Stage
 from training.model.posterior import LaplaceLogistic
 from training.model.rows import IMMATURE, Kinds, Rows, spans
 from training.model.stacked import Stacked
@@ -23,7 +23,7 @@ from training.model.towers import Towers
 BELIEF, WORTH = 0.3, 2.0
 """tau before any group is seen (a rate a third higher or a fourth lower), and as how many groups that belief counts."""
 
-Heads = dict[Label, LaplaceLogistic]
+Heads = dict[Stage, LaplaceLogistic]
 
 
 class Groups(NamedTuple):
@@ -33,7 +33,7 @@ class Groups(NamedTuple):
     used: int
 
 
-def with_newcomers(towers: Towers | Stacked, rows: Rows, heads: Mapping[Label, LaplaceLogistic]) -> tuple[Heads, dict[Label, tuple[float, float]]]:
+def with_newcomers(towers: Towers | Stacked, rows: Rows, heads: Mapping[Stage, LaplaceLogistic]) -> tuple[Heads, dict[Stage, tuple[float, float]]]:
     """The heads with a column for each newcomer, and tau of a new creative and of a new pair for each label."""
     creative = _spreads(towers, rows, rows.kinds.nameless(), heads, creatives(rows.kinds, towers.sizes.arm))
     pair = _spreads(towers, rows, rows.kinds, heads, pairs(rows.kinds))
@@ -80,7 +80,7 @@ def spread(surprise: torch.Tensor, information: torch.Tensor, used: int) -> floa
     return float(((len(s) * left + WORTH * BELIEF**2) / (max(len(s) - used, 0) + WORTH)) ** 0.5)
 
 
-def _spreads(towers: Towers | Stacked, rows: Rows, kinds: Kinds, heads: Mapping[Label, LaplaceLogistic], groups: Groups) -> dict[Label, float]:
+def _spreads(towers: Towers | Stacked, rows: Rows, kinds: Kinds, heads: Mapping[Stage, LaplaceLogistic], groups: Groups) -> dict[Stage, float]:
     """tau of `groups` for each label, when rows are scored as arms of `kinds` without recent rates."""
     size = int(groups.of.max()) + 1
     sums = {label: torch.zeros(2, size, dtype=torch.float64) for label in heads}

@@ -17,9 +17,9 @@ import torch
 from torch.nn import functional
 
 from training.config.settings import TrainingSettings
-from training.domain.nouns import Label
 from training.model.device import CPU, device
 from training.model.flat import flatten
+from training.model.funnel import Stage
 from training.model.fused import Network, network
 from training.model.rows import CHUNK, IMMATURE, Rows
 from training.model.team import Alone, Team
@@ -93,7 +93,7 @@ def _newest_best(epochs: Sequence[Epoch]) -> torch.Tensor:
     return found[-1] <= found.amin(dim=0)
 
 
-def told(epochs: Sequence[Epoch], most: int, names: Sequence[Label]) -> str:
+def told(epochs: Sequence[Epoch], most: int, names: Sequence[Stage]) -> str:
     """One line of progress: a bar, and the newest epoch's losses."""
     full = round(BAR * len(epochs) / most)
     kept = ", ".join(f"{name.value} {loss:.4f}" for name, loss in zip(names, epochs[-1].kept_back, strict=True))

@@ -23,7 +23,7 @@ from safetensors.torch import load_file, save_file
 
 from training.config.settings import ROOT, TrainingSettings
 from training.domain.errors import StepError
-from training.domain.nouns import Label
+from training.model.funnel import Stage
 from training.model.optimise import Epoch, Progress, train
 from training.model.rows import Batch, Kinds, Rows
 from training.model.towers import Sizes, Towers
@@ -74,7 +74,7 @@ def read(folder: Path) -> Job:
     """What `spill` wrote; the rows are mapped, so that all processes share one copy in memory."""
     about, tensors = json.loads((folder / JOB).read_text(encoding="utf-8")), load_file(folder / ROWS)
     batch, kinds = Batch(*(tensors[name] for name in Batch._fields)), Kinds(*(tensors[f"kinds.{name}"] for name in Kinds._fields))
-    rows = Rows(about["numbers"], *batch, tensors["kept_back"], kinds, tuple(Label(name) for name in about["names"]))
+    rows = Rows(about["numbers"], *batch, tensors["kept_back"], kinds, tuple(Stage(name) for name in about["names"]))
     sizes: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in about["sizes"].items()}
     return Job(rows, Sizes(**sizes), TrainingSettings(**about["settings"]), about["seed"])
 

@@ -23,6 +23,7 @@ from training.domain.errors import DataError
 from training.domain.nouns import NONE, Context, Decision, Label, Member
 from training.domain.schema import ARM_NUMERIC
 from training.model.arms import NEWCOMERS, ArmBook, ArmHistory, ArmRows
+from training.model.funnel import needed
 from training.model.matching import DECIDED, MatchingModel, check_columns
 from training.model.select import Prices, choose, draw_utilities, draw_weights, propensities
 from training.model.towers import pairs
@@ -64,7 +65,7 @@ def decide(model: MatchingModel, request: Request, catalog: Catalog, settings: S
     weights = draw_weights(model.heads, settings.exploration.draws, settings.exploration.nu, generator)
     with torch.no_grad():
         phi = pairs(model.towers, model.members.row(request.member.features, request.context), model.towers.arms(book.rows(codes, rates))[None])
-        utilities = draw_utilities(phi, model.towers.sizes.base, weights, _prices(book, codes[None], model), settings.utility)
+        utilities = draw_utilities(phi, model.towers.sizes.base, weights, Prices(book.value[codes[None]], book.cost[codes[None]]), settings.utility)
     p = propensities(utilities, settings.exploration.epsilon)[0]
     chosen = request.feasible[choose(p, generator)]
     return Decision(
@@ -98,7 +99,7 @@ def policy_probabilities(
     offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
     generator = torch.Generator().manual_seed(seed)
     weights = draw_weights(model.heads, settings.exploration.draws, settings.exploration.nu, generator)
-    p, means = np.zeros(len(arms)), {label: np.zeros(len(arms)) for label in model.heads}
+    p, means = np.zeros(len(arms)), {label: np.zeros(len(arms)) for label in Label if needed(label, model.heads)}
     members, codes = model.members.rows(frame), torch.from_numpy(book.codes(arms))
     history = ArmHistory.read(model.arms, book, frame) if arm_features is None else _as_served(model, book, frame, arm_features)
     days, table = history.day_codes(frame), _arm_table(model, book, history)
@@ -107,10 +108,10 @@ def policy_probabilities(
             where = offsets[rows][:, None] + np.arange(sizes[rows[0]])[None, :]
             shown, picked = codes[where], torch.from_numpy(rows)
             phi = pairs(model.towers, members.take(picked), table[days[picked][:, None], shown])
-            utilities = draw_utilities(phi, model.towers.sizes.base, weights, _prices(book, shown, model), settings.utility)
+            utilities = draw_utilities(phi, model.towers.sizes.base, weights, Prices(book.value[shown], book.cost[shown]), settings.utility)
             p[where] = propensities(utilities, settings.exploration.epsilon).numpy()
-            for label, head in model.heads.items():
-                means[label][where] = torch.sigmoid(phi @ head.mean.to(torch.float32)).numpy()
+            for label, mean in model.means(phi).items():
+                means[label][where] = mean.numpy()
     return Probabilities(offsets, arms, p, means)
 
 
@@ -129,11 +130,6 @@ def _arm_table(model: MatchingModel, book: ArmBook, history: ArmHistory) -> torc
     with torch.no_grad():
         parts = [model.towers.arms(ArmRows(book.factors[codes], book.text[codes], rates, book.shown[codes])) for rates in history.rates]
     return torch.stack(parts) if parts else torch.zeros(0, len(codes), 1 + model.towers.sizes.arm + 2 * NEWCOMERS)
-
-
-def _prices(book: ArmBook, codes: torch.Tensor, model: MatchingModel) -> Prices:
-    value = torch.where(book.shown[codes][..., 0] > 0, book.value[codes], torch.tensor(model.unprompted_value))
-    return Prices(value, book.cost[codes])
 
 
 def _as_served(model: MatchingModel, book: ArmBook, frame: pd.DataFrame, arm_features: Mapping[str, Mapping[str, object]]) -> ArmHistory:

@@ -16,6 +16,8 @@ import torch
 from training.model.search import Search, likelihood
 
 CHUNK = 32_768
+NEVER = 1e12
+"""Precision of a weight that is 0 for certain."""
 
 
 class Posterior(Protocol):
@@ -78,6 +80,13 @@ def fit(phi: torch.Tensor, label: torch.Tensor, blocks: Sequence[int], smallest:
 def found(search: Search) -> tuple[LaplaceLogistic, tuple[float, ...]]:
     """The belief at which `search` ended, and its precisions."""
     return LaplaceLogistic(search.mean, (search.precision + search.precision.T) / 2), tuple(search.precisions.tolist())
+
+
+def constant(rate: float, answers: float, size: int) -> LaplaceLogistic:
+    """The belief that every row answers 1 at `rate` in (0, 1), learned from `answers` rows: of `size` columns all but the constant weigh nothing."""
+    mean, precision = torch.zeros(size, dtype=torch.float64), torch.eye(size, dtype=torch.float64) * NEVER
+    mean[0], precision[0, 0] = torch.logit(torch.tensor(rate, dtype=torch.float64)), answers * rate * (1 - rate)
+    return LaplaceLogistic(mean, precision)
 
 
 def sum_of(parts: Iterable[torch.Tensor]) -> torch.Tensor:

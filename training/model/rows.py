@@ -11,10 +11,10 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 
-from training.domain.nouns import Label
 from training.domain.schema import ARM_NUMERIC
 from training.model.arms import ArmBook, ArmEncoder, ArmHistory, ArmRows
 from training.model.encode import MemberEncoder, MemberRows
+from training.model.funnel import Stage
 
 CHUNK = 32_768
 """Rows that are encoded, scored or measured at once."""
@@ -71,10 +71,10 @@ class Rows:
     labels: torch.Tensor
     kept_back: torch.Tensor
     kinds: Kinds
-    names: tuple[Label, ...]
+    names: tuple[Stage, ...]
 
     @classmethod
-    def of(cls, members: MemberRows, arms: ArmRows, labels: torch.Tensor, names: tuple[Label, ...], kept_back: torch.Tensor) -> Rows:
+    def of(cls, members: MemberRows, arms: ArmRows, labels: torch.Tensor, names: tuple[Stage, ...], kept_back: torch.Tensor) -> Rows:
         """The same rows from whole ones; `labels` [n, L] is NaN where immature. Equal arms become one kind."""
         described = torch.cat([arms.factors.to(arms.text.dtype), arms.shown, arms.text], dim=1)
         distinct, which = torch.unique(described, dim=0, return_inverse=True)
@@ -116,7 +116,7 @@ class Rows:
         return Rows(self.numbers, *moved, self.kept_back.to(device), self.kinds.to(device), self.names)
 
 
-def pack(frame: pd.DataFrame, members: MemberEncoder, arms: ArmEncoder, book: ArmBook, labels: Mapping[Label, npt.NDArray[np.float64]]) -> Rows:
+def pack(frame: pd.DataFrame, members: MemberEncoder, arms: ArmEncoder, book: ArmBook, labels: Mapping[Stage, npt.NDArray[np.float64]]) -> Rows:
     """Encode `frame` CHUNK rows at a time, so that no second copy of it is ever whole. `labels` [n] are NaN where immature; no row is kept back."""
     history = ArmHistory.read(arms, book, frame[["decided_at", "arm_id", *(f"arm_{name}" for name in ARM_NUMERIC)]])
     first, n = members.rows(frame.iloc[:1]), len(frame)

@@ -12,10 +12,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from training.domain.errors import DataError, NotReadyError
-from training.domain.nouns import Label
 from training.model import text
 from training.model.arms import ArmEncoder
 from training.model.encode import MemberEncoder
+from training.model.funnel import Stage
 from training.model.posterior import LaplaceLogistic
 from training.model.stacked import Stacked, StackedSizes
 from training.model.towers import Sizes, Towers
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 TENSORS = "model.safetensors"
 MANIFEST = "manifest.json"
-FORMAT = 3
+FORMAT = 4
 
-Parts = tuple[MemberEncoder, ArmEncoder, Towers | Stacked, dict[Label, LaplaceLogistic], dict[str, Any]]
+Parts = tuple[MemberEncoder, ArmEncoder, Towers | Stacked, dict[Stage, LaplaceLogistic], dict[str, Any]]
 
 
 def write(model: MatchingModel, folder: Path) -> None:
@@ -36,9 +36,9 @@ def write(model: MatchingModel, folder: Path) -> None:
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
     tensors = {f"towers.{name}": value.contiguous() for name, value in model.towers.state_dict().items()}
-    for label, head in model.heads.items():
-        tensors[f"heads.{label.value}.mean"] = head.mean.contiguous()
-        tensors[f"heads.{label.value}.precision"] = head.precision.contiguous()
+    for stage, head in model.heads.items():
+        tensors[f"heads.{stage.value}.mean"] = head.mean.contiguous()
+        tensors[f"heads.{stage.value}.precision"] = head.precision.contiguous()
     save_file(tensors, aside / TENSORS)
     (aside / MANIFEST).write_text(json.dumps({**model.manifest, **_described(model)}, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     swap(aside, folder)
@@ -73,7 +73,7 @@ def _described(model: MatchingModel) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "text_encoder": model.arms.text,
-        "labels": [label.value for label in model.heads],
+        "stages": [stage.value for stage in model.heads],
         "sizes": {"width": deep.width, "categories": list(deep.categories), "factors": list(deep.factors), "text": deep.text},
         "wide": sizes.labels if isinstance(sizes, StackedSizes) else 0,
         "phi": {"columns": sizes.phi, "blocks": list(sizes.blocks)},
@@ -98,6 +98,6 @@ def _built(manifest: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Parts:
     towers = Stacked(deep, tensors["towers.weights"]) if manifest["wide"] else deep
     towers.load_state_dict({name.removeprefix("towers."): value for name, value in tensors.items() if name.startswith("towers.")})
     towers.eval()
-    heads = {Label(name): LaplaceLogistic(tensors[f"heads.{name}.mean"], tensors[f"heads.{name}.precision"]) for name in manifest["labels"]}
+    heads = {Stage(name): LaplaceLogistic(tensors[f"heads.{name}.mean"], tensors[f"heads.{name}.precision"]) for name in manifest["stages"]}
     encoder = manifest["encoder"]
     return MemberEncoder.restore(encoder["members"]), ArmEncoder.restore(encoder["arms"]), towers, heads, manifest

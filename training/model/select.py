@@ -12,6 +12,7 @@ import torch
 
 from training.config.settings import UtilitySettings
 from training.domain.nouns import Label
+from training.model.funnel import Stage, chances, needed
 from training.model.posterior import Posterior
 
 JUDGED = (Label.CONVERTED, Label.RETAINED, Label.OPTED_OUT)
@@ -26,30 +27,34 @@ class Prices:
     cost: torch.Tensor
 
 
-def draw_weights(heads: Mapping[Label, Posterior], draws: int, nu: float, generator: torch.Generator) -> dict[Label, torch.Tensor]:
-    """S weight vectors [S, d] (float32) of each head that the utility reads, drawn in the order of JUDGED."""
-    return {label: heads[label].draw(draws, nu, generator).to(torch.float32) for label in JUDGED if label in heads}
+def draw_weights(heads: Mapping[Stage, Posterior], draws: int, nu: float, generator: torch.Generator) -> dict[Stage, torch.Tensor]:
+    """S weight vectors [S, d] (float32) of each head that the utility needs, drawn in the order of Stage."""
+    read = {stage for label in JUDGED for stage in needed(label, heads)}
+    return {stage: heads[stage].draw(draws, nu, generator).to(torch.float32) for stage in Stage if stage in read}
 
 
-def draw_utilities(phi: torch.Tensor, base: int, weights: Mapping[Label, torch.Tensor], prices: Prices, worth: UtilitySettings) -> torch.Tensor:
+def draw_utilities(phi: torch.Tensor, base: int, weights: Mapping[Stage, torch.Tensor], prices: Prices, worth: UtilitySettings) -> torch.Tensor:
     """Utility of every arm under every draw, [B, A, S], from phi [B, A, d], whose first `base` columns do not depend on the arm."""
     member, effect = phi[:, 0, :base], phi[:, :, base:]
-    total = -prices.cost[..., None]
-    for label, drawn in weights.items():
-        unprompted = (member @ drawn[:, :base].T)[:, None, :]
-        logits = effect @ drawn[:, base:].T
-        total = total + worth_of(label, logits.add_(unprompted).sigmoid_(), torch.sigmoid(unprompted), prices.value, worth)
+    shown, unprompted = dict[Stage, torch.Tensor](), dict[Stage, torch.Tensor]()
+    for stage, drawn in weights.items():
+        alone = (member @ drawn[:, :base].T)[:, None, :]
+        shown[stage], unprompted[stage] = (effect @ drawn[:, base:].T).add_(alone).sigmoid_(), torch.sigmoid(alone)
+    nothing, total = chances(unprompted), -prices.cost[..., None]
+    for label, p in chances(shown).items():
+        total = total + worth_of(label, p, nothing[label], prices.value, worth)
     return total
 
 
 def worth_of(label: Label, shown: torch.Tensor, unprompted: torch.Tensor, value: torch.Tensor, worth: UtilitySettings) -> torch.Tensor:
     """Money that one label adds to the utility. `shown` [..., A, S] are probabilities under each arm, `unprompted` [..., 1, S] those under `none`.
 
-    value P(convert | a); + w_r (P(retain | a) - P(retain | none)); - w_o P(opt out | a). Other labels are worth nothing.
+    value (P(convert | a) - P(convert | none)); + w_r (P(retain | a) - P(retain | none)); - w_o P(opt out | a). Other labels are worth nothing. Who would
+    buy anyway buys what they need, not what is shown, so an arm is paid for the difference alone.
     """
     match label:
         case Label.CONVERTED:
-            return shown * value[..., None]
+            return (shown - unprompted) * value[..., None]
         case Label.RETAINED:
             return (shown - unprompted) * worth.retention
         case Label.OPTED_OUT:

@@ -10,20 +10,28 @@ import torch
 
 from training.domain.catalog import Catalog
 from training.domain.nouns import Label
+from training.model.encode import numbers
+from training.model.funnel import asked
 from training.model.matching import MatchingModel, check_columns, encode_rows
 
 
 def updated(model: MatchingModel, answers: Mapping[Label, pd.DataFrame], catalog: Catalog) -> MatchingModel:
     """The model after `answers`: of each label the decisions (columns as in the training set) whose answer is new and mature.
 
-    Labels that the model has no head for are left out. Raises DataError for a missing column.
+    A stage of the funnel learns from the rows where it was asked, so the label before it is a column too. Labels that the model has no head for are left
+    out. Raises DataError for a missing column.
     """
     heads = dict(model.heads)
-    for label, frame in answers.items():
-        if label not in heads or frame.empty:
+    for stage, head in model.heads.items():
+        label, first, happened = asked(stage)
+        frame = answers.get(label)
+        if frame is None or frame.empty:
             continue
         check_columns(frame)
+        rows = frame if first is None else frame[numbers(frame[first.value]) == float(happened)]
+        if rows.empty:
+            continue
         with torch.no_grad():
-            phi = model.towers(*encode_rows(frame, model.members, model.arms, model.book(catalog, frame)))
-        heads[label] = heads[label].update(phi, torch.from_numpy(frame[label.value].to_numpy(dtype="float64")))
+            phi = model.towers(*encode_rows(rows, model.members, model.arms, model.book(catalog, rows)))
+        heads[stage] = head.update(phi, torch.from_numpy(rows[label.value].to_numpy(dtype="float64")))
     return replace(model, heads=heads)

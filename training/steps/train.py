@@ -86,7 +86,7 @@ def read(path: Path) -> pd.DataFrame:
     if not path.is_file():
         raise NotReadyError(f"There is no training set {path}, so nothing can be learned. Run `training_set` for that day first.")
     schema = pq.read_schema(path)
-    columns = [name for name in (*NEEDED, *Label, "conversion_value") if name in schema.names]
+    columns = [name for name in (*NEEDED, *Label) if name in schema.names]
     texts = [name for name in columns if pa.types.is_string(schema.field(name).type)]
     table = pq.read_table(path, columns=columns, read_dictionary=texts)
     if not table.num_rows:

@@ -10,6 +10,7 @@ import torch
 
 from training.domain.nouns import Label
 from training.model.forget import HALF_LIVES, Scores, faded, recent, surprise
+from training.model.funnel import Stage
 
 END = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -43,7 +44,7 @@ def test_what_is_forgotten_stays_forgotten():
 
 def test_certainty_fades_and_means_stand(model):
     """After one half-life the precision is half, so draws spread by the root of two."""
-    old, new = model.heads[Label.CONVERTED], faded(model, 7.0, 7.0).heads[Label.CONVERTED]
+    old, new = model.heads[Stage.CLICKED], faded(model, 7.0, 7.0).heads[Stage.CLICKED]
     assert torch.equal(old.mean, new.mean)
     assert torch.allclose(new.precision, old.precision / 2)
 
@@ -63,7 +64,7 @@ def test_surprise_is_the_log_loss_over_the_entropy(model, frame, catalog):
 def test_a_model_that_forgot_a_label_is_never_chosen(model, frame, catalog):
     """Without its head for retention it would decide as if nobody could leave."""
     some = frame[frame["retained"].notna()].head(2_000).reset_index(drop=True)
-    poorer = replace(model, heads={label: head for label, head in model.heads.items() if label is not Label.RETAINED})
+    poorer = replace(model, heads={stage: head for stage, head in model.heads.items() if not stage.startswith("retained")})
     assert surprise(poorer, {Label.RETAINED: some}, catalog) == float("inf")
     assert surprise(model, {Label.RETAINED: some}, catalog) < 1.1
     assert Scores((None, 7.0)).after([1.0, float("inf")]).after([1.0, 0.5]).best is None

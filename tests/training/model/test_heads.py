@@ -5,9 +5,9 @@ import torch
 
 from tests.fakes.training_frame import training_frame
 from training.config.settings import TrainingSettings
-from training.domain.nouns import Label
 from training.model import heads, posterior
 from training.model.fit import prepare
+from training.model.funnel import Stage
 from training.model.recalibrate import UNCHANGED, fit_correction, levelled, parts
 from training.model.rows import IMMATURE
 from training.model.towers import Towers, initialise
@@ -41,7 +41,7 @@ def whole(rows, towers, phi, label):
 
 
 @pytest.mark.parametrize("sample", [heads.SAMPLE, 300], ids=["all rows from the start", "a sample first"])
-@pytest.mark.parametrize("label", [Label.CLICKED, Label.RETAINED])
+@pytest.mark.parametrize("label", [Stage.CLICKED, Stage.RETAINED_IF_VISITED])
 def test_in_chunks_is_at_once(made, monkeypatch, sample, label):
     """Mean within a hundredth of a standard deviation, precision, correction: with chunks of 512 rows, and after beginning on every 13th row too."""
     rows, towers, phi = made
@@ -62,8 +62,8 @@ def test_without_anyone_kept_back_nothing_is_corrected(made):
     alone = type(rows)(rows.numbers, *rows.batch(slice(0, len(rows))), torch.zeros(len(rows), dtype=torch.bool), rows.kinds, rows.names)
     found, told = heads.posteriors(towers, alone, SMALLEST, str)
     assert all(about["correction"] == {"unprompted": 1.0, "effect": 1.0} for about in told.values())
-    said = torch.sigmoid(phi.to(torch.float64) @ found[Label.CLICKED].mean)
-    assert float(said.mean()) == pytest.approx(float(rows.base_rates[rows.names.index(Label.CLICKED)]), abs=1e-5)
+    said = torch.sigmoid(phi.to(torch.float64) @ found[Stage.CLICKED].mean)
+    assert float(said.mean()) == pytest.approx(float(rows.base_rates[rows.names.index(Stage.CLICKED)]), abs=1e-5)
 
 
 def test_phi_is_never_whole(made, monkeypatch):

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from training.config.settings import UtilitySettings
 from training.domain.nouns import Label
+from training.model.funnel import Stage
 from training.model.posterior import LaplaceLogistic
 from training.model.select import Prices, choose, draw_utilities, draw_weights, propensities, worth_of
 
@@ -52,24 +53,24 @@ def test_drawn_frequencies_are_the_propensities():
 
 
 def test_worth_by_hand():
-    """One arm that sells 150 at 0.1, keeps 2 points more and loses an opt-out at 0.05."""
+    """One arm that sells 150 at 0.1 where half would buy anyway, keeps 2 points more and loses an opt-out at 0.05."""
     value, half = torch.tensor([[150.0]]), torch.tensor([[[0.5]]])
-    assert float(worth_of(Label.CONVERTED, half * 0.2, half, value, WORTH)) == pytest.approx(15.0)
+    assert float(worth_of(Label.CONVERTED, half * 0.2, half, value, WORTH)) == pytest.approx(-60.0)
     assert float(worth_of(Label.RETAINED, half + 0.02, half, value, WORTH)) == pytest.approx(10.0)
     assert float(worth_of(Label.OPTED_OUT, half * 0.1, half, value, WORTH)) == pytest.approx(-1.0)
     assert float(worth_of(Label.CLICKED, half, half, value, WORTH)) == 0.0
 
 
 def test_utilities_by_hand():
-    """phi = [1 | s, s x]: under w = (0 | log 3, 0), P(convert) is 3/4 where shown and 1/2 under none; cost is taken off."""
+    """phi = [1 | s, s x]: under w = (0 | log 3, 0), P(convert) is 3/4 where shown and 1/2 under none; the difference earns, cost is taken off."""
     phi = torch.tensor([[[1.0, 0.0, 0.0], [1.0, 1.0, 7.0]]])
-    weights = {Label.CONVERTED: torch.tensor([[0.0, float(torch.tensor(3.0).log()), 0.0]])}
+    weights = {Stage.CONVERTED: torch.tensor([[0.0, float(torch.tensor(3.0).log()), 0.0]])}
     prices = Prices(torch.tensor([[10.0, 100.0]]), torch.tensor([[0.0, 2.0]]))
-    assert torch.allclose(draw_utilities(phi, 1, weights, prices, WORTH), torch.tensor([[[5.0], [73.0]]]))
+    assert torch.allclose(draw_utilities(phi, 1, weights, prices, WORTH), torch.tensor([[[0.0], [23.0]]]))
 
 
 def test_a_label_without_a_head_drops_out():
     """Only heads that exist and that the utility reads are drawn."""
     head = LaplaceLogistic(torch.zeros(2, dtype=torch.float64), torch.eye(2, dtype=torch.float64))
-    drawn = draw_weights({Label.CLICKED: head, Label.RETAINED: head}, 3, 1.0, torch.Generator().manual_seed(1))
-    assert {label: tuple(w.shape) for label, w in drawn.items()} == {Label.RETAINED: (3, 2)}
+    drawn = draw_weights({Stage.CLICKED: head, Stage.RETAINED: head}, 3, 1.0, torch.Generator().manual_seed(1))
+    assert {stage: tuple(w.shape) for stage, w in drawn.items()} == {Stage.RETAINED: (3, 2)}

@@ -5,9 +5,10 @@ import torch
 
 from tests.fakes.training_frame import FRIENDS, training_frame
 from training.config.settings import TextChoice, TrainingSettings
-from training.domain.nouns import NONE, Label
+from training.domain.nouns import NONE
 from training.model import posterior
 from training.model.fit import prepare
+from training.model.funnel import Stage
 from training.model.heads import DEEP, WIDE, _better
 from training.model.rows import IMMATURE
 from training.model.stacked import Stacked
@@ -32,11 +33,11 @@ def design(wide):
     return torch.cat([part.x, part.f, *crossed], dim=1)
 
 
-@pytest.mark.parametrize("label", [Label.CONVERTED, Label.RETAINED])
-def test_sums_by_product_are_the_whole_regression(made, label):
+@pytest.mark.parametrize("stage", [Stage.CONVERTED_UNLESS_CLICKED, Stage.RETAINED_IF_VISITED])
+def test_sums_by_product_are_the_whole_regression(made, stage):
     """Weights and precisions equal those of the plain posterior on the whole design."""
     prepared, wide, held = made
-    i = prepared.rows.names.index(label)
+    i = prepared.rows.names.index(stage)
     answers = prepared.rows.labels[:, i]
     mature = answers != IMMATURE
     head, precisions = posterior.fit(design(wide)[mature], answers[mature].to(torch.float32), wide.shape.blocks, SMALLEST)
@@ -47,7 +48,7 @@ def test_sums_by_product_are_the_whole_regression(made, label):
 def test_a_fold_is_scored_without_itself(made):
     """One Newton step is near the regression that never saw the fold, and far nearer than the weights that did."""
     prepared, wide, held = made
-    i = prepared.rows.names.index(Label.CONVERTED)
+    i = prepared.rows.names.index(Stage.CLICKED)
     answers, columns, here = prepared.rows.labels[:, i], design(wide), prepared.folds == 3
     learned = (answers != IMMATURE) & ~here
     head, _ = posterior.fit(columns[learned], answers[learned].to(torch.float32), wide.shape.blocks, SMALLEST)
@@ -90,7 +91,7 @@ def test_who_wants_what_is_learned_from_few_rows(made, catalog):
     """With 6,000 rows the product that fits the industry has the highest conversion effect, for both industries."""
     prepared, wide, held = made
     frame = training_frame(catalog, 6_000)
-    i = prepared.rows.names.index(Label.CONVERTED)
+    i = prepared.rows.names.index(Stage.CLICKED)
     part = wide.part(slice(None))
     crossed = held.weights[i, wide.shape.member + wide.shape.factors :].reshape(wide.shape.products, -1)
     wanted = (part.x @ crossed.T).argmax(dim=1)
