@@ -26,6 +26,8 @@ ARM = 4
 """Blocks of `Stacked` before this one do not depend on the arm."""
 READ = {WIDE: (0, 2, 4, 7), DEEP: (0, 1, 4, 5, 6)}
 """Blocks of `Stacked` that each kind of head reads, the simpler first: [1, b | s v, e] or [1, u | s v, m, s z]."""
+SURE = 2.0
+"""Standard errors by which the network must predict members kept back better than the linear part."""
 CHUNK = 8_192
 """Rows whose phi is held at once: it stays within the processor's cache."""
 
@@ -139,11 +141,11 @@ def _judged(source: Source, label: int, choices: dict[str, Choice], smallest: fl
 
 
 def _better(judged: dict[str, tuple[Correction, torch.Tensor]]) -> str:
-    """The first choice, unless another is better by more than one standard error (Breiman et al. 1984): a few answers must not decide by luck."""
+    """The first choice, unless another is better by more than SURE standard errors: many stages are judged, and luck must not choose for one of them."""
     first, *others = judged
     for name in others:
         gain = judged[first][1] - judged[name][1]
-        if float(gain.mean()) > float(gain.std()) / len(gain) ** 0.5:
+        if float(gain.mean()) > SURE * float(gain.std()) / len(gain) ** 0.5:
             first = name
     return first
 
