@@ -1,0 +1,78 @@
+"""Columns for linear models of a member's numbers: the numbers themselves, and how near the member is to some that were seen.
+
+Nearness is a Gaussian kernel, brought into a few columns by Nystroem's method (Williams and Seeger 2001, "Using the Nystroem method to speed up kernel
+machines"): a linear model of them is a Gaussian process that learns from few rows what a network needs many for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from training.model.numbers import Floats, NumberEncoder
+
+MOST_NUMBERS = 300
+"""Columns that the numbers take at most; beyond, their first principal components (of all members seen) stand for them."""
+SMALLEST = 1e-6
+"""Directions of the kernel with less than this share of the largest one's weight, and numbers that vary less, are left out."""
+
+
+@dataclass(frozen=True)
+class Landmarks:
+    """k(x, m) = exp(-|x - m|^2 / 2 `square`) with each of `rows` [m, k], times `whitening` [m, r] = U D^-1/2 of their own kernel matrix U D U'."""
+
+    rows: Floats
+    square: float
+    whitening: Floats
+
+    @classmethod
+    def fit(cls, rows: Floats) -> Landmarks:
+        """Landmarks at `rows` [m, k], at least 2; `square` is half the median squared distance between two of them."""
+        apart = distances(rows, rows)
+        square = max(float(np.median(apart[np.triu_indices(len(rows), 1)])) / 2, SMALLEST)
+        values, vectors = np.linalg.eigh(np.exp(-apart / (2 * square)))
+        felt = values > SMALLEST * values[-1]
+        return cls(rows, square, vectors[:, felt] / np.sqrt(values[felt]))
+
+    def columns(self, rows: Floats) -> Floats:
+        """[n, r]: products of two rows' columns are their kernel, exactly where one of them is a landmark."""
+        return np.asarray(np.exp(-distances(rows, self.rows) / (2 * self.square)) @ self.whitening)
+
+
+@dataclass(frozen=True)
+class Basis:
+    """What `encoder` says where it varies (`varies`, positions), turned by `rotation` where that is too much, and the landmarks' columns."""
+
+    encoder: NumberEncoder
+    varies: npt.NDArray[np.int64]
+    rotation: Floats | None
+    landmarks: Landmarks
+
+    @classmethod
+    def fit(cls, raw: Floats, most: int, rng: np.random.Generator) -> Basis:
+        """Learn from members `raw` [n, columns], at least 2, with NaN where missing; at most `most` of them, drawn by `rng`, become landmarks."""
+        encoder = NumberEncoder.fit(lambda i: raw[:, i], raw.shape[1])
+        encoded = encoder.encode(raw).astype(np.float64)
+        varies = np.flatnonzero(encoded.std(axis=0) > SMALLEST)
+        encoded = encoded[:, varies]
+        rotation = np.linalg.eigh(encoded.T @ encoded)[1][:, -MOST_NUMBERS:] if len(varies) > MOST_NUMBERS else None
+        return cls(encoder, varies, rotation, Landmarks.fit(encoded[rng.choice(len(raw), min(most, len(raw)), replace=False)]))
+
+    @property
+    def blocks(self) -> tuple[int, int, int]:
+        """Columns of the constant, of the numbers and of the landmarks."""
+        return 1, len(self.varies) if self.rotation is None else self.rotation.shape[1], self.landmarks.whitening.shape[1]
+
+    def columns(self, raw: Floats) -> Floats:
+        """[n, sum of blocks]."""
+        encoded = self.encoder.encode(raw)[:, self.varies].astype(np.float64)
+        numbers = encoded if self.rotation is None else encoded @ self.rotation
+        return np.hstack([np.ones((len(raw), 1)), numbers, self.landmarks.columns(encoded)])
+
+
+def distances(rows: Floats, others: Floats) -> Floats:
+    """Squared distances [n, m] of rows [n, k] and others [m, k]."""
+    apart = (rows**2).sum(axis=1)[:, None] + (others**2).sum(axis=1)[None, :] - 2 * rows @ others.T
+    return np.asarray(np.maximum(apart, 0.0))
