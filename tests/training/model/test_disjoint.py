@@ -1,0 +1,79 @@
+"""Regressions of each arm, by hand, against one regression, and against evidence found by search."""
+
+import pytest
+import torch
+from scipy.optimize import minimize
+from scipy.stats import multivariate_normal
+
+from training.model.disjoint import FIRST_NOISE, Disjoint
+
+DOUBLE = torch.float64
+
+
+def answered(rows: int, seed: int = 1) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """phi with a constant and two columns, arms 0 and 1, and labels that the second column sets, the other way round for each arm."""
+    generator = torch.Generator().manual_seed(seed)
+    phi = torch.cat([torch.ones(rows, 1), torch.randn(rows, 2, generator=generator)], dim=1).to(DOUBLE)
+    arm = torch.randint(2, (rows,), generator=generator)
+    label = 0.5 + 0.4 * phi[:, 1] * (1 - 2 * arm) + 0.2 * torch.randn(rows, generator=generator, dtype=DOUBLE)
+    return phi, arm, label
+
+
+def test_one_row_by_hand():
+    """phi = 2, label 1, prior precision 1, noise 0.1: precision 1 + 4 / 0.1 = 41, mean 20 / 41; the other arm knows nothing."""
+    found = Disjoint.empty((1,), 2).learned(torch.tensor([[2.0]], dtype=DOUBLE), torch.tensor([1]), torch.ones(1, dtype=DOUBLE))
+    assert FIRST_NOISE == 0.1
+    mean, deviation = found.beliefs().predict(torch.ones(1, 1, dtype=DOUBLE))
+    assert mean[0].tolist() == pytest.approx([0.0, 20 / 41])
+    assert deviation[0].tolist() == pytest.approx([1.0, 41**-0.5])
+
+
+def test_incremental_is_batch():
+    """One row at a time and all at once are the same sums."""
+    phi, arm, label = answered(30)
+    batch = one = Disjoint.empty((1, 2), 2)
+    batch = batch.learned(phi, arm, label)
+    for i in range(30):
+        one = one.learned(phi[i : i + 1], arm[i : i + 1], label[i : i + 1])
+    assert torch.allclose(batch.gram, one.gram)
+    assert torch.allclose(batch.slope, one.slope)
+    assert (batch.square, batch.count) == (pytest.approx(one.square), one.count)
+
+
+def test_arms_do_not_learn_from_each_other():
+    """Each arm's weights are those of the ridge regression on its own rows."""
+    phi, arm, label = answered(60)
+    found = Disjoint.empty((1, 2), 2).learned(phi, arm, label).beliefs()
+    for a in range(2):
+        rows = phi[arm == a]
+        assert torch.allclose(found.mean[a], torch.linalg.solve(rows.T @ rows + 0.1 * torch.eye(3, dtype=DOUBLE), rows.T @ label[arm == a]))
+
+
+def test_evidence_is_that_of_a_search():
+    """Precisions and noise end where scipy finds the marginal likelihood of all arms' labels largest: y ~ N(0, noise I + phi phi' / precision)."""
+    phi, arm, label = answered(80)
+    found = Disjoint.empty((1, 2), 2).learned(phi, arm, label)
+    for _ in range(200):
+        found = found.tuned(found.beliefs())
+
+    def against(logs) -> float:
+        precision, noise = torch.tensor(logs, dtype=DOUBLE).exp()
+        total = 0.0
+        for a in range(2):
+            rows = phi[arm == a] / torch.stack([torch.ones((), dtype=DOUBLE), precision.sqrt(), precision.sqrt()])
+            total -= multivariate_normal.logpdf(label[arm == a], cov=(rows @ rows.T + noise * torch.eye(len(rows), dtype=DOUBLE)).numpy())
+        return float(total)
+
+    best = minimize(against, [0.0, -2.0], method="Nelder-Mead", options={"xatol": 1e-4, "fatol": 1e-6}).x
+    assert found.precisions[1:].log().tolist() == pytest.approx([best[0]], abs=0.05)
+    assert found.noise == pytest.approx(float(torch.tensor(best[1]).exp()), rel=0.03)
+    assert found.precisions[0] == 1.0
+
+
+def test_evidence_can_be_handed_on():
+    """A new basis begins with what the old one found."""
+    phi, arm, label = answered(40)
+    old = Disjoint.empty((1, 2), 2).learned(phi, arm, label)
+    old = old.tuned(old.beliefs())
+    new = Disjoint.empty((1, 5), 2).with_evidence_of(old)
+    assert (new.noise, new.precisions.tolist(), new.count) == (old.noise, old.precisions.tolist(), 0)
