@@ -63,6 +63,13 @@ def normal(mean: torch.Tensor, precision: torch.Tensor, how: tuple[int, float], 
     return mean + spread
 
 
+def deviations(precision: torch.Tensor, phi: torch.Tensor) -> torch.Tensor:
+    """Standard deviation of phi . w, float64 [n], for rows `phi` [n, d] and w ~ N(m, precision^-1)."""
+    spread: torch.Tensor = torch.linalg.solve_triangular(torch.linalg.cholesky(precision), phi.to(torch.float64).T, upper=False)
+    found: torch.Tensor = spread.norm(dim=0)
+    return found
+
+
 def fit(phi: torch.Tensor, label: torch.Tensor, blocks: Sequence[int], smallest: float) -> tuple[LaplaceLogistic, tuple[float, ...]]:
     """Maximum a posteriori weights on all rows, and the prior precision of each block of columns.
 

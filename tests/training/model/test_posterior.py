@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from training.model.posterior import LaplaceLogistic, fit
+from training.model.posterior import LaplaceLogistic, deviations, fit
 
 TWO = LaplaceLogistic(torch.zeros(2, dtype=torch.float64), torch.eye(2, dtype=torch.float64))
 
@@ -63,3 +63,9 @@ def test_draws_repeat_with_their_seed(nu):
     first, second = (TWO.draw(3, nu, torch.Generator().manual_seed(9)) for _ in range(2))
     assert torch.equal(first, second)
     assert nu > 0 or torch.equal(first, torch.zeros(3, 2, dtype=torch.float64))
+
+
+def test_deviations_by_hand():
+    """Precision diag(4, 1): phi = (2, 3) has variance 4 / 4 + 9 = 10."""
+    precision = torch.diag(torch.tensor([4.0, 1.0], dtype=torch.float64))
+    assert deviations(precision, torch.tensor([[2.0, 3.0]])).tolist() == pytest.approx([10**0.5])
