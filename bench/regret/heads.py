@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -24,6 +25,13 @@ class Kind(StrEnum):
     GAUSSIAN = "gaussian"
     NEURALTS = "neuralts-diagonal"
     ENSEMBLE = "ensemble"
+
+
+class Belief(NamedTuple):
+    """Of each row and arm: the logit's mean and standard deviation, both float64 [n, A]."""
+
+    mean: torch.Tensor
+    deviation: torch.Tensor
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from bench.regret.heads import Head, Kind, plain
+from bench.regret.heads import Belief, Head, Kind, plain
 from bench.regret.loop import Arms, Rewards
 from training.config.settings import TrainingSettings, UtilitySettings
 from training.model.arms import RATES, ArmRows
@@ -21,6 +21,7 @@ from training.model.funnel import Stage
 from training.model.fused import network
 from training.model.numbers import NumberEncoder
 from training.model.optimise import Learner
+from training.model.posterior import LaplaceLogistic, deviations
 from training.model.rows import Kinds, Rows
 from training.model.select import Prices, choose, draw_utilities, propensities
 from training.model.team import Alone
@@ -69,9 +70,15 @@ class Ours:
         self.learner: Learner | None = None
         self.head: Head | None = None
 
+    def due(self) -> int:
+        """Rows at which it wants to be trained again."""
+        if not self.trained:
+            return max(BLIND, BLIND_AN_ARM * self.arms)
+        return self.trained + int(min(max(GROWTH * self.trained, SOONEST), LATEST))
+
     def patience(self, rounds: int) -> int:
         """TOGETHER at most, and not beyond the next training."""
-        return max(1, min(TOGETHER, self._due() - rounds))
+        return max(1, min(TOGETHER, self.due() - rounds))
 
     def choose(self, x: npt.NDArray[np.float32]) -> Arms:
         """Uniform while blind; then one draw of the posterior a row, and the arm drawn from the propensities that it gives."""
@@ -82,6 +89,17 @@ class Ours:
             weights = self.head.posterior.draw(len(x), self.nu, self.generator).to(torch.float32)
             return np.array([self._one(phi[i : i + 1], weights[i : i + 1]) for i in range(len(x))], dtype=np.int64)
 
+    def believed(self, x: npt.NDArray[np.float32]) -> Belief | None:
+        """Mean and deviation of each arm's logit under a Laplace posterior; nothing before the first training."""
+        if self.head is None:
+            return None
+        with torch.no_grad():
+            phi = self.head.phi(plain(self._encoded(x)), self.menu)
+            belief = self.head.posterior
+            assert isinstance(belief, LaplaceLogistic)  # noqa: S101 - the only kind that is blended
+            spread = deviations(belief.precision, phi.flatten(0, 1)).reshape(phi.shape[:2])
+            return Belief((phi @ belief.mean.to(torch.float32)).to(torch.float64), spread)
+
     def learn(self, x: npt.NDArray[np.float32], arms: Arms, rewards: Rewards) -> None:
         """Remember the answers; train when it is time, otherwise update the posterior."""
         new = slice(self.seen, self.seen + len(x))
@@ -89,7 +107,7 @@ class Ours:
         self.seen = new.stop
         if self.encoder is not None:
             self.dense[new] = self._encoded(x)
-        if self.seen >= self._due() and 0 < self.rewards[: self.seen].sum() < self.seen:
+        if self.seen >= self.due() and 0 < self.rewards[: self.seen].sum() < self.seen:
             self._train()
         elif self.head is not None:
             rows = self._rows()
@@ -100,11 +118,6 @@ class Ours:
         assert head is not None  # noqa: S101 - `choose` looked
         utilities = draw_utilities(phi, head.base, {LABEL: weights}, self.prices, WORTH)
         return choose(propensities(utilities, 0.0)[0], self.generator)
-
-    def _due(self) -> int:
-        if not self.trained:
-            return max(BLIND, BLIND_AN_ARM * self.arms)
-        return self.trained + int(min(max(GROWTH * self.trained, SOONEST), LATEST))
 
     def _train(self) -> None:
         afresh = self.learner is None or self.seen >= AFRESH * self.begun

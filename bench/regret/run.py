@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.curves import Curve, chart, save
+from bench.regret.blended import blended
 from bench.regret.heads import Kind
 from bench.regret.linear import lin_ts, lin_ucb, uniform
 from bench.regret.loop import Maker, Run, play
@@ -20,7 +21,7 @@ from bench.regret.problem import Norm, Problem, labelled, read_labelled, wheel
 from training.domain.errors import ConfigError
 from training.model.threads import steady
 
-DEFAULT = Kind.LAPLACE.value
+DEFAULT = "blended"
 """Chosen by this benchmark; the table is in docs/log.md."""
 POINTS = 200
 """Points of a curve."""
@@ -29,7 +30,7 @@ POINTS = 200
 def policies() -> dict[str, Maker]:
     """Every policy by name: ours with each posterior and without exploration, the linear ones, and the peers that are installed."""
     ours: dict[str, Maker] = {kind.value: policy(kind, 1.0) for kind in Kind}
-    return {**ours, "greedy": policy(Kind.LAPLACE, 0.0), "linucb": lin_ucb, "lints": lin_ts, "uniform": uniform, **installed()}
+    return {DEFAULT: blended(), **ours, "greedy": policy(Kind.LAPLACE, 0.0), "linucb": lin_ucb, "lints": lin_ts, "uniform": uniform, **installed()}
 
 
 def chosen(names: str | None) -> dict[str, Maker]:
