@@ -17,7 +17,7 @@ FIRST = 8
 """Answers that it begins with, or one an arm if that is more; later while all are the same."""
 LANDMARKS, AFRESH, ROUNDS = 100, 2, 5
 """Members that become landmarks; a new basis is made at AFRESH times as many rows, and ROUNDS steps of evidence are taken then, one at other times."""
-GROWTH, LATEST = 0.04, 20
+GROWTH, LATEST = 0.04, 50
 """Beliefs are renewed after GROWTH more rows, but not later than after LATEST."""
 HALF, STEEPEST = 0.5, 4.0
 """A line through probability 1/2 as a logit: dp = p (1 - p) dlogit."""

@@ -17,8 +17,8 @@ from bench.regret.ours import policy as network
 from training.model.blend import Blend
 from training.model.select import choose, propensities
 
-OPTIMISM, NU = 1.0, 0.3
-"""A draw stands OPTIMISM + NU z deviations above the mean, z standard normal: mostly LinUCB's exploration; the rest keeps propensities honest."""
+OPTIMISM, NU = 0.5, 0.3
+"""A draw stands OPTIMISM + NU z deviations above the mean, z standard normal: a part of what LinUCB adds, and a draw."""
 FEWEST, RENEW = 30, 0.1
 """Answers that the blend needs, and after how many more of them it is made again; the newer half of the rounds is looked at."""
 LARGEST = 6.0

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from training.model.numbers import Floats, NumberEncoder
 
-MOST_NUMBERS = 300
+MOST_NUMBERS = 200
 """Columns that the numbers take at most; beyond, their first principal components (of all members seen) stand for them."""
 SMALLEST = 1e-6
 """Directions of the kernel with less than this share of the largest one's weight, and numbers that vary less, are left out."""
