@@ -19,6 +19,7 @@ from training.model.matching import MatchingModel
 from training.model.optimise import Progress
 from training.model.policy import policy_probabilities
 from training.model.update import updated
+from training.model.width import with_width
 
 
 @dataclass
@@ -38,7 +39,9 @@ class Ours:
         """See Player."""
         catalog = load_catalog(self.settings.catalog)
         if self._model is None or self._days % self.every == 0:
-            self._model = fit(history.training(yesterday), catalog, self.settings.training, self.seed, self.progress)
+            frame = history.training(yesterday)
+            model = fit(frame, catalog, self.settings.training, self.seed, self.progress)
+            self._model = with_width(model, frame, frame, catalog, self.settings)
         else:
             self._model = updated(self._model, {label: history.matured(label, yesterday) for label in Label}, catalog)
         self._arms = history.arms(yesterday)

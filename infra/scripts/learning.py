@@ -114,7 +114,7 @@ def intervals(model: MatchingModel, unseen: pd.DataFrame, label: Label, settings
     rows = encode_rows(mature, model.members, model.arms, model.book(catalog, mature))
     bins = np.argsort(np.argsort(model.score(*rows)[label], kind="stable"), kind="stable") * 20 // len(mature)
     generator = torch.Generator().manual_seed(settings.seed)
-    drawn = {stage: model.heads[stage].draw(200, settings.exploration.nu, generator) for stage in needed(label, model.heads)}
+    drawn = {stage: model.heads[stage].draw(200, 1.0, generator) for stage in needed(label, model.heads)}
     answers = mature[label.value].astype("float64").to_numpy()
     sizes = np.bincount(bins)
     found = covered(label.value, model.bin_means(label, rows, drawn, bins), sizes, np.bincount(bins, answers) / sizes, np.random.default_rng(settings.seed))

@@ -67,11 +67,11 @@ class UtilitySettings(Strict):
 
 
 class ExplorationSettings(Strict):
-    """Neural Thompson Sampling: S posterior draws, floor epsilon, exploration width nu."""
+    """Neural Thompson Sampling: S posterior draws, floor epsilon, exploration width nu (None: what `training.model.width` finds)."""
 
     draws: int = Field(256, ge=1)
     epsilon: float = Field(0.02, gt=0, le=1)
-    nu: float = Field(1.0, gt=0)
+    nu: float | None = Field(None, gt=0, description="Factor on the posterior's spread; without one, that of the least regret under the posterior itself")
 
 
 class TextChoice(StrEnum):

@@ -133,6 +133,10 @@ class ArmBook:
         inverse, unique = pd.factorize(np.asarray(arm_ids, dtype=object))
         return np.array([self.index[a] for a in unique], dtype=np.int64)[inverse]
 
+    def counts(self, arm_features: Mapping[str, Mapping[str, object]]) -> npt.NDArray[np.float64]:
+        """ARM_NUMERIC of each arm of the book, [arms, 4], NaN where `arm_features` does not know it."""
+        return counts(self.ids, arm_features)
+
     def rows(self, codes: torch.Tensor, rates: torch.Tensor) -> ArmRows:
         """The arms at `codes` [n], with `rates` [n, 3] as of each row's day."""
         return ArmRows(self.factors[codes], self.text[codes], rates, self.shown[codes])
@@ -164,6 +168,15 @@ class ArmHistory:
         """Row of `rates` that belongs to each decision of `frame`, int64 [n]."""
         day_of = pd.to_datetime(frame["decided_at"], utc=True).dt.date
         return torch.from_numpy(day_of.map({day: i for i, day in enumerate(self.days)}).to_numpy(dtype=np.int64))
+
+
+def counts(arms: Sequence[str], arm_features: Mapping[str, Mapping[str, object]]) -> npt.NDArray[np.float64]:
+    """ARM_NUMERIC of each of `arms`, NaN where unknown."""
+    return np.array([[_number(arm_features.get(a, {}).get(name)) for name in ARM_NUMERIC] for a in arms])
+
+
+def _number(value: object) -> float:
+    return float(value) if isinstance(value, (int, float)) else float("nan")
 
 
 def _code(vocabulary: Sequence[str], word: str) -> int:

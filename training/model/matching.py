@@ -55,6 +55,11 @@ class MatchingModel:
 
         saving.write(self, folder)
 
+    @property
+    def nu(self) -> float:
+        """How widely this model's posteriors are drawn where the settings do not say (`width`)."""
+        return float(self.manifest.get("nu", 1.0))
+
     def book(self, catalog: Catalog, frame: pd.DataFrame) -> ArmBook:
         """Every arm that a decision of `frame` could have shown."""
         return ArmBook.build(self.arms, catalog, {*catalog.arms, *frame["arm_id"], *chain.from_iterable(frame["feasible_arms"])})

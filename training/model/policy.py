@@ -21,8 +21,7 @@ from training.config.settings import Settings
 from training.domain.catalog import Catalog, load_catalog
 from training.domain.errors import DataError
 from training.domain.nouns import NONE, Context, Decision, Label, Member
-from training.domain.schema import ARM_NUMERIC
-from training.model.arms import NEWCOMERS, ArmBook, ArmHistory, ArmRows
+from training.model.arms import NEWCOMERS, ArmBook, ArmHistory, ArmRows, counts
 from training.model.funnel import needed
 from training.model.matching import DECIDED, MatchingModel, check_columns
 from training.model.select import Prices, choose, draw_utilities, draw_weights, propensities
@@ -61,8 +60,8 @@ def decide(model: MatchingModel, request: Request, catalog: Catalog, settings: S
         raise DataError(f"Decision {request.decision_id} has no feasible arm, not even {NONE!r}: nothing can be drawn. Pass `Catalog.feasible(...)`.")
     book = ArmBook.build(model.arms, catalog, request.feasible)
     codes = torch.from_numpy(book.codes(request.feasible))
-    rates = torch.from_numpy(model.arms.rates(_counts(request.feasible, request.arm_features)))
-    weights = draw_weights(model.heads, settings.exploration.draws, settings.exploration.nu, generator)
+    rates = torch.from_numpy(model.arms.rates(counts(request.feasible, request.arm_features)))
+    weights = draw_weights(model.heads, settings.exploration.draws, settings.exploration.nu or model.nu, generator)
     with torch.no_grad():
         phi = pairs(model.towers, model.members.row(request.member.features, request.context), model.towers.arms(book.rows(codes, rates))[None])
         utilities = draw_utilities(phi, model.towers.sizes.base, weights, Prices(book.value[codes[None]], book.cost[codes[None]]), settings.utility)
@@ -98,7 +97,7 @@ def policy_probabilities(
         raise DataError(f"{len(bad)} decision(s) have no feasible arm, e.g. {bad[0]}: no policy can be evaluated there. Correct `feasible_arms` in the log.")
     offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
     generator = torch.Generator().manual_seed(seed)
-    weights = draw_weights(model.heads, settings.exploration.draws, settings.exploration.nu, generator)
+    weights = draw_weights(model.heads, settings.exploration.draws, settings.exploration.nu or model.nu, generator)
     p, means = np.zeros(len(arms)), {label: np.zeros(len(arms)) for label in Label if needed(label, model.heads)}
     members, codes = model.members.rows(frame), torch.from_numpy(book.codes(arms))
     history = ArmHistory.read(model.arms, book, frame) if arm_features is None else _as_served(model, book, frame, arm_features)
@@ -135,14 +134,5 @@ def _arm_table(model: MatchingModel, book: ArmBook, history: ArmHistory) -> torc
 def _as_served(model: MatchingModel, book: ArmBook, frame: pd.DataFrame, arm_features: Mapping[str, Mapping[str, object]]) -> ArmHistory:
     """The same rates on every day of `frame`."""
     days = tuple(sorted(set(pd.to_datetime(frame["decided_at"], utc=True).dt.date)))
-    rates = torch.from_numpy(model.arms.rates(_counts(book.ids, arm_features)))
+    rates = torch.from_numpy(model.arms.rates(book.counts(arm_features)))
     return ArmHistory(days, rates.expand(len(days), -1, -1))
-
-
-def _counts(arms: Sequence[str], arm_features: Mapping[str, Mapping[str, object]]) -> npt.NDArray[np.float64]:
-    """ARM_NUMERIC of each arm, NaN where unknown."""
-    return np.array([[_number(arm_features.get(a, {}).get(name)) for name in ARM_NUMERIC] for a in arms])
-
-
-def _number(value: object) -> float:
-    return float(value) if isinstance(value, (int, float)) else float("nan")

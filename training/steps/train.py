@@ -44,17 +44,22 @@ def run(day: date, settings: Settings, platform: Platform) -> TrainReport:
     from training.model.fit import fit
     from training.model.split import is_holdout
     from training.model.threads import steady
+    from training.model.width import ROWS, with_width
 
     steady()
     started = monotonic()
-    frame = read(settings.run_dir(day.isoformat()) / "training_set.parquet")
+    path = settings.run_dir(day.isoformat()) / "training_set.parquet"
+    frame = read(path)
     catalog = load_catalog(settings.catalog)
     held = is_holdout(frame["member_id"], settings.training.holdout)
     learned, unseen = frame[~held].reset_index(drop=True), frame[held].reset_index(drop=True)
     about = described(day, settings, frame, unseen)
+    some = with_menus(path, frame, ROWS)
     del frame  # what follows needs its two halves only, and no third copy
     print(f"Training on {len(learned):,} decisions of {learned['member_id'].nunique():,} members; {len(unseen):,} decisions are held out.", flush=True)
     model = fit(learned, catalog, settings.training, settings.seed, partial(print, flush=True))
+    model = with_width(model, learned, some, catalog, settings)
+    print(f"Exploration width nu = {model.nu}: the least regret under the posterior ({model.manifest['regrets']}).", flush=True)
     found = reliability(model, unseen, catalog)
     folder = settings.run_dir(day.isoformat()) / "model"
     replace(model, manifest={**model.manifest, **about, "calibration": [asdict(c) for c in found]}).save(folder)
@@ -93,6 +98,16 @@ def read(path: Path) -> pd.DataFrame:
         raise NotReadyError(f"The training set {path} has no row, so nothing can be learned. Land more days, then run `training_set` again.")
     frame: pd.DataFrame = table.to_pandas(self_destruct=True, split_blocks=True)
     return frame
+
+
+def with_menus(path: Path, frame: pd.DataFrame, rows: int) -> pd.DataFrame:
+    """An even sample of the decisions of `frame`, as `read` gave it, with their feasible arms."""
+    import numpy as np
+    import pyarrow.parquet as pq
+
+    picked = np.unique(np.linspace(0, len(frame) - 1, min(rows, len(frame))).astype(np.int64))
+    menus = pq.read_table(path, columns=["feasible_arms"], read_dictionary=["feasible_arms.list.element"]).take(picked)
+    return frame.iloc[picked].reset_index(drop=True).assign(feasible_arms=menus["feasible_arms"].to_pylist())
 
 
 def reliability(model: MatchingModel, frame: pd.DataFrame, catalog: Catalog) -> list[Calibration]:

@@ -1,0 +1,82 @@
+"""Exploration width by replay: what cannot be won costs nothing, what was answered is learned, chance is shared."""
+
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+import torch
+
+from training.config.settings import UtilitySettings
+from training.domain.schema import ARM_NUMERIC
+from training.model import width
+from training.model.funnel import Stage
+from training.model.posterior import LaplaceLogistic
+from training.model.select import Prices
+from training.model.width import IMPOSSIBLE, WIDTHS, Scene, best, latest, regrets, scene, with_width
+
+WORTH = UtilitySettings(retention=0.0, opt_out=0.0)
+
+
+def two_arms(weight, feasible=True):
+    """`none`, and one arm that costs 5 and sells 100; phi = [1 | s]."""
+    phi = torch.tensor([[[1.0, 0.0], [1.0, 1.0]]]).repeat(50, 1, 1)
+    allowed = torch.ones(50, 2, dtype=torch.bool)
+    allowed[:, 1] = feasible
+    return Scene(phi, allowed, Prices(torch.tensor([[0.0, 100.0]]).repeat(50, 1), torch.tensor([[0.0, 5.0]]).repeat(50, 1)), 1, weight, WORTH)
+
+
+def believing(effect, precision):
+    """Conversions at 1% unprompted, for certain, and the arm's effect in log odds with this precision."""
+    return LaplaceLogistic(torch.tensor([-4.6, effect], dtype=torch.float64), torch.diag(torch.tensor([1e8, precision], dtype=torch.float64)))
+
+
+def test_a_sure_model_has_nothing_to_lose(model):
+    """The posterior is a point: no width errs, and of equals the widest is taken."""
+    sure = replace(model, heads={Stage.CONVERTED: believing(3.0, 1e8)})
+    found = regrets(sure, two_arms(10.0), 1)
+    assert all(value == pytest.approx(0.0, abs=1e-3) for value in found.values())
+    assert best(dict.fromkeys(WIDTHS, 0.0)) == WIDTHS[0]
+
+
+def test_what_is_infeasible_is_never_played(model):
+    """With `none` alone on the menu there is no regret, whatever the arm would be worth."""
+    unsure = replace(model, heads={Stage.CONVERTED: believing(0.0, 0.5)})
+    alone = two_arms(10.0, feasible=False)
+    assert float(alone.utilities({Stage.CONVERTED: torch.tensor([[0.0, 9.0]])})[0, 1, 0]) == IMPOSSIBLE
+    assert set(regrets(unsure, alone, 1).values()) == {0.0}
+
+
+def test_exploring_pays_where_a_dear_looking_arm_may_be_good(model):
+    """The best guess is that the arm does not pay; who never tries it never learns of the worlds where it does."""
+    shy = replace(model, heads={Stage.CONVERTED: believing(1.0, 0.25)})
+    found = regrets(shy, two_arms(20.0), 1)
+    assert found[best(found)] < 0.7 * found[0.1]
+    assert best(found) > 0.1
+
+
+def test_learning_in_a_round_is_the_posteriors_own():
+    """Rows that a certain truth answers with yes, three times each, move a head as `update` does with these rows three times."""
+    head, phi = believing(0.0, 2.0), torch.tensor([[1.0, 1.0], [1.0, 0.5]])
+    truth = {Stage.CONVERTED: torch.tensor([[50.0, 50.0]])}
+    after = width._learned({Stage.CONVERTED: head}, phi, truth, 3.0, torch.Generator().manual_seed(1))[Stage.CONVERTED]
+    wanted = head.update(phi.repeat_interleave(3, 0), torch.ones(6))
+    assert torch.allclose(after.mean, wanted.mean, atol=1e-5)
+    assert torch.allclose(after.precision, wanted.precision, rtol=1e-5)
+
+
+def test_a_model_carries_its_width(model, frame, catalog, settings):
+    """One of the candidates, the same again; padded menus hold what is feasible and nothing else."""
+    some = frame.head(400).reset_index(drop=True)
+    found = with_width(model, frame, some, catalog, settings)
+    assert found.nu in WIDTHS
+    assert found.manifest["regrets"] == with_width(model, frame, some, catalog, settings).manifest["regrets"]
+    made = scene(model, some, latest(frame), catalog, settings.utility, 100.0)
+    assert made.feasible.sum(dim=1).tolist() == some["feasible_arms"].map(len).tolist()
+    assert made.weight == pytest.approx(100.0 * 7 / 400)
+
+
+def test_the_newest_rates_of_each_arm():
+    """Two decisions of one arm on two days: the later one knows better, wherever it stands."""
+    days = pd.to_datetime(["2026-01-02", "2026-01-01"], utc=True)
+    frame = pd.DataFrame({"arm_id": ["a", "a"], "decided_at": days, **{f"arm_{name}": [2.0, 1.0] for name in ARM_NUMERIC}})
+    assert latest(frame) == {"a": dict.fromkeys(ARM_NUMERIC, 2.0)}
