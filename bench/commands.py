@@ -117,6 +117,22 @@ def drift(
     return play(Change(members, seeds, first, warm_up, before, after, every), out, as_json=as_json)
 
 
+@app.command()
+def coldstart(
+    seeds: Annotated[int, typer.Option(min=1, help="Worlds to measure in.")] = 2,
+    first: Annotated[int, typer.Option(help="Seed of the first world; the defaults of the learner were chosen on 1 to 3.")] = 11,
+    rows: Annotated[int, typer.Option(min=1000, help="Decisions of each world's log.")] = 300_000,
+    members: Annotated[int, typer.Option(min=100, help="Members of each world.")] = 20_000,
+    out: Annotated[Path, typer.Option(help="Folder of the plots.")] = Path("var/bench"),
+    *,
+    as_json: JsonOption = False,
+) -> int:
+    """Impressions until a new arm's rate is known within a tenth: with text and factors, with one-hot arms, and by counting."""
+    from bench.coldstart.run import Plan, measure
+
+    return measure(Plan(seeds, first, rows, members), out, as_json)
+
+
 def run(arguments: Sequence[str]) -> int:
     """Run the command that `arguments` name; returns its exit code."""
     code = app(list(arguments), prog_name="rightmatch bench", standalone_mode=False)
