@@ -26,6 +26,12 @@ WORLDS = {0.05: ("", (worlds.CREATIVE, worlds.UNSEEN, worlds.PAIR)), 0.2: ("_idi
 """Deviation of what no text tells (of log appeal): ending of the cases' names, and the cases that are measured there."""
 AUDIENCE = 4000
 NAMES = {"minilm": "sentence encoder", "hashed": "hashed words", "one_hot": "one-hot arms", "beta": "counts, Beta prior"}
+COLUMNS = (
+    *("reached_median", "reached_p90", "reached_within_50"),
+    *("median", "p90", "share_within_50"),
+    *("coverage", "coverage_after_1000", "median_error_before"),
+)
+"""Of the table, in order: the literal reading (within a tenth for the first time), the strict one (and it stays so), intervals, the error at first."""
 
 Found = dict[str, dict[str, tuple[list[list[float]], list[list[bool]]]]]
 
@@ -95,12 +101,18 @@ def _plot(case: str, by: dict[str, tuple[list[list[float]], list[list[bool]]]], 
 def _table(cases: dict[str, dict[str, dict[str, Any]]], plots: list[str]) -> str:
     """Markdown."""
     lines = [
-        "| case | learner | median impressions | 90% quantile | arms within 50 | interval covers | after 1,000 | error before |",
-        "|---|---|---|---|---|---|---|---|",
+        "| case | learner | reached: median | 90% quantile | by 50 | stays: median | 90% quantile | by 50 | interval covers | after 1,000 | error before |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for case, by in cases.items():
         for name, s in by.items():
-            needed = " | ".join("not reached" if s[k] is None else f"{s[k]:,.0f}" for k in ("median", "p90"))
-            shares = " | ".join(f"{s[k]:.0%}" for k in ("share_within_50", "coverage", "coverage_after_1000", "median_error_before"))
-            lines.append(f"| {case.replace('_', ' ')} | {NAMES[name]} | {needed} | {shares} |")
+            told = [_cell(s[k], k) for k in COLUMNS]
+            lines.append(f"| {case.replace('_', ' ')} | {NAMES[name]} | {' | '.join(told)} |")
     return "\n".join([*lines, "", *(f"plot: {p}" for p in plots)])
+
+
+def _cell(value: float | None, column: str) -> str:
+    """A count of impressions, or a share."""
+    if value is None:
+        return "not reached"
+    return f"{value:,.0f}" if column.endswith(("median", "p90")) else f"{value:.0%}"

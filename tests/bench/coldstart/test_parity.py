@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bench.coldstart.learners import Counted
-from bench.coldstart.parity import COUNTS, NEAR, STAYS, errors, parity, summary
+from bench.coldstart.parity import COUNTS, NEAR, STAYS, errors, parity, reached, summary
 
 
 def errors_where(far):
@@ -22,6 +22,15 @@ def test_parity_by_hand():
     assert parity(errors_where((0, 5000))) == 1
     assert parity(errors_where(COUNTS)) == inf
     assert parity(errors_where(COUNTS[:-1])) == COUNTS[-1] > STAYS
+
+
+def test_reached_by_hand():
+    """Passing through the truth counts, whatever comes after it."""
+    assert reached(errors_where(())) == 0
+    assert reached(errors_where((0, 1, 2, 10, 20, 35))) == 5
+    assert reached(errors_where(COUNTS)) == inf
+    found = errors_where(set(COUNTS) - {20})
+    assert (reached(found), parity(found)) == (20, inf)
 
 
 def test_errors_of_counting_by_hand():
@@ -40,4 +49,5 @@ def test_a_summary_says_null_where_parity_is_not_reached():
     found = [errors_where(()), errors_where(()), errors_where((0,)), errors_where(COUNTS)]
     said = summary(found, [[True, True], [True, True], [False, True], [False, False]])
     assert (said["median"], said["p90"]) == (0.0, None)
+    assert (said["reached_median"], said["reached_p90"], said["reached_within_50"]) == (0.0, None, 0.75)
     assert (said["share_within_50"], said["coverage"], said["coverage_after_1000"]) == (0.75, 0.5, 0.75)
