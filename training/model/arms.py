@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field, fields
 from datetime import date
 from typing import Any, NamedTuple
 
@@ -13,9 +13,10 @@ import pandas as pd
 import torch
 
 from training.domain.catalog import Catalog
-from training.domain.nouns import NONE
+from training.domain.nouns import NONE, Arm
 from training.domain.schema import ARM_NUMERIC
 from training.model import text
+from training.model.expected import Expected
 
 RATES = ("clicks_28d", "dismissals_28d", "conversions_28d")
 """Counts that are read as rates over `impressions_28d`."""
@@ -24,17 +25,28 @@ NEWCOMERS = 8
 STRENGTH = 200.0
 """Impressions' worth of the average arm that is mixed into each arm's rate, so that a new arm starts as average."""
 
+Places = tuple[Mapping[str, int], Mapping[tuple[str, str], int]]
+"""Of new creatives and of new pairs."""
+NOTHING_AHEAD = torch.zeros(0, 0)
+
 
 class ArmRows(NamedTuple):
-    """One row an arm: factors int64 [n, 5], text [n, encoder's size], rates [n, 3], shown [n, 1] (0 for `none`).
+    """One row an arm: factors int64 [n, 5], text [n, encoder's size], rates [n, 3], shown [n, 1] (0 for `none`), ahead [n, L + 2].
 
-    Factors are product, creative, channel (0 = unknown), then the places of a new creative and of a new product x channel (0 = known).
+    Factors are product, creative, channel (0 = unknown), then the places of a new creative and of a new product x channel (0 = known). `ahead` are the
+    offsets of the labels and the scales of those two places (`expected`); it is empty while a model is trained.
     """
 
     factors: torch.Tensor
     text: torch.Tensor
     rates: torch.Tensor
     shown: torch.Tensor
+    ahead: torch.Tensor = NOTHING_AHEAD
+
+    def take(self, rows: torch.Tensor | slice) -> ArmRows:
+        """The given rows."""
+        ahead = self.ahead[rows] if len(self.ahead) else self.ahead
+        return ArmRows(self.factors[rows], self.text[rows], self.rates[rows], self.shown[rows], ahead)
 
 
 @dataclass(frozen=True)
@@ -49,6 +61,8 @@ class ArmEncoder:
     """Name of the text encoder."""
     pairs: tuple[tuple[str, str], ...] = ()
     """Products x channels seen together."""
+    expected: Expected | None = field(default=None, compare=False, repr=False)
+    """What to expect of new arms, once a model was trained."""
 
     @classmethod
     def fit(cls, frame: pd.DataFrame, catalog: Catalog, texts: str) -> ArmEncoder:
@@ -62,14 +76,14 @@ class ArmEncoder:
         return cls(products, creatives, channels, tuple(average), texts, tuple(sorted({(a.product_id, a.channel_id) for a in seen})))
 
     def state(self) -> dict[str, Any]:
-        """What `restore` needs, as JSON values."""
-        return asdict(self)
+        """What `restore` needs besides `expected`, as JSON values."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "expected"}
 
     @classmethod
-    def restore(cls, state: Mapping[str, Any]) -> ArmEncoder:
+    def restore(cls, state: Mapping[str, Any], expected: Expected | None = None) -> ArmEncoder:
         """The encoder that `state()` described."""
         products, creatives, channels, average = (tuple(state[name]) for name in ("products", "creatives", "channels", "average"))
-        return cls(products, creatives, channels, average, state["text"], tuple((product, channel) for product, channel in state["pairs"]))
+        return cls(products, creatives, channels, average, state["text"], tuple((product, channel) for product, channel in state["pairs"]), expected)
 
     def places(self, catalog: Catalog) -> tuple[dict[str, int], dict[tuple[str, str], int]]:
         """Places 1 to NEWCOMERS of the creatives that were never seen, and of the pairs of arms that are new in either way.
@@ -104,29 +118,16 @@ class ArmBook:
     shown: torch.Tensor
     value: torch.Tensor
     cost: torch.Tensor
+    ahead: torch.Tensor
 
     @classmethod
     def build(cls, encoder: ArmEncoder, catalog: Catalog, arm_ids: Iterable[str]) -> ArmBook:
-        """Look the factors of `arm_ids` up in the catalog; `none` is always in the book."""
-        ids, nothing = tuple(sorted({*arm_ids, NONE})), np.zeros(text.named(encoder.text).size, dtype=np.float32)
-        factors, texts, money = [], [], []
-        creatives, pairs = encoder.places(catalog)
-        for arm_id in ids:
-            arm = catalog.arms.get(arm_id)
-            if arm is None:
-                factors.append((0, 0, 0, 0, 0))
-                texts.append(nothing)
-                money.append((0.0, 0.0))
-                continue
-            known = (_code(encoder.products, arm.product_id), _code(encoder.creatives, arm.creative_id), _code(encoder.channels, arm.channel_id))
-            pair = (arm.product_id, arm.channel_id)
-            fresh = arm.creative_id in creatives or pair not in encoder.pairs
-            factors.append((*known, creatives.get(arm.creative_id, 0), pairs[pair] if fresh else 0))
-            texts.append(text.encode_text(encoder.text, catalog.creatives[arm.creative_id].text))
-            money.append((catalog.products[arm.product_id].value, catalog.channels[arm.channel_id].cost))
-        prices = torch.tensor(money, dtype=torch.float32)
+        """Look the factors of `arm_ids` up in the catalog; `none` is always in the book. What is new has an average text once something is `expected` of it."""
+        ids, places = tuple(sorted({*arm_ids, NONE})), encoder.places(catalog)
+        lines = [_line(encoder, catalog, catalog.arms.get(arm_id), places) for arm_id in ids]
+        factors, texts, prices, ahead = (torch.stack(column) for column in zip(*lines, strict=True))
         shown = torch.tensor([[float(a != NONE)] for a in ids])
-        return cls(ids, {a: i for i, a in enumerate(ids)}, torch.tensor(factors), torch.from_numpy(np.stack(texts)), shown, prices[:, 0], prices[:, 1])
+        return cls(ids, {a: i for i, a in enumerate(ids)}, factors, texts, shown, prices[:, 0], prices[:, 1], ahead)
 
     def codes(self, arm_ids: Sequence[str] | npt.NDArray[Any]) -> npt.NDArray[np.int64]:
         """Position in the book of each arm."""
@@ -139,7 +140,7 @@ class ArmBook:
 
     def rows(self, codes: torch.Tensor, rates: torch.Tensor) -> ArmRows:
         """The arms at `codes` [n], with `rates` [n, 3] as of each row's day."""
-        return ArmRows(self.factors[codes], self.text[codes], rates, self.shown[codes])
+        return ArmRows(self.factors[codes], self.text[codes], rates, self.shown[codes], self.ahead[codes])
 
 
 @dataclass(frozen=True)
@@ -177,6 +178,24 @@ def counts(arms: Sequence[str], arm_features: Mapping[str, Mapping[str, object]]
 
 def _number(value: object) -> float:
     return float(value) if isinstance(value, (int, float)) else float("nan")
+
+
+def _line(encoder: ArmEncoder, catalog: Catalog, arm: Arm | None, places: Places) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Factors, text, value and cost, and `ahead` of one arm; zeros for `none` and for an arm that the catalog no longer has."""
+    expected, (creatives, pairs) = encoder.expected, places
+    ahead = torch.zeros(expected.columns if expected else 0)
+    if arm is None:
+        return torch.zeros(5, dtype=torch.int64), torch.zeros(text.named(encoder.text).size), torch.zeros(2), ahead
+    known = (_code(encoder.products, arm.product_id), _code(encoder.creatives, arm.creative_id), _code(encoder.channels, arm.channel_id))
+    pair, written = (arm.product_id, arm.channel_id), catalog.creatives[arm.creative_id].text
+    fresh = arm.creative_id in creatives or pair not in encoder.pairs
+    factors = torch.tensor([*known, creatives.get(arm.creative_id, 0), pairs[pair] if fresh else 0])
+    vector = torch.tensor(text.encode_text(encoder.text, written))
+    if expected and fresh:
+        ahead = torch.cat(expected.of(known, torch.from_numpy(text.encode_sentences(encoder.text, written))))
+        vector = vector if known[1] else expected.average[known[0]]
+    prices = torch.tensor([catalog.products[arm.product_id].value, catalog.channels[arm.channel_id].cost], dtype=torch.float32)
+    return factors, vector, prices, ahead
 
 
 def _code(vocabulary: Sequence[str], word: str) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from training.domain.nouns import Label
 from training.model import text
 from training.model.arms import ArmBook, ArmEncoder
 from training.model.encode import MemberEncoder, numbers
+from training.model.expected import Texts
 from training.model.funnel import FEWEST, SPLITS, Answers, Stage, rate, stages, trainable
 from training.model.heads import posteriors
 from training.model.matching import MatchingModel, check_columns
@@ -47,6 +48,8 @@ class Prepared:
     """Of stages that are too rare to train: their rate, and how many answers it stands on."""
     folds: torch.Tensor
     """Which members' rows are scored together without having been learned from, int64 [n]."""
+    texts: Texts
+    """Of the known creatives, in the encoder's order."""
 
 
 def fit(frame: pd.DataFrame, catalog: Catalog, settings: TrainingSettings, seed: int, progress: Progress) -> MatchingModel:
@@ -68,7 +71,8 @@ def prepare(frame: pd.DataFrame, catalog: Catalog, settings: TrainingSettings) -
     rows.kept_back.copy_(torch.from_numpy(is_holdout(frame["member_id"], KEPT_BACK, KEPT_BACK_SALT)))
     factors = (len(arms.products), len(arms.creatives), len(arms.channels))
     sizes = Sizes(settings.width, tuple(len(words) for words in members.vocabulary), factors, texts.size)
-    return Prepared(members, arms, rows, sizes, _rates(asked), torch.from_numpy(dealt(frame["member_id"], FOLDS, FOLDS_SALT)))
+    folds = torch.from_numpy(dealt(frame["member_id"], FOLDS, FOLDS_SALT))
+    return Prepared(members, arms, rows, sizes, _rates(asked), folds, _texts(arms, catalog))
 
 
 def learn(prepared: Prepared, settings: TrainingSettings, seed: int, progress: Progress) -> MatchingModel:
@@ -78,9 +82,10 @@ def learn(prepared: Prepared, settings: TrainingSettings, seed: int, progress: P
     held = Wide(rows, prepared.sizes.categories, prepared.sizes.factors, settings.prior_precision).fit(prepared.folds)
     stacked = Stacked(towers, held.weights)
     known, found = posteriors(towers, rows, settings.prior_precision, progress, held)
-    heads, taus = with_newcomers(stacked, rows, known)
-    for stage, (creative, pair) in taus.items():
-        found[stage.value]["newcomers"] = {"creative": round(creative, 6), "product_x_channel": round(pair, 6)}
+    heads, expected = with_newcomers(stacked, rows, known, prepared.texts)
+    for stage, taus, scales in zip(heads, expected.taus.tolist(), expected.scales.exp().tolist(), strict=True):
+        names = ("creative", "product_x_channel", "amplitude", "length", "own")
+        found[stage.value]["newcomers"] = {name: round(value, 6) for name, value in zip(names, [*taus, *scales], strict=True)}
     manifest: dict[str, Any] = {
         "seed": seed,
         "rows": len(rows),
@@ -90,7 +95,17 @@ def learn(prepared: Prepared, settings: TrainingSettings, seed: int, progress: P
         "rates": {stage.value: chance for stage, (chance, _) in prepared.rates.items()},
         "training": settings.model_dump(),
     }
-    return MatchingModel(prepared.members, prepared.arms, stacked, _with_rates(heads, prepared.rates), manifest)
+    arms = replace(prepared.arms, expected=expected)
+    return MatchingModel(prepared.members, arms, stacked, _with_rates(heads, prepared.rates), manifest)
+
+
+def _texts(arms: ArmEncoder, catalog: Catalog) -> Texts:
+    """What the known creatives say, and of which product they are."""
+    known = [catalog.creatives[name] for name in arms.creatives]
+    parts = [torch.from_numpy(text.encode_sentences(arms.text, c.text)) for c in known]
+    owner = torch.repeat_interleave(torch.arange(len(parts)), torch.tensor([len(p) for p in parts], dtype=torch.int64))
+    products = torch.tensor([arms.products.index(c.product_id) + 1 if c.product_id in arms.products else 0 for c in known], dtype=torch.int64)
+    return Texts(torch.cat(parts) if parts else torch.zeros(0, text.named(arms.text).size), owner, products)
 
 
 def _with_rates(heads: dict[Stage, LaplaceLogistic], rates: Mapping[Stage, tuple[float, float]]) -> dict[Stage, LaplaceLogistic]:

@@ -76,7 +76,7 @@ class MatchingModel:
         with torch.no_grad():
             for start in range(0, len(members.numeric), CHUNK):
                 rows = slice(start, start + CHUNK)
-                phi = self.towers(members.take(rows), ArmRows(*(part[rows] for part in arms)))
+                phi = self.towers(members.take(rows), arms.take(rows))
                 for label, p in self.means(phi).items():
                     parts[label].append(p.numpy().astype(np.float64))
         return {label: np.concatenate(values) if values else np.zeros(0) for label, values in parts.items()}
@@ -92,7 +92,7 @@ class MatchingModel:
         with torch.no_grad():
             for start in range(0, len(bins), CHUNK):
                 some = slice(start, start + CHUNK)
-                phi = self.towers(members.take(some), ArmRows(*(part[some] for part in arms)))
+                phi = self.towers(members.take(some), arms.take(some))
                 p = chances({stage: torch.sigmoid(phi @ weights.to(torch.float32).T) for stage, weights in drawn.items()})[label]
                 total.index_add_(0, where[some], p.to(torch.float64))
         return (total / torch.bincount(where).clamp(min=1)[:, None]).T.numpy()

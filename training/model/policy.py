@@ -21,7 +21,7 @@ from training.config.settings import Settings
 from training.domain.catalog import Catalog, load_catalog
 from training.domain.errors import DataError
 from training.domain.nouns import NONE, Context, Decision, Label, Member
-from training.model.arms import NEWCOMERS, ArmBook, ArmHistory, ArmRows, counts
+from training.model.arms import NEWCOMERS, ArmBook, ArmHistory, counts
 from training.model.funnel import needed
 from training.model.matching import DECIDED, MatchingModel, check_columns
 from training.model.select import Prices, choose, draw_utilities, draw_weights, propensities
@@ -127,8 +127,8 @@ def _arm_table(model: MatchingModel, book: ArmBook, history: ArmHistory) -> torc
     """The arm tower's output of every arm on every day, [days, arms, k]: computed once, looked up by every decision."""
     codes = torch.arange(len(book.ids))
     with torch.no_grad():
-        parts = [model.towers.arms(ArmRows(book.factors[codes], book.text[codes], rates, book.shown[codes])) for rates in history.rates]
-    return torch.stack(parts) if parts else torch.zeros(0, len(codes), 1 + model.towers.sizes.arm + 2 * NEWCOMERS)
+        parts = [model.towers.arms(book.rows(codes, rates)) for rates in history.rates]
+    return torch.stack(parts) if parts else torch.zeros(0, len(codes), 1 + model.towers.sizes.arm + book.ahead.shape[1] - 2 + 2 * NEWCOMERS)
 
 
 def _as_served(model: MatchingModel, book: ArmBook, frame: pd.DataFrame, arm_features: Mapping[str, Mapping[str, object]]) -> ArmHistory:

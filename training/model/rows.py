@@ -108,7 +108,7 @@ class Rows:
         """Consecutive rows as the towers take them."""
         dense, arm = self.dense[rows], self.arm[rows].to(torch.int64)
         members = MemberRows(dense[:, : self.numbers], self.codes[rows].to(torch.int64), dense[:, self.numbers :])
-        return members, ArmRows(self.kinds.factors[arm], self.kinds.text[arm], self.rates[rows], self.kinds.shown[arm])
+        return members, ArmRows(self.kinds.factors[arm], self.kinds.text[arm], self.rates[rows], self.kinds.shown[arm], torch.zeros(len(arm), 0))
 
     def to(self, device: torch.device) -> Rows:
         """The same rows on `device`; nothing is copied where they are there already."""

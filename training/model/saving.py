@@ -15,6 +15,7 @@ from training.domain.errors import DataError, NotReadyError
 from training.model import text
 from training.model.arms import ArmEncoder
 from training.model.encode import MemberEncoder
+from training.model.expected import Expected
 from training.model.funnel import Stage
 from training.model.posterior import LaplaceLogistic
 from training.model.stacked import Stacked, StackedSizes
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 TENSORS = "model.safetensors"
 MANIFEST = "manifest.json"
-FORMAT = 4
+FORMAT = 5
 
 Parts = tuple[MemberEncoder, ArmEncoder, Towers | Stacked, dict[Stage, LaplaceLogistic], dict[str, Any]]
 
@@ -39,6 +40,8 @@ def write(model: MatchingModel, folder: Path) -> None:
     for stage, head in model.heads.items():
         tensors[f"heads.{stage.value}.mean"] = head.mean.contiguous()
         tensors[f"heads.{stage.value}.precision"] = head.precision.contiguous()
+    if model.arms.expected:
+        tensors |= {f"expected.{name}": value for name, value in model.arms.expected.tensors().items()}
     save_file(tensors, aside / TENSORS)
     (aside / MANIFEST).write_text(json.dumps({**model.manifest, **_described(model)}, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     swap(aside, folder)
@@ -99,5 +102,7 @@ def _built(manifest: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Parts:
     towers.load_state_dict({name.removeprefix("towers."): value for name, value in tensors.items() if name.startswith("towers.")})
     towers.eval()
     heads = {Stage(name): LaplaceLogistic(tensors[f"heads.{name}.mean"], tensors[f"heads.{name}.precision"]) for name in manifest["stages"]}
-    encoder = manifest["encoder"]
-    return MemberEncoder.restore(encoder["members"]), ArmEncoder.restore(encoder["arms"]), towers, heads, manifest
+    encoder, prefix = manifest["encoder"], "expected."
+    known = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+    expected = Expected.restore(known) if known else None
+    return MemberEncoder.restore(encoder["members"]), ArmEncoder.restore(encoder["arms"], expected), towers, heads, manifest

@@ -3,7 +3,7 @@
 phi(x, a) = [1, u(x) | s(a), s(a) v(a), s(a) m(x, a), s(a) z(x, a), e(a)] with s = 0 for `none` and 1 otherwise and m(x, a) = (M u(x)) * v(a), number by
 number: what a member does unprompted stands on the left, what showing an arm adds stands on the right, so `none` is the exact reference and the effects
 of rarely shown arms can be shrunk by themselves. Without m the network would have to learn every product of member and arm before it can use one.
-e(a) marks a creative or a product x channel that training never saw (`newcomers`).
+e(a) is of creatives and of product x channels that training never saw: what to expect of them, then a mark of each (`expected`, `newcomers`).
 The sizes are our own choice; "Matching LinkedIn members with the right Premium products" names the parts, not their widths.
 """
 
@@ -94,15 +94,18 @@ class Towers(nn.Module):
         return torch.cat([torch.ones(len(u), 1), u], dim=1)
 
     def arms(self, rows: ArmRows) -> torch.Tensor:
-        """s(a), s(a) v(a) and a column for each newcomer, [n, 1 + arm + 2 NEWCOMERS]: v adds the factors, the text and the recent rates.
+        """s(a), s(a) v(a), offsets and a column for each newcomer, [n, 1 + arm + L + 2 NEWCOMERS]: v adds the factors, the text and the recent rates.
 
-        Rows with three factors (a bandit without newcomers) have no such columns.
+        Rows with three factors (a bandit without newcomers) have no newcomers' columns; rows without `ahead` have no offsets, and newcomers of scale 1.
         """
         v = self.text(rows.text) + self.rates(rows.rates)
         for i, table in enumerate(self.factors):
             v = v + table(rows.factors[:, i])
-        places = functional.one_hot(rows.factors[:, len(self.factors) :], NEWCOMERS + 1)[..., 1:].flatten(1)
-        return torch.cat([rows.shown, rows.shown * v, places.to(v.dtype)], dim=1)
+        places = functional.one_hot(rows.factors[:, len(self.factors) :], NEWCOMERS + 1)[..., 1:].to(v.dtype)
+        if rows.ahead.shape[1] == 0:
+            return torch.cat([rows.shown, rows.shown * v, places.flatten(1)], dim=1)
+        offsets, scales = rows.ahead[:, :-2], rows.ahead[:, -2:, None]
+        return torch.cat([rows.shown, rows.shown * v, offsets, (places * scales).flatten(1)], dim=1)
 
     def effects(self, base: torch.Tensor, arms: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
         """Effect part of phi, [n, phi - base + newcomers], for pairs of member rows and arm rows."""

@@ -17,7 +17,7 @@ import torch
 from training.config.settings import Settings, UtilitySettings
 from training.domain.catalog import Catalog
 from training.domain.schema import ARM_NUMERIC
-from training.model.arms import ArmBook, ArmRows
+from training.model.arms import ArmBook
 from training.model.encode import numbers
 from training.model.funnel import Stage, asked
 from training.model.matching import MatchingModel
@@ -103,7 +103,7 @@ def latest(frame: pd.DataFrame) -> dict[str, dict[str, object]]:
 def _arms(model: MatchingModel, book: ArmBook, arm_features: Mapping[str, Mapping[str, object]]) -> torch.Tensor:
     """What the network says of each arm of `book` with its present rates."""
     rates = torch.from_numpy(model.arms.rates(book.counts(arm_features)))
-    return model.towers.arms(ArmRows(book.factors, book.text, rates, book.shown))
+    return model.towers.arms(book.rows(torch.arange(len(book.ids)), rates))
 
 
 def _played(heads: Heads, stage: Scene, nu: float, generator: torch.Generator) -> float:

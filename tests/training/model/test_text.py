@@ -144,3 +144,11 @@ def test_a_model_of_a_missing_encoder_is_refused(model, tmp_path, monkeypatch):
 def test_the_registry_names_are_what_is_documented():
     """A changed name makes every saved model unreadable: that must be on purpose."""
     assert [e.name for e in text.ENCODERS.values()] == ["all-minilm-l6-v2", "hashed-words-trigrams-64"]
+
+
+def test_sentences_end_in_punctuation():
+    """What has no letter or digit is no sentence; a text without one is its own."""
+    assert text.sentences("Good news: your trial. Try it, free! ...") == ["Good news:", "your trial.", "Try it, free!"]
+    assert text.sentences("Save 2.5 hours") == ["Save 2.5 hours"]
+    assert text.sentences("...") == ["..."]
+    assert text.encode_sentences(text.Hashed.name, "One. Two.").shape == (2, text.Hashed.size)
