@@ -123,14 +123,17 @@ def coldstart(
     first: Annotated[int, typer.Option(help="Seed of the first world; the defaults of the learner were chosen on 1 to 3.")] = 11,
     rows: Annotated[int, typer.Option(min=1000, help="Decisions of each world's log.")] = 300_000,
     members: Annotated[int, typer.Option(min=100, help="Members of each world.")] = 20_000,
+    creatives: Annotated[int, typer.Option(min=8, max=120, help="Creatives a product in the log.")] = 20,
+    learners: Annotated[str | None, typer.Option(help="Names separated by commas (minilm, hashed, one_hot, beta). Default: all that can run.")] = None,
     out: Annotated[Path, typer.Option(help="Folder of the plots.")] = Path("var/bench"),
     *,
     as_json: JsonOption = False,
 ) -> int:
     """Impressions until a new arm's rate is known within a tenth: with text and factors, with one-hot arms, and by counting."""
+    from bench.coldstart.learners import named
     from bench.coldstart.run import Plan, measure
 
-    return measure(Plan(seeds, first, rows, members), out, as_json)
+    return measure(Plan(seeds, first, rows, members, creatives, named(learners)), out, as_json)
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -14,6 +14,7 @@ from scipy.stats import beta
 from sources.simulated.world import Floats, Ints
 from training.config.settings import TextChoice, TrainingSettings
 from training.domain.catalog import Catalog, Channel, Creative, Product
+from training.domain.errors import ConfigError
 from training.domain.nouns import NONE, Arm, Surface
 from training.model.fit import fit
 from training.model.funnel import Stage
@@ -24,6 +25,8 @@ from training.model.text import ENCODERS
 DRAWS, SIDE = 200, 0.025
 """Posterior draws behind an interval, and the share of them on each side of it."""
 LABEL = Stage.CLICKED
+ONE_HOT, BETA = "one_hot", "beta"
+LEARNERS = (*(choice.value for choice in ENCODERS), ONE_HOT, BETA)
 
 
 class Belief(Protocol):
@@ -108,15 +111,27 @@ def counting(log: pd.DataFrame) -> Learner:
     return lambda _: Counted(mean * strength, (1 - mean) * strength)
 
 
-def learners(log: pd.DataFrame, catalog: Catalog, seed: int, told: Callable[[str], None]) -> dict[str, Learner]:
-    """All that can run here, by name; a text encoder that is not installed is left out, and said."""
+def learners(log: pd.DataFrame, catalog: Catalog, seed: int, names: Collection[str], told: Callable[[str], None]) -> dict[str, Learner]:
+    """Those of `names` that can run here, by name; a text encoder that is not installed is left out, and said."""
     found: dict[str, Learner] = {}
     for choice, encoder in ENCODERS.items():
-        told(f"fitting with {choice.value}" if encoder.installed() else f"{choice.value} is not installed (`make extras`): left out")
-        if encoder.installed():
-            found[choice.value] = platform(log, catalog, choice, seed)
-    told("fitting one_hot")
-    return found | {"one_hot": one_hot(log, catalog, seed), "beta": counting(log)}
+        if choice.value in names:
+            told(f"fitting with {choice.value}" if encoder.installed() else f"{choice.value} is not installed (`make extras`): left out")
+            if encoder.installed():
+                found[choice.value] = platform(log, catalog, choice, seed)
+    if ONE_HOT in names:
+        told(f"fitting {ONE_HOT}")
+        found[ONE_HOT] = one_hot(log, catalog, seed)
+    return found | ({BETA: counting(log)} if BETA in names else {})
+
+
+def named(names: str | None) -> tuple[str, ...]:
+    """The learners that a comma-separated list means, all of them for None. Raises ConfigError for a name that is not among LEARNERS."""
+    chosen = tuple(LEARNERS if names is None else (name.strip() for name in names.split(",")))
+    for name in chosen:
+        if name not in LEARNERS:
+            raise ConfigError(f"There is no learner {name!r} to measure. Known: {', '.join(LEARNERS)}.")
+    return chosen
 
 
 def believed(model: MatchingModel, audience: pd.DataFrame, catalog: Catalog) -> Modelled:

@@ -14,7 +14,7 @@ import numpy as np
 
 from bench.coldstart import log as logs
 from bench.coldstart import world as worlds
-from bench.coldstart.learners import Learner, learners
+from bench.coldstart.learners import LEARNERS, Learner, learners
 from bench.coldstart.parity import COUNTS, errors, summary
 from bench.coldstart.world import ColdWorld
 from bench.curves import Curve, chart, save
@@ -38,12 +38,14 @@ Found = dict[str, dict[str, tuple[list[list[float]], list[list[bool]]]]]
 
 @dataclass(frozen=True)
 class Plan:
-    """Size of the benchmark: `seeds` worlds from seed `first`, each with a log of `rows` decisions of `members`."""
+    """Size of the benchmark: `seeds` worlds from seed `first`, each with a log of `rows` decisions of `members` among `creatives` a product."""
 
     seeds: int
     first: int
     rows: int
     members: int
+    creatives: int = worlds.CREATIVES
+    learners: tuple[str, ...] = LEARNERS
 
 
 def measure(plan: Plan, folder: Path, as_json: bool) -> int:
@@ -53,10 +55,10 @@ def measure(plan: Plan, folder: Path, as_json: bool) -> int:
     for seed in range(plan.first, plan.first + plan.seeds):
         for idiosyncratic, (ending, cases) in WORLDS.items():
             told = _Told(f"seed {seed}, idiosyncratic {idiosyncratic}")
-            cold = worlds.build(seed, plan.members, idiosyncratic, load_catalog(ROOT / "dbt" / "seeds" / "simulated"))
+            cold = worlds.build(seed, plan.members, idiosyncratic, load_catalog(ROOT / "dbt" / "seeds" / "simulated"), plan.creatives)
             rng = np.random.default_rng([seed, 41])
             known = logs.people(cold, rng)
-            ready = learners(logs.log(cold, known, plan.rows, rng), cold.catalog, seed, told)
+            ready = learners(logs.log(cold, known, plan.rows, rng), cold.catalog, seed, plan.learners, told)
             for case in cases:
                 told(f"showing the arms of {case}")
                 for arm in cold.cases[case]:

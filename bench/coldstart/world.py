@@ -20,7 +20,7 @@ from training.domain.nouns import Arm
 SPREAD = {"tone": 0.25, "benefit": 0.25, "call": 0.15}
 """Standard deviation of log appeal between meanings: a good text is clicked about twice as often as a bad one."""
 CREATIVES, NEW, NEW_WORDS = 20, 8, 8
-"""Creatives a product: in the log; new in known wordings; new in words that the log never used."""
+"""Creatives a product: in the log if not told otherwise; new in known wordings; new in words that the log never used."""
 
 CREATIVE, UNSEEN, PAIR = "new_creative", "new_creative_unseen_words", "new_product_x_channel"
 """What can be new about an arm."""
@@ -37,10 +37,10 @@ class ColdWorld:
     cases: dict[str, tuple[str, ...]]
 
 
-def build(seed: int, members: int, idiosyncratic: float, base: Catalog) -> ColdWorld:
-    """Draw a world; products and channels are those of `base`. Each product lacks one channel in the log: the new combination."""
+def build(seed: int, members: int, idiosyncratic: float, base: Catalog, creatives: int = CREATIVES) -> ColdWorld:
+    """Draw a world with `creatives` a product in its log; products and channels are those of `base`. Each product lacks one channel there: the new pair."""
     rng = np.random.default_rng([seed, 40])
-    texts, appeal = _creatives(rng, idiosyncratic)
+    texts, appeal = _creatives(rng, idiosyncratic, creatives)
     channels = list(base.channels)
     missing = dict(zip(base.products, rng.choice(channels, len(base.products), replace=False), strict=True))
     arms = [Arm(arm_id(c.product_id, c.creative_id, k), c.product_id, c.creative_id, k) for c in texts.values() for k in channels]
@@ -58,16 +58,16 @@ def build(seed: int, members: int, idiosyncratic: float, base: Catalog) -> ColdW
     )
 
 
-def _creatives(rng: np.random.Generator, idiosyncratic: float) -> tuple[dict[str, Creative], Floats]:
+def _creatives(rng: np.random.Generator, idiosyncratic: float, known: int) -> tuple[dict[str, Creative], Floats]:
     """Creatives by id, and their log appeal in that order. No two of a product say the same."""
     tone, call = rng.normal(0, SPREAD["tone"], len(TONES)), rng.normal(0, SPREAD["call"], len(CALLS))
     found, appeal = {}, []
     for product, benefits in BENEFITS.items():
         worth = rng.normal(0, SPREAD["benefit"], len(benefits))
         said = rng.permutation(len(TONES) * len(benefits) * len(CALLS))
-        for i, code in enumerate(said[: CREATIVES + NEW + NEW_WORDS]):
+        for i, code in enumerate(said[: known + NEW + NEW_WORDS]):
             t, b, c = np.unravel_index(code, (len(TONES), len(benefits), len(CALLS)))
-            kind = "old" if i < CREATIVES else "new" if i < CREATIVES + NEW else "unseen"
+            kind = "old" if i < known else "new" if i < known + NEW else "unseen"
             words = [str(w[2 if kind == "unseen" else rng.integers(2)]) for w in (TONES[t], benefits[b], CALLS[c])]
             name = f"{product}_{kind}_{i}"
             found[name] = Creative(name, product, f"{words[0].rstrip('?')}{'?' if words[0].endswith('?') else ':'} {words[1]}. {words[2]}.")

@@ -125,7 +125,8 @@ class ArmBook:
         """Look the factors of `arm_ids` up in the catalog; `none` is always in the book. What is new has an average text once something is `expected` of it."""
         ids, places = tuple(sorted({*arm_ids, NONE})), encoder.places(catalog)
         lines = [_line(encoder, catalog, catalog.arms.get(arm_id), places) for arm_id in ids]
-        factors, texts, prices, ahead = (torch.stack(column) for column in zip(*lines, strict=True))
+        texts, ahead = (torch.from_numpy(np.stack(column)) for column in ([x.text for x in lines], [x.ahead for x in lines]))
+        factors, prices = torch.tensor([x.factors for x in lines]), torch.tensor([x.prices for x in lines], dtype=torch.float32)
         shown = torch.tensor([[float(a != NONE)] for a in ids])
         return cls(ids, {a: i for i, a in enumerate(ids)}, factors, texts, shown, prices[:, 0], prices[:, 1], ahead)
 
@@ -180,22 +181,30 @@ def _number(value: object) -> float:
     return float(value) if isinstance(value, (int, float)) else float("nan")
 
 
-def _line(encoder: ArmEncoder, catalog: Catalog, arm: Arm | None, places: Places) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Factors, text, value and cost, and `ahead` of one arm; zeros for `none` and for an arm that the catalog no longer has."""
+class Line(NamedTuple):
+    """One arm of a book; `prices` are value and cost."""
+
+    factors: tuple[int, ...]
+    text: npt.NDArray[np.float32]
+    prices: tuple[float, float]
+    ahead: npt.NDArray[np.float32]
+
+
+def _line(encoder: ArmEncoder, catalog: Catalog, arm: Arm | None, places: Places) -> Line:
+    """Zeros for `none` and for an arm that the catalog no longer has."""
     expected, (creatives, pairs) = encoder.expected, places
-    ahead = torch.zeros(expected.columns if expected else 0)
+    nothing = np.zeros(expected.columns if expected else 0, dtype=np.float32)
     if arm is None:
-        return torch.zeros(5, dtype=torch.int64), torch.zeros(text.named(encoder.text).size), torch.zeros(2), ahead
+        return Line((0, 0, 0, 0, 0), np.zeros(text.named(encoder.text).size, dtype=np.float32), (0.0, 0.0), nothing)
     known = (_code(encoder.products, arm.product_id), _code(encoder.creatives, arm.creative_id), _code(encoder.channels, arm.channel_id))
-    pair, written = (arm.product_id, arm.channel_id), catalog.creatives[arm.creative_id].text
+    pair, said = (arm.product_id, arm.channel_id), catalog.creatives[arm.creative_id].text
     fresh = arm.creative_id in creatives or pair not in encoder.pairs
-    factors = torch.tensor([*known, creatives.get(arm.creative_id, 0), pairs[pair] if fresh else 0])
-    vector = torch.tensor(text.encode_text(encoder.text, written))
-    if expected and fresh:
-        ahead = torch.cat(expected.of(known, torch.from_numpy(text.encode_sentences(encoder.text, written))))
-        vector = vector if known[1] else expected.average[known[0]]
-    prices = torch.tensor([catalog.products[arm.product_id].value, catalog.channels[arm.channel_id].cost], dtype=torch.float32)
-    return factors, vector, prices, ahead
+    factors = (*known, creatives.get(arm.creative_id, 0), pairs[pair] if fresh else 0)
+    prices = (catalog.products[arm.product_id].value, catalog.channels[arm.channel_id].cost)
+    if expected is None or not fresh:
+        return Line(factors, text.encode_text(encoder.text, said), prices, nothing)
+    vector = text.encode_text(encoder.text, said) if known[1] else expected.average[known[0]].numpy()
+    return Line(factors, vector, prices, expected.row(known, text.encode_sentences(encoder.text, said)))
 
 
 def _code(vocabulary: Sequence[str], word: str) -> int:

@@ -16,7 +16,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import NamedTuple, Self
 
+import numpy as np
+import numpy.typing as npt
 import torch
+
+Floats = npt.NDArray[np.float32]
 
 SAME = 0.25
 """Prior variance of the level, and of each product's level: half a log odd."""
@@ -79,7 +83,7 @@ class Expected:
     known: torch.Tensor
     pair: torch.Tensor
     deviation: torch.Tensor
-    _memo: dict[tuple[tuple[int, ...], bytes], Ahead] = field(default_factory=dict, init=False, repr=False)
+    _memo: dict[tuple[tuple[int, ...], bytes], Floats] = field(default_factory=dict, init=False, repr=False)
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """By name, for `saving`."""
@@ -95,14 +99,15 @@ class Expected:
         """Length of an `Ahead`, laid out in a row."""
         return len(self.taus) + 2
 
-    def of(self, factors: tuple[int, int, int], sentences: torch.Tensor) -> Ahead:
-        """What is expected of the arm of `factors` (product, creative, channel; 0 = unknown), whose creative says `sentences` [m, size]. Once an arm."""
-        key = factors, b"" if factors[1] else sentences.numpy().tobytes()
+    def row(self, factors: tuple[int, int, int], sentences: Floats) -> Floats:
+        """As `of`, laid out in a row of `columns`; calculated once an arm."""
+        key = factors, b"" if factors[1] else sentences.tobytes()
         if key not in self._memo:
-            self._memo[key] = self._of(factors, sentences)
+            self._memo[key] = torch.cat(self.of(factors, torch.from_numpy(sentences))).numpy()
         return self._memo[key]
 
-    def _of(self, factors: tuple[int, int, int], sentences: torch.Tensor) -> Ahead:
+    def of(self, factors: tuple[int, int, int], sentences: torch.Tensor) -> Ahead:
+        """What is expected of the arm of `factors` (product, creative, channel; 0 = unknown), whose creative says `sentences` [m, size]."""
         product, creative, channel = factors
         offset = self.pair[:, product, channel]
         pair = relative(self.deviation[:, product, channel], self.taus[:, 1])

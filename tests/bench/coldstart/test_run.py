@@ -11,6 +11,7 @@ from bench.coldstart.run import Plan, measure
 from bench.coldstart.world import CREATIVE, build
 from training.config.settings import ROOT, TextChoice
 from training.domain.catalog import load_catalog
+from training.domain.errors import ConfigError
 from training.domain.nouns import Label
 from training.model.fit import fit
 from training.model.text import Sentence
@@ -48,9 +49,19 @@ def test_json_has_its_shape(quick, tmp_path, capsys):
     assert set(result["cases"]) == {*known, "new_creative_unseen_words", *(f"{name}_idiosyncratic" for name in known)}
     for by in result["cases"].values():
         assert set(by) == {"hashed", "one_hot", "beta"}
-        assert {"median", "p90", "share_within_50", "coverage"} <= set(by["hashed"])
+        assert {"median", "p90", "share_within_50", "coverage", "reached_median", "reached_p90", "reached_within_50"} <= set(by["hashed"])
     assert len(list(tmp_path.glob("*.svg"))) == len(result["plots"]) == 5
     assert "minilm is not installed" in progress
+
+
+def test_only_the_learners_that_were_named(quick, tmp_path, capsys):
+    """Nothing else is fitted; a name that does not exist is refused with those that do."""
+    assert measure(Plan(1, 4, 3000, 400, creatives=8, learners=learners.named("beta, hashed")), tmp_path, as_json=True) == 0
+    said, progress = capsys.readouterr()
+    assert all(set(by) == {"hashed", "beta"} for by in json.loads(said)["cases"].values())
+    assert "one_hot" not in progress
+    with pytest.raises(ConfigError, match=r"'gold'.*minilm, hashed, one_hot, beta"):
+        learners.named("gold")
 
 
 def test_a_belief_is_the_models_prediction_before_any_impression(quick, tiny):
