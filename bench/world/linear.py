@@ -50,6 +50,14 @@ class Design:
         factors = self.factors[arms]
         return torch.cat([members, factors, *(members * factors[:, k : k + 1] for k in range(self.products))], dim=1)
 
+    def scores(self, members: torch.Tensor, arms: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+        """`rows` of every one of `members` [n, base] with every one of `arms` [A], times `weights` [S, d]: [n, A, S], without the rows ever being made."""
+        base, factors = members.shape[1], self.factors[arms]
+        on_member, on_factors, on_each = torch.split(weights, [base, factors.shape[1], base * self.products], dim=1)
+        each = torch.stack([members @ part.T for part in torch.split(on_each, base, dim=1)], dim=1)
+        same = (members @ on_member.T)[:, None, :] + (factors @ on_factors.T)[None]
+        return same + torch.einsum("ak,nks->nas", factors[:, : self.products], each)
+
     @property
     def size(self) -> int:
         """d."""

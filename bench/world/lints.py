@@ -106,12 +106,10 @@ class LinTS:
 
 def _utilities(design: Design, members: torch.Tensor, arms: list[str], prices: Prices, weights: dict[Label, torch.Tensor], settings: Settings) -> torch.Tensor:
     """Utility of each of `arms` for each of `members` [n, base] under each draw, [n, A, S]."""
-    count = len(arms)
-    codes = torch.tensor([design.index[a] for a in arms]).repeat(len(members))
-    rows = design.rows(members.repeat_interleave(count, dim=0), codes)
+    codes = torch.tensor([design.index[a] for a in arms])
     total = -prices.cost[None, :, None]
     for label, drawn in weights.items():
-        shown = (rows @ drawn.T).reshape(len(members), count, -1)
+        shown = design.scores(members, codes, drawn)
         unprompted_too = (members @ drawn[:, : members.shape[1]].T)[:, None, :]
         total = total + worth_of(label, shown, unprompted_too, prices.value[None], settings.utility)
     return total

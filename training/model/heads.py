@@ -32,6 +32,10 @@ CHUNK = 8_192
 """Rows whose phi is held at once: it stays within the processor's cache."""
 
 
+Judged = dict[str, tuple[Correction, torch.Tensor]]
+"""By choice: the correction that members kept back ask of the head of the others, and the log losses that it then has on their rows."""
+
+
 @dataclass(frozen=True)
 class Choice:
     """Columns of phi that a head may read, their blocks, and how many of them do not depend on the arm; the first is the constant."""
@@ -85,7 +89,7 @@ def posteriors(
     source, choices = Source(Network(towers, len(rows.names)), rows, held), _choices(towers, held)
     size = towers.sizes.phi if held is None else StackedSizes(towers.sizes, len(held.weights)).phi
     with torch.no_grad():
-        judged = {i: _judged(source, i, choices, smallest) for i in range(len(rows.names)) if _can_judge(rows, i)}
+        judged = _judged(source, [i for i in range(len(rows.names)) if _can_judge(rows, i)], choices, smallest)
         names = [_better(judged[i]) if i in judged else next(iter(choices)) for i in range(len(rows.names))]
         corrections = [judged[i][names[i]][0] if i in judged else UNCHANGED for i in range(len(rows.names))]
         whole = [Task(i, every=True, choice=choices[n], search=Search(float(r), choices[n].blocks, smallest)) for i, (n, r) in _numbered(names, rows)]
@@ -126,21 +130,25 @@ def _numbered(names: list[str], rows: Rows) -> Iterator[tuple[int, tuple[str, fl
     return enumerate(zip(names, rows.base_rates.tolist(), strict=True))
 
 
-def _judged(source: Source, label: int, choices: dict[str, Choice], smallest: float) -> dict[str, tuple[Correction, torch.Tensor]]:
-    """Of each choice the correction that members kept back ask of the head of the others, and the log losses that it then has on their rows."""
-    tasks = [Task(label, every=False, choice=c, search=Search(_rate(source.rows, label), c.blocks, smallest)) for c in choices.values()]
+def _judged(source: Source, labels: list[int], choices: dict[str, Choice], smallest: float) -> dict[int, Judged]:
+    """Each choice of each of `labels` in the eyes of the members kept back; all are searched for together, so that phi is made once a pass."""
+    tasks = [Task(i, every=False, choice=c, search=Search(_rate(source.rows, i), c.blocks, smallest)) for i in labels for c in choices.values()]
     _search(source, tasks)
-    kept = torch.nonzero(source.rows.kept_back & (source.rows.labels[:, label] != IMMATURE))[:, 0]
-    logits: list[list[torch.Tensor]] = [[] for _ in tasks]
+    kept = torch.nonzero(source.rows.kept_back)[:, 0]
+    parted: list[list[torch.Tensor]] = [[] for _ in tasks]
     for chunk in torch.split(kept, CHUNK):
         phi = source.phi(chunk)
-        for parted, task in zip(logits, tasks, strict=True):
-            parted.append(parts(phi[:, task.choice.columns], found(task.search)[0], task.choice.base))
-    answers = source.rows.labels[kept, label].to(torch.float64)
-    return {name: corrected(torch.cat(parted), answers) for name, parted in zip(choices, logits, strict=True)}
+        for some, task in zip(parted, tasks, strict=True):
+            some.append(parts(phi[:, task.choice.columns], found(task.search)[0], task.choice.base))
+    judged: dict[int, Judged] = {i: {} for i in labels}
+    for name, some, task in zip(list(choices) * len(labels), parted, tasks, strict=True):
+        answers = source.rows.labels[kept, task.label]
+        mature = answers != IMMATURE
+        judged[task.label][name] = corrected(torch.cat(some)[mature], answers[mature].to(torch.float64))
+    return judged
 
 
-def _better(judged: dict[str, tuple[Correction, torch.Tensor]]) -> str:
+def _better(judged: Judged) -> str:
     """The first choice, unless another is better by more than SURE standard errors: many stages are judged, and luck must not choose for one of them."""
     first, *others = judged
     for name in others:

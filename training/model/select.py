@@ -15,6 +15,8 @@ from training.domain.nouns import Label
 from training.model.funnel import Stage, chances, needed
 from training.model.posterior import Posterior
 
+NOTHING = 1e-5
+"""Columns whose weights are all smaller are those that a head does not read (`posterior.NEVER`): their products are below what a logit's float32 keeps."""
 JUDGED = (Label.CONVERTED, Label.RETAINED, Label.OPTED_OUT)
 """Labels that the utility reads; the others only help to learn phi."""
 
@@ -35,11 +37,13 @@ def draw_weights(heads: Mapping[Stage, Posterior], draws: int, nu: float, genera
 
 def draw_utilities(phi: torch.Tensor, base: int, weights: Mapping[Stage, torch.Tensor], prices: Prices, worth: UtilitySettings) -> torch.Tensor:
     """Utility of every arm under every draw, [B, A, S], from phi [B, A, d], whose first `base` columns do not depend on the arm."""
-    member, effect = phi[:, 0, :base], phi[:, :, base:]
+    member = phi[:, 0, :base]
     shown, unprompted = dict[Stage, torch.Tensor](), dict[Stage, torch.Tensor]()
     for stage, drawn in weights.items():
         alone = (member @ drawn[:, :base].T)[:, None, :]
-        shown[stage], unprompted[stage] = (effect @ drawn[:, base:].T).add_(alone).sigmoid_(), torch.sigmoid(alone)
+        read = base + torch.nonzero(drawn[:, base:].abs().amax(dim=0) > NOTHING)[:, 0]
+        shown[stage] = (phi[:, :, read] @ drawn[:, read].T).add_(alone).sigmoid_()
+        unprompted[stage] = torch.sigmoid(alone)
     nothing, total = chances(unprompted), -prices.cost[..., None]
     for label, p in chances(shown).items():
         total = total + worth_of(label, p, nothing[label], prices.value, worth)

@@ -74,3 +74,17 @@ def test_a_label_without_a_head_drops_out():
     head = LaplaceLogistic(torch.zeros(2, dtype=torch.float64), torch.eye(2, dtype=torch.float64))
     drawn = draw_weights({Stage.CLICKED: head, Stage.RETAINED: head}, 3, 1.0, torch.Generator().manual_seed(1))
     assert {stage: tuple(w.shape) for stage, w in drawn.items()} == {Stage.RETAINED: (3, 2)}
+
+
+def test_columns_that_no_draw_weighs_are_left_out():
+    """A column with weights of a millionth changes nothing, even where phi is infinite nonsense there; one that a single draw weighs counts."""
+    phi, prices = torch.randn(4, 3, 6, generator=torch.Generator().manual_seed(3)), Prices(torch.ones(4, 3), torch.zeros(4, 3))
+    weights = torch.randn(8, 6, generator=torch.Generator().manual_seed(4))
+    weights[:, 4] = 1e-6
+    weights[:7, 5] = 0.0
+    broken = phi.clone()
+    broken[:, :, 4] = float("nan")
+    found = draw_utilities(broken, 2, {Stage.CONVERTED: weights}, prices, WORTH)
+    assert torch.allclose(found, draw_utilities(phi, 2, {Stage.CONVERTED: weights}, prices, WORTH), atol=1e-5)
+    broken[:, :, 5] += 1.0
+    assert not torch.allclose(found[..., 7], draw_utilities(broken, 2, {Stage.CONVERTED: weights}, prices, WORTH)[..., 7], atol=1e-3)
