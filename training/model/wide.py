@@ -100,7 +100,7 @@ class Wide:
                 sums = self._sums(moving, every, None)
                 for i, (slope, curvature) in zip(moving, sums, strict=True):
                     self.searches[i].learn(slope[0], curvature[0])
-        return Held(self, torch.stack([s.mean for s in self.searches]).to(torch.float32), self._without(folds), folds)
+        return Held.levelled(self, torch.stack([s.mean for s in self.searches]).to(torch.float32), self._without(folds), folds)
 
     def _without(self, folds: torch.Tensor) -> torch.Tensor:
         """Weights [FOLDS, L, size] as if a fold had never been seen."""
@@ -118,7 +118,7 @@ class Wide:
         slopes = torch.zeros(len(labels), count, self.shape.products + 1, width, dtype=torch.float64)
         curvatures = torch.zeros(len(labels), count, self.shape.products + 1, width, width, dtype=torch.float64)
         weights = torch.stack([self.searches[i].mean for i in labels]).to(torch.float32)
-        for span, part in self._parts(stride):
+        for span, part in self.parts(stride):
             found, answers = scores(weights, self.shape, part), self.rows.labels[span][:, labels]
             mature = (answers != IMMATURE).to(torch.float32)
             p = torch.sigmoid(found.base + found.effect)
@@ -150,7 +150,7 @@ class Wide:
             whole[:, own, own] = by_product[:, p + 1, :m, :m]
         return whole
 
-    def _parts(self, stride: int) -> Iterator[tuple[slice, Part]]:
+    def parts(self, stride: int) -> Iterator[tuple[slice, Part]]:
         """Every `stride`-th row, CHUNK rows at a time, with where they stand."""
         for start in range(0, len(self.rows), CHUNK * stride):
             span = slice(start, min(start + CHUNK * stride, len(self.rows)), stride)
@@ -165,12 +165,30 @@ class Wide:
 
 @dataclass(frozen=True)
 class Held:
-    """`weights` [L, size] for rows to come, and `without` [FOLDS, L, size] for the rows learned from, each scored by the weights that never saw its fold."""
+    """`weights` [L, size] for rows to come, and `without` [FOLDS, L, size] for the rows learned from, each scored by the weights that never saw its fold.
+
+    `shift` [FOLDS, 2, L] moves a fold's scores of `base`, and of `effect` where something is shown, to the mean that `weights` give the same rows. What
+    the answers leave open (how rare a click is that cannot happen) differs from fold to fold; a head that reads these scores must find the
+    levels at which rows to come are scored.
+    """
 
     wide: Wide
     weights: torch.Tensor
     without: torch.Tensor
     folds: torch.Tensor
+    shift: torch.Tensor
+
+    @classmethod
+    def levelled(cls, wide: Wide, weights: torch.Tensor, without: torch.Tensor, folds: torch.Tensor) -> Held:
+        """With the shifts that follow from one pass over the rows."""
+        raw = cls(wide, weights, without, folds, torch.zeros(FOLDS, 2, len(weights)))
+        total, count = torch.zeros(FOLDS, 2, len(weights), dtype=torch.float64), torch.zeros(FOLDS, 2, 1, dtype=torch.float64)
+        for span, part in wide.parts(1):
+            whole, own, shown = scores(weights, wide.shape, part), raw.scores(span), part.f[:, :1]
+            gap = torch.stack([whole.base - own.base, (whole.effect - own.effect) * shown], dim=1)
+            total.index_add_(0, folds[span], gap.to(torch.float64))
+            count.index_add_(0, folds[span], torch.stack([torch.ones_like(shown), shown], dim=1).to(torch.float64))
+        return cls(wide, weights, without, folds, (total / count.clamp(min=1)).to(torch.float32))
 
     def scores(self, rows: slice | torch.Tensor) -> Scores:
         """Scores of the rows at `rows`, in that order."""
@@ -180,4 +198,4 @@ class Held:
             here = torch.nonzero(folds == k)[:, 0]
             for whole, own in zip(found, scores(self.without[k], self.wide.shape, Part(*(c[here] for c in part))), strict=True):
                 whole[here] = own
-        return found
+        return found._replace(base=found.base + self.shift[folds, 0], effect=found.effect + self.shift[folds, 1] * part.f[:, :1])

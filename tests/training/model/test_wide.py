@@ -13,7 +13,7 @@ from training.model.heads import DEEP, WIDE, _better
 from training.model.rows import IMMATURE
 from training.model.stacked import Stacked
 from training.model.towers import Towers, initialise
-from training.model.wide import FOLDS, Wide
+from training.model.wide import FOLDS, Wide, scores
 
 SMALLEST = 1.0
 
@@ -108,3 +108,16 @@ def test_the_deep_part_must_be_better_by_more_than_luck():
     base = torch.ones(200)
     assert _better({WIDE: (None, base), DEEP: (None, base - steady + torch.linspace(-0.01, 0.01, 200))}) == DEEP
     assert _better({WIDE: (None, base), DEEP: (None, base - lucky)}) == WIDE
+
+
+def test_folds_stand_where_rows_to_come_are_scored(made):
+    """In each fold the mean of the scores is that of the weights of all rows, for the member's part of every row and the arm's part of those that show one."""
+    prepared, wide, held = made
+    part = wide.part(slice(None))
+    found, whole = held.scores(slice(None)), scores(held.weights, wide.shape, part)
+    shown = part.f[:, 0] == 1
+    for k in range(FOLDS):
+        here = prepared.folds == k
+        assert torch.allclose(found.base[here].mean(dim=0), whole.base[here].mean(dim=0), atol=1e-3)
+        assert torch.allclose(found.effect[here & shown].mean(dim=0), whole.effect[here & shown].mean(dim=0), atol=1e-3)
+    assert (found.effect[~shown] == 0).all()
