@@ -1,84 +1,148 @@
-"""Feast's SQLite online store with the three properties that serving needs. Named in `feature_repo/feature_store.yaml`.
+"""Feast's online store for one machine: SQLite, one packed row an entity and view. Named in `feature_repo/feature_store.yaml`.
 
-1. A row never replaces a newer one (Feast's own store lets a backfill overwrite today's features).
-2. Readers go on reading while a materialization writes (write-ahead log).
-3. Rows are written in bulk, without the text copy of each value that only vector search reads.
+1. A row never replaces a newer one, by (event time, created time). Feast's own SQLite store lets a backfill overwrite today's features.
+2. A batch is one transaction, and readers go on reading while it is written (write-ahead log): they see all of it or nothing.
+3. Each row names the layout that it was packed in, so adding or removing a feature never makes an older row be misread.
 """
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Callable, Iterator
+import os
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from operator import itemgetter
+from pathlib import Path
 from typing import Any, Literal
 
-from feast import FeatureView
+from feast import Entity, FeatureView
 from feast.infra.key_encoding_utils import serialize_entity_key
 from feast.infra.online_stores.helpers import compute_table_id
-from feast.infra.online_stores.sqlite import SqliteOnlineStore, SqliteOnlineStoreConfig
+from feast.infra.online_stores.online_store import OnlineStore
+from feast.online_response import OnlineResponse
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
-from feast.repo_config import RepoConfig
-from feast.utils import to_naive_utc
+from feast.repo_config import FeastConfigBaseModel, RepoConfig
 
-Row = tuple[EntityKey, dict[str, Value], datetime, datetime | None]
-
-BUSY_SECONDS = 30.0
-"""How long a connection waits for another writer before it gives up."""
-
-
-class GuardedSqliteOnlineStoreConfig(SqliteOnlineStoreConfig):  # type: ignore[misc]
-    """The options of Feast's SQLite store; only `path` matters here."""
-
-    type: Literal["training.adapters.feast_online.GuardedSqliteOnlineStore"] = "training.adapters.feast_online.GuardedSqliteOnlineStore"
+from training.adapters.feast_columns import Batch, pack
+from training.adapters.feast_file import OnlineFile
+from training.adapters.feast_lookup import Plans
+from training.adapters.feast_response import PackedResponse, proto_row
+from training.adapters.feast_rows import FeastRow, TimedRow, merged, packed, repack, timed
 
 
-class GuardedSqliteOnlineStore(SqliteOnlineStore):  # type: ignore[misc]
-    """Same tables and same reads as Feast's SQLite store; only writing differs."""
+class PackedSqliteOnlineStoreConfig(FeastConfigBaseModel):  # type: ignore[misc]
+    """Where the file lies; relative paths are Feast's own: below the feature repository."""
 
-    def _get_conn(self, config: RepoConfig) -> sqlite3.Connection:
-        fresh = not self._conn
-        connection: sqlite3.Connection = super()._get_conn(config)
-        if fresh:
-            connection.execute(f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1000)}")
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = NORMAL")
-        return connection
+    type: Literal["training.adapters.feast_online.PackedSqliteOnlineStore"] = "training.adapters.feast_online.PackedSqliteOnlineStore"
+    path: str = "data/online.db"
 
-    def online_write_batch(self, config: RepoConfig, table: FeatureView, data: list[Row], progress: Callable[[int], Any] | None) -> None:
-        """Write `data` in one transaction, keeping what is already newer by (event time, created time)."""
-        connection = self._get_conn(config)
-        with connection:
-            connection.executemany(_UPSERT.format(_table(config, table)), _flat(data, config.entity_key_serialization_version))
+
+class PackedSqliteOnlineStore(OnlineStore):  # type: ignore[misc]
+    """Feast's interface over `OnlineFile`. Threads share an instance: each has a connection of its own."""
+
+    def __init__(self) -> None:
+        self._mine = threading.local()
+        self._plans = Plans()
+
+    def online_write_batch(self, config: RepoConfig, table: FeatureView, data: list[FeastRow], progress: Callable[[int], Any] | None) -> None:
+        """Write `data` in one transaction, keeping what is already newer.
+
+        Rows that do not name every feature of the view are merged into what is stored, as one row a feature would.
+        """
+        file, name = self._file(config), table_name(config, table)
+        groups: dict[tuple[str, ...], list[TimedRow]] = defaultdict(list)
+        for row in (timed(row, config.entity_key_serialization_version) for row in data):
+            groups[tuple(sorted(row.values))].append(row)
+        features = {field.name for field in table.features}
+        with file.writing():
+            for names, rows in groups.items():
+                whole = rows if features <= set(names) else merged(file, name, rows)
+                file.write(name, packed(file, whole, table))
         if progress:
             progress(len(data))
 
+    def write_columns(self, config: RepoConfig, table: FeatureView, batch: Batch) -> None:
+        """The same for a whole batch by column, which names every feature of the view."""
+        layout, rows = pack(batch)
+        file = self._file(config)
+        with file.writing():
+            number = file.number_of(layout)
+            columns = (batch.keys.to_pylist(), batch.event_us.to_pylist(), batch.created_us.to_pylist(), [number] * len(rows), rows)
+            file.write(table_name(config, table), zip(*columns, strict=True))
 
-_UPSERT = """
-insert into "{}" (entity_key, feature_name, value, event_ts, created_ts) values (?, ?, ?, ?, ?)
-on conflict (entity_key, feature_name) do update
-set value = excluded.value, event_ts = excluded.event_ts, created_ts = excluded.created_ts
-where (excluded.event_ts, coalesce(excluded.created_ts, 0)) >= (event_ts, coalesce(created_ts, 0))
-"""
+    def online_read(
+        self, config: RepoConfig, table: FeatureView, entity_keys: list[EntityKey], requested_features: list[str] | None = None
+    ) -> list[tuple[datetime | None, dict[str, Value] | None]]:
+        """Event time (whole seconds, as Feast's own store serves them) and values of each entity in order; (None, None) where absent."""
+        keys = [serialize_entity_key(key, entity_key_serialization_version=config.entity_key_serialization_version) for key in entity_keys]
+        found = self._file(config).read(table_name(config, table), keys)
+        return [proto_row(found.get(key), requested_features) for key in keys]
+
+    def get_online_features(self, *args: Any, **kwargs: Any) -> OnlineResponse:  # noqa: ANN401 - Feast's own arguments
+        """Feast's lookup. Where the request is plain (see `feast_lookup`) the answer is read without protobuf, and is the same."""
+        request = self._plans.request(*args, **kwargs)
+        if request is None:
+            return super().get_online_features(*args, **kwargs)
+        plan, entities, keys = request
+        config: RepoConfig = kwargs["config"] if "config" in kwargs else args[0]
+        file = self._file(config)
+        rows = []
+        for read, wanted in zip(plan.reads, keys, strict=True):
+            found = file.read(table_name(config, read.view), wanted)
+            rows.append([found.get(key) for key in wanted])
+        return PackedResponse(plan, entities, rows)
+
+    def update(
+        self,
+        config: RepoConfig,
+        tables_to_delete: Sequence[FeatureView],
+        tables_to_keep: Sequence[FeatureView],
+        entities_to_delete: Sequence[Entity],  # noqa: ARG002 - Feast's signature
+        entities_to_keep: Sequence[Entity],  # noqa: ARG002 - same
+        partial: bool,  # noqa: ARG002 - same
+    ) -> None:
+        """Make the tables of the views, in one transaction; a file that Feast's own layout wrote is converted first, with its rows."""
+        kept = {table_name(config, view): view for view in tables_to_keep}
+        file = self._open(config, outdated=True)
+        with file.writing():
+            file.upgrade({name: repack(file, view) for name, view in kept.items()})
+            for name in kept:
+                file.create(name)
+            for view in tables_to_delete:
+                file.drop(table_name(config, view))
+
+    def teardown(self, config: RepoConfig, tables: Sequence[FeatureView], entities: Sequence[Entity]) -> None:  # noqa: ARG002 - Feast's signature
+        """Remove the file and its log."""
+        file = getattr(self._mine, "file", None)
+        if file is not None:
+            file.close()
+            self._mine.file = None
+        path = _path(config)
+        for each in (path, path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")):
+            each.unlink(missing_ok=True)
+
+    def _file(self, config: RepoConfig) -> OnlineFile:
+        file: OnlineFile | None = getattr(self._mine, "file", None)
+        if file is not None and file.process == os.getpid() and file.config is config:
+            return file
+        self._mine.inherited = file  # a forked child must not close its parent's connection
+        return self._open(config, outdated=False)
+
+    def _open(self, config: RepoConfig, *, outdated: bool) -> OnlineFile:
+        file = OnlineFile(_path(config), config)
+        if not outdated:
+            file.check()
+        self._mine.file = file
+        return file
 
 
-def _table(config: RepoConfig, view: FeatureView) -> str:
-    """Name of the view's table, escaped for double quotes."""
+def table_name(config: RepoConfig, view: FeatureView) -> str:
+    """Name of the view's table, as Feast's SQLite store calls it."""
     name: str = compute_table_id(config.project, view, config.registry.enable_online_feature_view_versioning)
-    return name.replace('"', '""')
+    return name
 
 
-def _flat(data: list[Row], key_version: int) -> Iterator[tuple[bytes, str, bytes, int, int | None]]:
-    keyed = [(serialize_entity_key(row[0], entity_key_serialization_version=key_version), row) for row in data]
-    keyed.sort(key=itemgetter(0))  # in the order of the primary key, so that pages are filled one after the other
-    for key, (_, values, event_at, created_at) in keyed:
-        event_seconds = _seconds(event_at)
-        created_seconds = None if created_at is None else _seconds(created_at)
-        for name, value in sorted(values.items()):
-            yield key, name, value.SerializeToString(), event_seconds, created_seconds
-
-
-def _seconds(instant: datetime) -> int:
-    # The form in which Feast's own store keeps and reads times.
-    return int(to_naive_utc(instant).timestamp())
+def _path(config: RepoConfig) -> Path:
+    path = Path(config.online_store.path)
+    return path if path.is_absolute() or not config.repo_path else Path(config.repo_path) / path

@@ -1,0 +1,186 @@
+"""The online store's SQLite file: a table a view with one packed row an entity, and the layouts that rows are packed in."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from itertools import groupby, islice
+from operator import itemgetter
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from feast.protos.feast.types.Value_pb2 import Value
+
+from training.adapters.feast_layout import Layout
+from training.domain.errors import NotReadyError
+
+BUSY_SECONDS = 30.0
+"""How long a connection waits for another writer before it gives up."""
+
+MARK = 0x524D4F46
+"""`application_id` of our files."""
+
+VERSION = 1
+"""`user_version`: what a row of these tables means."""
+
+PAGE_BYTES = 8_192
+"""Rows up to a quarter of this lie in the tree itself; the widest view of ours has 300 bytes."""
+
+READ_AT_ONCE = 30_000
+"""Keys in one statement; SQLite's own bound is 32,766."""
+
+WriteRow = tuple[bytes, int, int | None, int, bytes]
+"""key, event and created time in microseconds, number of the layout, packed values."""
+
+OldRow = tuple[bytes, int, int | None, dict[str, Value]]
+
+
+class PackedRow(NamedTuple):
+    """One entity's row of a view as it lies in the file; times in microseconds since 1970."""
+
+    event_us: int
+    created_us: int | None
+    layout: Layout
+    packed: bytes
+
+
+class OnlineFile:
+    """One connection to the file, for one thread. `config` is whose path it is: another one is another file."""
+
+    def __init__(self, path: Path, config: object) -> None:
+        self.process = os.getpid()
+        self.config = config
+        self._path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=BUSY_SECONDS)
+        self._connection.execute(f"pragma page_size = {PAGE_BYTES}")  # before the first table is made; later it changes nothing
+        self._connection.execute("pragma journal_mode = wal")
+        self._connection.execute("pragma synchronous = normal")
+        self._layouts: dict[int, Layout] = {}
+        self._numbers: dict[str, int] = {}
+
+    def check(self) -> None:
+        """Raises NotReadyError unless the file is empty or of our layout and version."""
+        mark, version = (int(self._connection.execute(f"pragma {name}").fetchone()[0]) for name in ("application_id", "user_version"))
+        tables = self._connection.execute("select count(*) from sqlite_master where type = 'table'").fetchone()[0]
+        if tables and (mark, version) != (MARK, VERSION):
+            self.close()
+            reason = (
+                "was written by Feast's own layout, one row a feature" if mark != MARK else f"has version {version} of the layout, this code reads {VERSION}"
+            )
+            raise NotReadyError(
+                f"{self._path} {reason}, so its features would be misread. Run the feature DAG (`rightmatch run`) or `feast apply` to convert it."
+            )
+
+    def close(self) -> None:
+        """Give the file back."""
+        self._connection.close()
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """One transaction: all that is written within is there afterwards, or nothing."""
+        self._connection.execute("begin immediate")
+        try:
+            yield
+            self._connection.execute("commit")
+        except BaseException:
+            self._connection.execute("rollback")
+            self._numbers.clear()  # a layout numbered within is gone again
+            self._layouts.clear()
+            raise
+
+    def create(self, table: str) -> None:
+        """Make the table of a view, where it is not there yet."""
+        self._connection.execute("create table if not exists feast_layouts (number integer primary key, columns text not null unique)")
+        self._connection.execute(_CREATE.format(_quoted(table)))
+        self._connection.execute(f"pragma application_id = {MARK}")
+        self._connection.execute(f"pragma user_version = {VERSION}")
+
+    def drop(self, table: str) -> None:
+        """Forget a view."""
+        self._connection.execute(f"drop table if exists {_quoted(table)}")
+
+    def number_of(self, layout: Layout) -> int:
+        """The number under which rows name `layout`, which it is given within the open transaction when it is new. A number never changes."""
+        text = layout.json()
+        if text not in self._numbers:
+            self._connection.execute("insert or ignore into feast_layouts (columns) values (?)", [text])
+            (self._numbers[text],) = self._connection.execute("select number from feast_layouts where columns = ?", [text]).fetchone()
+        return self._numbers[text]
+
+    def write(self, table: str, rows: Iterable[WriteRow]) -> None:
+        """Write rows; one that is older than what is there, by (event time, created time), changes nothing."""
+        self._connection.executemany(_UPSERT.format(_quoted(table)), rows)
+
+    def read(self, table: str, keys: Sequence[bytes]) -> dict[bytes, PackedRow]:
+        """The rows of those `keys` that are there. Raises NotReadyError if the view has no table."""
+        found: dict[bytes, PackedRow] = {}
+        remaining = iter(keys)
+        while part := list(islice(remaining, READ_AT_ONCE)):
+            for key, event_us, created_us, number, packed in self._select(table, part):
+                found[key] = PackedRow(event_us, created_us, self._layouts.get(number) or self._layout(number), packed)
+        return found
+
+    def upgrade(self, repack: Mapping[str, Callable[[Iterable[OldRow]], Iterable[WriteRow]]]) -> None:
+        """Convert the tables that Feast's own layout wrote, within the open transaction: those of `repack` with their rows, others are dropped."""
+        old = [
+            name for (name,) in self._connection.execute("select name from sqlite_master where type = 'table' and sql like '%feature_name TEXT%'").fetchall()
+        ]
+        for name in old:
+            kept = f"{name}__old"
+            self._connection.execute(f"alter table {_quoted(name)} rename to {_quoted(kept)}")
+            self.create(name)
+            if name in repack:
+                cursor = self._connection.execute(_OLD.format(_quoted(kept)))
+                self.write(name, repack[name](_entities(cursor)))
+            self.drop(kept)
+            print(f"{self._path.name}: {name} is converted from one row a feature to one row an entity.")
+
+    def _select(self, table: str, keys: Sequence[bytes]) -> list[tuple[Any, ...]]:
+        marks = "?" if len(keys) == 1 else ",".join("?" * len(keys))
+        try:
+            return self._connection.execute(_SELECT.format(_quoted(table), marks), keys).fetchall()
+        except sqlite3.OperationalError as error:
+            if "no such table" not in str(error):
+                raise
+            raise NotReadyError(f"{self._path} has no table {table}: its view was never applied, so nobody is known there. Run `feast apply` first.") from error
+
+    def _layout(self, number: int) -> Layout:
+        (text,) = self._connection.execute("select columns from feast_layouts where number = ?", [number]).fetchone()
+        return self._layouts.setdefault(number, Layout.from_json(text))
+
+
+_CREATE = """
+create table if not exists {} (
+    entity_key blob primary key, event_us integer not null, created_us integer, layout integer not null, packed blob not null
+) without rowid
+"""
+_UPSERT = """
+insert into {} (entity_key, event_us, created_us, layout, packed) values (?, ?, ?, ?, ?)
+on conflict (entity_key) do update
+set event_us = excluded.event_us, created_us = excluded.created_us, layout = excluded.layout, packed = excluded.packed
+where (excluded.event_us, coalesce(excluded.created_us, 0)) >= (event_us, coalesce(created_us, 0))
+"""
+_SELECT = "select entity_key, event_us, created_us, layout, packed from {} where entity_key in ({})"
+_OLD = "select entity_key, feature_name, value, event_ts, created_ts from {} order by entity_key, event_ts"
+
+
+def _entities(rows: Iterable[tuple[bytes, str, bytes, int, int | None]]) -> Iterator[OldRow]:
+    """One row an entity from rows a feature; its times are those of its newest feature."""
+    for key, group in groupby(rows, key=itemgetter(0)):
+        features = list(group)
+        *_, event_seconds, created_seconds = features[-1]
+        values = {name: Value.FromString(value) for _, name, value, _, _ in features}
+        yield key, _old_micros(event_seconds), None if created_seconds is None else _old_micros(created_seconds), values
+
+
+def _old_micros(seconds: int) -> int:
+    """Feast's SQLite store keeps UTC times as if they were local ones; back to microseconds of UTC."""
+    return int(datetime.fromtimestamp(seconds).replace(tzinfo=UTC).timestamp()) * 1_000_000  # noqa: DTZ006 - local on purpose, see above
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
