@@ -136,6 +136,21 @@ def coldstart(
     return measure(Plan(seeds, first, rows, members, creatives, named(learners)), out, as_json)
 
 
+@app.command()
+def features(
+    *,
+    members: Annotated[int, typer.Option(min=100, help="Members whose features are materialized.")] = 20_000,
+    lookups: Annotated[int, typer.Option(min=100, help="Lookups of one member; a tenth as many of 100.")] = 2_000,
+    stock: Annotated[bool, typer.Option(help="Run Feast's own classes beside ours. Without them only our speed and file size are measured.")] = True,
+    as_json: JsonOption = False,
+) -> int:
+    """Materialization and lookups of the feature store against stock Feast, in one run, and whether every value is the same."""
+    from bench.features.command import Sizes
+    from bench.features.command import features as measure
+
+    return measure(Sizes(members, lookups, stock), as_json=as_json)
+
+
 def run(arguments: Sequence[str]) -> int:
     """Run the command that `arguments` name; returns its exit code."""
     code = app(list(arguments), prog_name="rightmatch bench", standalone_mode=False)
