@@ -17,6 +17,7 @@ BATCH = 10_000
 """Rows a batch for both, as in the platform's settings; Feast's default is all rows at once."""
 
 ENGINE = {"type": "training.adapters.feast_engine.ColumnarEngine"}
+REDIS = "training.adapters.feast_redis_store.ColumnarRedisOnlineStore"
 PACKED = "training.adapters.feast_online.PackedSqliteOnlineStore"
 
 
@@ -45,8 +46,8 @@ def sqlite(folder: Path, name: str, *, ours: bool) -> Opened:
 
 
 def redis(folder: Path, name: str, address: str, *, ours: bool) -> Opened:
-    """Feast's own Redis store; with `ours` our engine writes into it."""
-    return Opened(_open(folder, name, {"type": "redis", "connection_string": address}, ours=ours), None)
+    """Feast on a Redis server: as it comes, or with our store and engine over the same layout."""
+    return Opened(_open(folder, name, {"type": REDIS if ours else "redis", "connection_string": address}, ours=ours), None)
 
 
 def _open(folder: Path, name: str, online: Mapping[str, str], *, ours: bool) -> FeatureStore:

@@ -72,7 +72,7 @@ class ColumnarEngine(LocalComputeEngine):  # type: ignore[misc]
 def _column_store(store: OnlineStore, config: RepoConfig) -> ColumnStore | None:
     if isinstance(store, ColumnStore):
         return store
-    if type(store).__name__ == "RedisOnlineStore":  # by name: the package redis is imported only where it is used
+    if any(each.__name__ == "RedisOnlineStore" for each in type(store).__mro__):  # by name: the package redis is imported only where it is used
         from training.adapters.feast_redis import RedisColumns
 
         return RedisColumns.over(store, config)

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from feast.protos.feast.types.Value_pb2 import Value
 
 from training.adapters.feast_layout import Layout
+from training.adapters.feast_response import Read
 from training.domain.errors import NotReadyError
 
 BUSY_SECONDS = 30.0
@@ -45,6 +46,19 @@ class PackedRow(NamedTuple):
     created_us: int | None
     layout: Layout
     packed: bytes
+
+    def python(self, read: Read) -> list[Any]:
+        """See `Row`."""
+        reader = read.memo.get(self.layout)
+        if reader is None:
+            reader = read.memo[self.layout] = self.layout.reader(read.names)
+        values: list[Any] = reader(self.packed)
+        return values
+
+    def proto(self) -> tuple[datetime | None, dict[str, Value] | None]:
+        """See `Row`."""
+        values = self.layout.values(self.packed)
+        return datetime.fromtimestamp(self.event_us // 1_000_000, tz=UTC), values or None
 
 
 class OnlineFile:

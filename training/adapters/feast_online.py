@@ -25,9 +25,9 @@ from feast.protos.feast.types.Value_pb2 import Value
 from feast.repo_config import FeastConfigBaseModel, RepoConfig
 
 from training.adapters.feast_columns import Batch, pack
-from training.adapters.feast_file import OnlineFile
+from training.adapters.feast_file import OnlineFile, PackedRow
 from training.adapters.feast_lookup import Plans
-from training.adapters.feast_response import PackedResponse, proto_row
+from training.adapters.feast_response import PackedResponse
 from training.adapters.feast_rows import FeastRow, TimedRow, merged, packed, repack, timed
 
 
@@ -77,7 +77,7 @@ class PackedSqliteOnlineStore(OnlineStore):  # type: ignore[misc]
         """Event time (whole seconds, as Feast's own store serves them) and values of each entity in order; (None, None) where absent."""
         keys = [serialize_entity_key(key, entity_key_serialization_version=config.entity_key_serialization_version) for key in entity_keys]
         found = self._file(config).read(table_name(config, table), keys)
-        return [proto_row(found.get(key), requested_features) for key in keys]
+        return [(None, None) if (row := found.get(key)) is None else _chosen(row, requested_features) for key in keys]
 
     def get_online_features(self, *args: Any, **kwargs: Any) -> OnlineResponse:  # noqa: ANN401 - Feast's own arguments
         """Feast's lookup. Where the request is plain (see `feast_lookup`) the answer is read without protobuf, and is the same."""
@@ -146,3 +146,10 @@ def table_name(config: RepoConfig, view: FeatureView) -> str:
 def _path(config: RepoConfig) -> Path:
     path = Path(config.online_store.path)
     return path if path.is_absolute() or not config.repo_path else Path(config.repo_path) / path
+
+
+def _chosen(row: PackedRow, names: list[str] | None) -> tuple[datetime | None, dict[str, Value] | None]:
+    event_at, values = row.proto()
+    if names is None or values is None:
+        return event_at, values
+    return event_at, {name: values[name] for name in names if name in values}

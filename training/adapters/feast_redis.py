@@ -6,7 +6,8 @@ Redis client spends longer on packing the 50 arguments of a row than the server 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -42,9 +43,7 @@ class RedisColumns:
     @staticmethod
     def over(store: RedisOnlineStore, config: RepoConfig) -> RedisColumns | None:
         """A writer for one Redis server; None for a cluster or sentinels or another client, whose routing is left to Feast."""
-        options = config.online_store
-        single = options.redis_type == RedisType.redis and options.client == RedisClient.redis
-        return RedisColumns(store) if single else None
+        return RedisColumns(store) if is_single(config) else None
 
     def write_columns(self, config: RepoConfig, table: FeatureView, batch: Batch) -> None:
         """Write rows that are not older than what is stored, by event time.
@@ -55,24 +54,36 @@ class RedisColumns:
         stamp = f"_ts:{view}".encode()
         keys = joined(batch.keys, config.project.encode())
         times = batch.event_us.to_numpy(zero_copy_only=False)
-        client = self._store._get_client(config.online_store)  # noqa: SLF001 - the store's own connection, with its options
-        connection = client.connection_pool.get_connection()
-        try:
-            stored = _exchange(connection, _commands([_bulks([b"HMGET"]), _bulk(keys), _bulks([stamp])]).to_pylist())
+        with connected(self._store, config) as exchange:
+            stored = exchange(_commands([bulks([b"HMGET"]), _bulk(keys), bulks([stamp])]).to_pylist())
             newer = pa.array([times[i] >= _micros(reply[0]) for i, reply in enumerate(stored)], pa.bool_())
-            writes = [_bulks([b"HSET"]), _bulk(keys), _bulks([stamp]), _bulk(_stamps(times))]
+            writes = [bulks([b"HSET"]), _bulk(keys), bulks([stamp]), _bulk(_stamps(times))]
             for column in batch.columns:
-                writes += [_bulks([_mmh3(f"{view}:{column.name}")]), _value_bulk(column)]
+                writes += [bulks([_mmh3(f"{view}:{column.name}")]), _value_bulk(column)]
             commands = _commands(writes).filter(newer).to_pylist()
             if config.online_store.key_ttl_seconds:
-                expiry = _bulks([str(config.online_store.key_ttl_seconds).encode()])
-                commands += _commands([_bulks([b"EXPIRE"]), _bulk(keys), expiry]).filter(newer).to_pylist()
-            _exchange(connection, commands)
-        except BaseException:
-            connection.disconnect()  # replies that were not read must not be taken for those of the next command
-            raise
-        finally:
-            client.connection_pool.release(connection)
+                expiry = bulks([str(config.online_store.key_ttl_seconds).encode()])
+                commands += _commands([bulks([b"EXPIRE"]), _bulk(keys), expiry]).filter(newer).to_pylist()
+            exchange(commands)
+
+
+def is_single(config: RepoConfig) -> bool:
+    """Whether the store is one server, asked through redis-py: commands need no routing."""
+    return bool(config.online_store.redis_type == RedisType.redis and config.online_store.client == RedisClient.redis)
+
+
+@contextlib.contextmanager
+def connected(store: RedisOnlineStore, config: RepoConfig) -> Iterator[Callable[[Sequence[bytes]], list[Any]]]:
+    """A function from commands, each packed as bytes, to their replies, over one connection of the store's own pool."""
+    pool = store._get_client(config.online_store).connection_pool  # noqa: SLF001 - the store's own connection, with its options
+    connection = pool.get_connection()
+    try:
+        yield lambda commands: _exchange(connection, commands)
+    except BaseException:
+        connection.disconnect()  # replies that were not read must not be taken for those of the next command
+        raise
+    finally:
+        pool.release(connection)
 
 
 def _exchange(connection: Any, commands: Sequence[bytes]) -> list[Any]:  # noqa: ANN401 - a connection of the Redis client
@@ -89,7 +100,8 @@ def _commands(arguments: Sequence[Any]) -> pa.Array:
     return joined(b"*%d\r\n" % len(arguments), *arguments)
 
 
-def _bulks(constants: Sequence[bytes]) -> bytes:
+def bulks(constants: Sequence[bytes]) -> bytes:
+    """Arguments of a command as the protocol has them."""
     return b"".join(b"$%d\r\n%s\r\n" % (len(each), each) for each in constants)
 
 

@@ -1,11 +1,11 @@
-"""Feast's response over packed rows: Python values straight from them, the protobuf message only when it is asked for."""
+"""Feast's response over rows as they are stored: Python values straight from them, the protobuf message only when it is asked for."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import Any
+from datetime import datetime
+from typing import Any, Protocol
 
 from feast import FeatureView, utils
 from feast.online_response import TIMESTAMP_POSTFIX, OnlineResponse
@@ -13,20 +13,21 @@ from feast.protos.feast.serving.ServingService_pb2 import GetOnlineFeaturesRespo
 from feast.protos.feast.types.Value_pb2 import Value
 from feast.value_type import ValueType
 
-from training.adapters.feast_file import PackedRow
-from training.adapters.feast_layout import Layout
-
 Entities = dict[str, list[Any]]
 
 
-def proto_row(row: PackedRow | None, names: Sequence[str] | None) -> tuple[datetime | None, dict[str, Value] | None]:
-    """A row as `OnlineStore.online_read` gives it; `names` where only these are wanted."""
-    if row is None:
-        return None, None
-    values = row.layout.values(row.packed)
-    if names is not None:
-        values = {name: values[name] for name in names if name in values}
-    return datetime.fromtimestamp(row.event_us // 1_000_000, tz=UTC), values or None
+class Row(Protocol):
+    """One entity's row of a view as its store found it."""
+
+    @property
+    def event_us(self) -> int:
+        """Event time in microseconds since 1970."""
+
+    def python(self, read: Read) -> list[Any]:
+        """Python values of `read.names`, as Feast converts them; None where null or absent."""
+
+    def proto(self) -> tuple[datetime | None, dict[str, Value] | None]:
+        """Event time in whole seconds and Feast's values by feature, as `OnlineStore.online_read` gives them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,16 +39,7 @@ class Read:
     labels: list[str]
     prefix: bytes
     keys: tuple[tuple[str, Callable[[Any], bytes]], ...]
-    readers: dict[Layout, Callable[[bytes], list[Any]]] = field(default_factory=dict)
-
-    def values(self, row: PackedRow | None) -> list[Any]:
-        """Python values of one row, None where absent."""
-        if row is None:
-            return [None] * len(self.names)
-        reader = self.readers.get(row.layout)
-        if reader is None:
-            reader = self.readers[row.layout] = row.layout.reader(self.names)
-        return reader(row.packed)
+    memo: dict[Any, Any] = field(default_factory=dict)  # what a store prepares once for this read
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,9 +53,9 @@ class Plan:
 
 
 class PackedResponse(OnlineResponse):  # type: ignore[misc]
-    """Feast's response over packed rows: one list a read, with a row or None for each entity asked for."""
+    """Feast's response over rows of bytes: one list a read, with a row or None for each entity asked for."""
 
-    def __init__(self, plan: Plan, entities: Entities, rows: Sequence[Sequence[PackedRow | None]]) -> None:
+    def __init__(self, plan: Plan, entities: Entities, rows: Sequence[Sequence[Row | None]]) -> None:
         # Feast's own constructor wants the message, which is not made unless it is asked for.
         self._plan, self._entities, self._rows = plan, entities, rows
         self._feature_types = plan.types
@@ -84,7 +76,7 @@ class PackedResponse(OnlineResponse):  # type: ignore[misc]
             if include_event_timestamps:
                 answer[name + TIMESTAMP_POSTFIX] = [0] * len(values)
         for read, rows in zip(self._plan.reads, self._rows, strict=True):
-            columns = [[value] for value in read.values(rows[0])] if len(rows) == 1 else map(list, zip(*map(read.values, rows), strict=True))
+            columns = map(list, zip(*(_python(read, row) for row in rows), strict=True))
             if not include_event_timestamps:
                 answer.update(zip(read.labels, columns, strict=True))
                 continue
@@ -99,8 +91,12 @@ class PackedResponse(OnlineResponse):  # type: ignore[misc]
         keys = {name: [Value(**{self._plan.kinds[name][1]: value}) for value in values] for name, values in self._entities.items()}
         utils._populate_result_rows_from_columnar(online_features_response=message, data=keys)  # noqa: SLF001 - Feast's own stores use it
         for read, rows in zip(self._plan.reads, self._rows, strict=True):
-            protos = [proto_row(row, None) for row in rows]
+            protos = [(None, None) if row is None else row.proto() for row in rows]
             utils._populate_response_from_feature_data(  # noqa: SLF001 - same
                 read.names, protos, [[i] for i in range(len(rows))], message, self._plan.full_names, read.view, len(rows)
             )
         return message
+
+
+def _python(read: Read, row: Row | None) -> list[Any]:
+    return [None] * len(read.names) if row is None else row.python(read)

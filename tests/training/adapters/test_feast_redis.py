@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bench.features import server
-from tests.fakes.feasts import DAY, OURS, D, feast, materialize, table
+from tests.fakes.feasts import DAY, OURS, D, feast, materialize, references, table
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning:feast.*"),
@@ -20,11 +20,14 @@ def redis(tmp_path):
         yield address
 
 
+ENGINE = {"batch_engine": OURS["batch_engine"]}
+
+
 def stores(folder, address):
-    """Feast's own engine on database 0 and ours on 1, both with Feast's Redis store over one table."""
-    online = [{"type": "redis", "connection_string": f"{address},db={db}"} for db in (0, 1)]
-    stock = feast(folder, "stock", {"online_store": online[0]}, table())
-    return stock, feast(folder, "ours", {"online_store": online[1], "batch_engine": OURS["batch_engine"]})
+    """Feast's own store and engine on database 0 and ours on 1, over one table."""
+    online = {"type": "redis", "connection_string": f"{address},db=0"}
+    ours = {"type": "training.adapters.feast_redis_store.ColumnarRedisOnlineStore", "connection_string": f"{address},db=1"}
+    return feast(folder, "stock", {"online_store": online}, table()), feast(folder, "ours", {"online_store": ours, "batch_engine": OURS["batch_engine"]})
 
 
 def content(address, db):
@@ -54,3 +57,35 @@ def test_older_rows_are_left_out_and_corrections_win(redis, tmp_path):
             materialize(store)
         texts[step] = [store.get_online_features(["m:text"], [{"member_id": "b"}]).to_dict()["text"][0] for store in (stock, ours)]
     assert texts == {"first": ["1", "1"], "older": ["1", "1"], "same": ["1", "2"], "later": ["3", "3"]}
+
+
+@pytest.mark.parametrize("without", [(), ("m:tags",)])
+@pytest.mark.parametrize("full", [False, True])
+def test_lookups_are_those_of_feast(redis, tmp_path, without, full):
+    """Values, names, order, times and the message inside, for plain requests and others, several members, one twice and one absent."""
+    asked = [{"member_id": i} for i in ("b", "nobody", "a", "ç", "a", "a much longer name")]
+    answers = []
+    for store in stores(tmp_path, redis):
+        materialize(store)
+        answers.append(store.get_online_features([r for r in references() if r not in without], asked, full_feature_names=full))
+    assert type(answers[1]).__name__ == ("PackedResponse" if without else "OnlineResponse")
+    stock, ours = (str(answer.to_dict(include_event_timestamps=True)) for answer in answers)
+    assert ours == stock
+    assert answers[1].proto.SerializeToString(deterministic=True) == answers[0].proto.SerializeToString(deterministic=True)
+
+
+def test_a_view_and_another_writer_share_a_key(redis, tmp_path):
+    """What Feast's own writer pushes is read by our lookup, and the other way round: the layout is one."""
+    from feast.protos.feast.types.EntityKey_pb2 import EntityKey
+    from feast.protos.feast.types.Value_pb2 import Value
+
+    online = f"{redis},db=0"
+    stock = feast(tmp_path, "stock", {"online_store": {"type": "redis", "connection_string": online}}, table())
+    ours = feast(
+        tmp_path, "ours", {"online_store": {"type": "training.adapters.feast_redis_store.ColumnarRedisOnlineStore", "connection_string": online}} | ENGINE
+    )
+    materialize(ours)
+    assert stock.get_online_features(["m:text"], [{"member_id": "ç"}]).to_dict()["text"] == ["naïve ✓"]
+    key = EntityKey(join_keys=["member_id"], entity_values=[Value(string_val="new")])
+    stock._get_provider().online_write_batch(stock.config, stock.get_feature_view("m"), [(key, {"text": Value(string_val="pushed")}, D, None)], None)
+    assert ours.get_online_features(["m:text"], [{"member_id": "new"}]).to_dict()["text"] == ["pushed"]
