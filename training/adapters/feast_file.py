@@ -33,6 +33,9 @@ PAGE_BYTES = 8_192
 READ_AT_ONCE = 30_000
 """Keys in one statement; SQLite's own bound is 32,766."""
 
+CONVERT_AT_ONCE = 10_000
+"""Entities of an old file in memory at once."""
+
 WriteRow = tuple[bytes, int, int | None, int, bytes]
 """key, event and created time in microseconds, number of the layout, packed values."""
 
@@ -101,7 +104,8 @@ class OnlineFile:
             yield
             self._connection.execute("commit")
         except BaseException:
-            self._connection.execute("rollback")
+            if self._connection.in_transaction:  # a full disk has ended it already
+                self._connection.execute("rollback")
             self._numbers.clear()  # a layout numbered within is gone again
             self._layouts.clear()
             raise
@@ -138,8 +142,11 @@ class OnlineFile:
                 found[key] = PackedRow(event_us, created_us, self._layouts.get(number) or self._layout(number), packed)
         return found
 
-    def upgrade(self, repack: Mapping[str, Callable[[Iterable[OldRow]], Iterable[WriteRow]]]) -> None:
-        """Convert the tables that Feast's own layout wrote, within the open transaction: those of `repack` with their rows, others are dropped."""
+    def upgrade(self, repack: Mapping[str, Callable[[Iterable[OldRow]], Iterable[WriteRow]]]) -> bool:
+        """Convert the tables that Feast's own layout wrote, within the open transaction: those of `repack` with their rows, others are dropped.
+
+        Returns whether there was one.
+        """
         old = [
             name for (name,) in self._connection.execute("select name from sqlite_master where type = 'table' and sql like '%feature_name TEXT%'").fetchall()
         ]
@@ -148,10 +155,17 @@ class OnlineFile:
             self._connection.execute(f"alter table {_quoted(name)} rename to {_quoted(kept)}")
             self.create(name)
             if name in repack:
-                cursor = self._connection.execute(_OLD.format(_quoted(kept)))
-                self.write(name, repack[name](_entities(cursor)))
+                entities = _entities(self._connection.execute(_OLD.format(_quoted(kept))))
+                while part := list(islice(entities, CONVERT_AT_ONCE)):
+                    self.write(name, repack[name](part))
             self.drop(kept)
             print(f"{self._path.name}: {name} is converted from one row a feature to one row an entity.")
+        return bool(old)
+
+    def shrink(self) -> None:
+        """Give back the room of dropped tables, where no other process holds the file; room that is kept is used by later rows."""
+        with contextlib.suppress(sqlite3.OperationalError):
+            self._connection.execute("vacuum")
 
     def _select(self, table: str, keys: Sequence[bytes]) -> list[tuple[Any, ...]]:
         marks = "?" if len(keys) == 1 else ",".join("?" * len(keys))

@@ -106,11 +106,13 @@ class PackedSqliteOnlineStore(OnlineStore):  # type: ignore[misc]
         kept = {table_name(config, view): view for view in tables_to_keep}
         file = self._open(config, outdated=True)
         with file.writing():
-            file.upgrade({name: repack(file, view) for name, view in kept.items()})
+            converted = file.upgrade({name: repack(file, view) for name, view in kept.items()})
             for name in kept:
                 file.create(name)
             for view in tables_to_delete:
                 file.drop(table_name(config, view))
+        if converted:
+            file.shrink()
 
     def teardown(self, config: RepoConfig, tables: Sequence[FeatureView], entities: Sequence[Entity]) -> None:  # noqa: ARG002 - Feast's signature
         """Remove the file and its log."""
