@@ -76,6 +76,14 @@ def feast(folder: Path, name: str, options: Mapping[str, Any], rows: pa.Table | 
     """A Feast called `name` with one view applied; `rows`, where given, become its source."""
     if rows is not None:
         pq.write_table(rows, folder / "rows.parquet")
+    store = opened(folder, name, options)
+    with quiet():
+        store.apply([MEMBER, member_view(folder, schema)])
+    return store
+
+
+def opened(folder: Path, name: str, options: Mapping[str, Any]) -> FeatureStore:
+    """A Feast called `name` with nothing applied; batches of three rows, so that several are written."""
     where = {} if "connection_string" in options["online_store"] else {"path": str(folder / f"{name}.db")}
     config = RepoConfig(
         project="p",
@@ -88,10 +96,7 @@ def feast(folder: Path, name: str, options: Mapping[str, Any], rows: pa.Table | 
         **options | {"online_store": options["online_store"] | where},
     )
     config.repo_path = folder
-    store = FeatureStore(config=config)
-    with quiet():
-        store.apply([MEMBER, member_view(folder, schema)])
-    return store
+    return FeatureStore(config=config)
 
 
 def materialize(store: FeatureStore, until: datetime = D + DAY) -> None:

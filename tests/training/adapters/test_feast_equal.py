@@ -5,10 +5,16 @@ from __future__ import annotations
 import struct
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from feast import Entity, FeatureView, Field
 from feast.protos.feast.types.Value_pb2 import Value
+from feast.types import Int64, String
+from feast.value_type import ValueType
 
-from tests.fakes.feasts import BIG, OURS, ROWS, SCHEMA, STOCK, D, feast, materialize, references, table
+from tests.fakes.feasts import BIG, MEMBER, OURS, ROWS, SCHEMA, STOCK, D, feast, materialize, member_view, opened, references, table
+from training.adapters.feast_quiet import quiet
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning:feast.*")
 
@@ -107,6 +113,32 @@ def test_rows_written_one_by_one_are_kept_as_they_are(both):
         read.append(store.get_online_features(references(), [{"member_id": "w"}]).to_dict())
     assert {n: [bits(v) for v in vs] for n, vs in read[1].items()} == {n: [bits(v) for v in vs] for n, vs in read[0].items()}
     assert read[1]["count"] == ["seven"]
+
+
+@pytest.mark.parametrize("stored", [pa.int64(), pa.int32()])
+def test_keys_of_two_parts_and_of_integers(tmp_path, stored):
+    """Text and a negative integer together, in either order of asking; an integer of another width than declared goes Feast's own way."""
+    pq.write_table(table().append_column("region", pa.array([-1, 7, 2**31 - 1, 0], stored)), tmp_path / "rows.parquet")
+    region = Entity(name="region_of", join_keys=["region"], value_type=ValueType.INT64)
+    view = member_view(tmp_path, {"count": Int64, "text": String})
+    view = FeatureView(name="m", entities=[MEMBER, region], ttl=view.ttl, schema=[*view.schema, Field(name="region", dtype=Int64)], source=view.batch_source)
+    given = []
+    for name, options in (("stock", STOCK), ("ours", OURS)):
+        store = opened(tmp_path, name, options)
+        with quiet():
+            store.apply([MEMBER, region, view])
+        materialize(store)
+        rows = [{"region": 7, "member_id": "b"}, {"region": -1, "member_id": "a"}, {"region": 7, "member_id": "a"}]
+        given.append(store.get_online_features(["m:count", "m:text"], rows).to_dict(include_event_timestamps=True))
+    assert given[1] == given[0]
+    assert given[1]["count"] == [-BIG - 1, BIG, None]
+
+
+def test_a_source_without_a_key_is_an_error(tmp_path):
+    """Not a row that nobody finds: the materialization fails and says which column."""
+    store = feast(tmp_path, "ours", OURS, table(member_id=["a", None, "c", "d"]))
+    with pytest.raises(ValueError, match="1 rows have no member_id"):
+        materialize(store)
 
 
 def test_the_table_covers_every_declared_type():
