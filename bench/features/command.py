@@ -14,7 +14,7 @@ from typing import Any
 from bench.features import data, measure, server, stores
 from bench.features.stores import Opened
 
-ROUNDS = 2
+ROUNDS = 3
 """Materializations of each store, each into an empty one, in turns; the median counts."""
 
 Report = dict[str, Any]

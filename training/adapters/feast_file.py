@@ -7,13 +7,13 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from itertools import groupby, islice
-from operator import itemgetter
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from feast.protos.feast.types.Value_pb2 import Value
 
+from training.adapters import feast_old
 from training.adapters.feast_layout import Layout
 from training.adapters.feast_response import Read
 from training.domain.errors import NotReadyError
@@ -38,8 +38,6 @@ CONVERT_AT_ONCE = 10_000
 
 WriteRow = tuple[bytes, int, int | None, int, bytes]
 """key, event and created time in microseconds, number of the layout, packed values."""
-
-OldRow = tuple[bytes, int, int | None, dict[str, Value]]
 
 
 class PackedRow(NamedTuple):
@@ -142,7 +140,7 @@ class OnlineFile:
                 found[key] = PackedRow(event_us, created_us, self._layouts.get(number) or self._layout(number), packed)
         return found
 
-    def upgrade(self, repack: Mapping[str, Callable[[Iterable[OldRow]], Iterable[WriteRow]]]) -> bool:
+    def upgrade(self, repack: Mapping[str, Callable[[Iterable[feast_old.OldRow]], Iterable[WriteRow]]]) -> bool:
         """Convert the tables that Feast's own layout wrote, within the open transaction: those of `repack` with their rows, others are dropped.
 
         Returns whether there was one.
@@ -155,7 +153,7 @@ class OnlineFile:
             self._connection.execute(f"alter table {_quoted(name)} rename to {_quoted(kept)}")
             self.create(name)
             if name in repack:
-                entities = _entities(self._connection.execute(_OLD.format(_quoted(kept))))
+                entities = feast_old.entities(self._connection.execute(feast_old.SELECT.format(_quoted(kept))))
                 while part := list(islice(entities, CONVERT_AT_ONCE)):
                     self.write(name, repack[name](part))
             self.drop(kept)
@@ -193,21 +191,6 @@ set event_us = excluded.event_us, created_us = excluded.created_us, layout = exc
 where (excluded.event_us, coalesce(excluded.created_us, 0)) >= (event_us, coalesce(created_us, 0))
 """
 _SELECT = "select entity_key, event_us, created_us, layout, packed from {} where entity_key in ({})"
-_OLD = "select entity_key, feature_name, value, event_ts, created_ts from {} order by entity_key, event_ts"
-
-
-def _entities(rows: Iterable[tuple[bytes, str, bytes, int, int | None]]) -> Iterator[OldRow]:
-    """One row an entity from rows a feature; its times are those of its newest feature."""
-    for key, group in groupby(rows, key=itemgetter(0)):
-        features = list(group)
-        *_, event_seconds, created_seconds = features[-1]
-        values = {name: Value.FromString(value) for _, name, value, _, _ in features}
-        yield key, _old_micros(event_seconds), None if created_seconds is None else _old_micros(created_seconds), values
-
-
-def _old_micros(seconds: int) -> int:
-    """Feast's SQLite store keeps UTC times as if they were local ones; back to microseconds of UTC."""
-    return int(datetime.fromtimestamp(seconds).replace(tzinfo=UTC).timestamp()) * 1_000_000  # noqa: DTZ006 - local on purpose, see above
 
 
 def _quoted(name: str) -> str:

@@ -13,8 +13,9 @@ from feast.infra.key_encoding_utils import serialize_entity_key
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 
-from training.adapters.feast_file import OldRow, OnlineFile, WriteRow
+from training.adapters.feast_file import OnlineFile, WriteRow
 from training.adapters.feast_layout import known, layout_of
+from training.adapters.feast_old import OldRow
 
 FeastRow = tuple[EntityKey, dict[str, Value], datetime, datetime | None]
 
