@@ -70,7 +70,8 @@ def test_a_process_without_a_row_adds_nothing(uneven):
 
 
 def test_two_processes_train_the_model_of_one(catalog):
-    """Through torchrun: as many epochs, the same weights and predictions apart from rounding, the same progress, and no child left."""
+    """Through torchrun: as many epochs, the same weights apart from rounding, the same progress, and no child left. Predictions may differ by what the
+    searches for the evidence leave open (`search.STILL`)."""
     frame = training_frame(catalog, 3001)
     told = {1: [], 2: []}
     one, two = (fit(frame, catalog, SMALL.model_copy(update={"processes": n}), 7, told[n].append) for n in (1, 2))
@@ -78,7 +79,7 @@ def test_two_processes_train_the_model_of_one(catalog):
     weights, others = one.towers.state_dict(), two.towers.state_dict()
     assert all(torch.allclose(weights[name], others[name], atol=1e-5) for name in weights)
     before, after = one.predict(frame, catalog), two.predict(frame, catalog)
-    assert all(abs(before[label] - after[label]).max() < 1e-4 for label in before)
+    assert all(abs(before[label] - after[label]).max() < 1e-3 for label in before)
     assert [line.split(":")[0] for line in told[1]] == [line.split(":")[0] for line in told[2]]
     assert not psutil.Process().children(recursive=True)
 
