@@ -71,7 +71,8 @@ def test_a_process_without_a_row_adds_nothing(uneven):
 
 def test_two_processes_train_the_model_of_one(catalog):
     """Through torchrun: as many epochs, the same weights apart from rounding, the same progress, and no child left. Predictions may differ by what the
-    searches for the evidence leave open (`search.STILL`)."""
+    searches for the evidence leave open (`search.STILL`).
+    """
     frame = training_frame(catalog, 3001)
     told = {1: [], 2: []}
     one, two = (fit(frame, catalog, SMALL.model_copy(update={"processes": n}), 7, told[n].append) for n in (1, 2))
