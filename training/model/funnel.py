@@ -53,6 +53,11 @@ SPLITS = {
 }
 
 
+SURROGATED = frozenset({Stage.RETAINED_IF_VISITED, Stage.RETAINED_UNLESS_VISITED})
+"""Stages whose first step is a surrogate: that what is shown works through it alone is believed until it is refuted (Prentice 1989, "Surrogate endpoints
+in clinical trials", criterion 4). One arm's retention is known within half a point at best, and policies would follow that noise."""
+
+
 class Number(Protocol):
     """What arrays and tensors have in common."""
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from training.model.funnel import FEWEST, Stage
+from training.model.funnel import FEWEST, SURROGATED, Stage
 from training.model.fused import Network
 from training.model.optimise import Progress
 from training.model.posterior import NEVER, LaplaceLogistic, found
@@ -21,11 +21,11 @@ from training.model.wide import Held
 
 SAMPLE = 65_536
 """With more than four times as many rows, searches begin on an even sample of about this size: the first, long steps need no more."""
-DEEP, WIDE = "deep", "wide"
+DEEP, WIDE, PLAIN = "deep", "wide", "plain"
 ARM = 4
 """Blocks of `Stacked` before this one do not depend on the arm."""
-READ = {WIDE: (0, 2, 4, 7), DEEP: (0, 1, 4, 5, 6)}
-"""Blocks of `Stacked` that each kind of head reads, the simpler first: [1, b | s v, e] or [1, u | s v, m, s z]."""
+READ = {PLAIN: (0, 2), WIDE: (0, 2, 4, 7), DEEP: (0, 1, 4, 5, 6)}
+"""Blocks of `Stacked` that each kind of head reads, the simpler first: [1, b], [1, b | s v, e] or [1, u | s v, m, s z]."""
 SURE = 2.0
 """Standard errors by which the network must predict members kept back better than the linear part."""
 CHUNK = 8_192
@@ -86,13 +86,15 @@ def posteriors(
     The head of the other members is judged on those kept back; the head of all rows is corrected by that, then levelled to the label's base rate. With
     `held`, phi is that of `Stacked`, and each label reads the blocks, deep or wide, that predict the members kept back better; the others are switched off.
     """
-    source, choices = Source(Network(towers, len(rows.names)), rows, held), _choices(towers, held)
+    source = Source(Network(towers, len(rows.names)), rows, held)
+    choices = [_choices(towers, held, plain=name in SURROGATED) for name in rows.names]
     size = towers.sizes.phi if held is None else StackedSizes(towers.sizes, len(held.weights)).phi
     with torch.no_grad():
         judged = _judged(source, [i for i in range(len(rows.names)) if _can_judge(rows, i)], choices, smallest)
-        names = [_better(judged[i]) if i in judged else next(iter(choices)) for i in range(len(rows.names))]
+        names = [_better(judged[i]) if i in judged else next(iter(choices[i])) for i in range(len(rows.names))]
         corrections = [judged[i][names[i]][0] if i in judged else UNCHANGED for i in range(len(rows.names))]
-        whole = [Task(i, every=True, choice=choices[n], search=Search(float(r), choices[n].blocks, smallest)) for i, (n, r) in _numbered(names, rows)]
+        read = [some[name] for some, name in zip(choices, names, strict=True)]
+        whole = [Task(i, every=True, choice=c, search=Search(float(r), c.blocks, smallest)) for i, (c, r) in enumerate(zip(read, rows.base_rates, strict=True))]
         _search(source, whole)
         heads = [_wide_as(corrections[t.label].apply(found(t.search)[0], t.choice.base), t.choice, size) for t in whole]
         logits = torch.cat([phi @ torch.stack([h.mean for h in heads]).to(torch.float32).T for _, phi in source.chunks(1)])
@@ -113,8 +115,8 @@ def posteriors(
     return levels, told
 
 
-def _choices(towers: Towers, held: Held | None) -> dict[str, Choice]:
-    """What a head may read: all of phi, or with `held` either the towers' part or the wide one, both with the arm's own block."""
+def _choices(towers: Towers, held: Held | None, *, plain: bool) -> dict[str, Choice]:
+    """What a head may read: all of phi, or with `held` the towers' part or the wide one, both with the arm's own block; where `plain`, first of all no arm."""
     sizes = towers.sizes
     if held is None:
         return {DEEP: Choice(torch.arange(sizes.phi), sizes.blocks, sizes.base)}
@@ -123,16 +125,13 @@ def _choices(towers: Towers, held: Held | None) -> dict[str, Choice]:
     return {
         name: Choice(torch.cat([columns[i] for i in read]), tuple(blocks[i] for i in read), sum(blocks[i] for i in read if i < ARM))
         for name, read in READ.items()
+        if plain or name != PLAIN
     }
 
 
-def _numbered(names: list[str], rows: Rows) -> Iterator[tuple[int, tuple[str, float]]]:
-    return enumerate(zip(names, rows.base_rates.tolist(), strict=True))
-
-
-def _judged(source: Source, labels: list[int], choices: dict[str, Choice], smallest: float) -> dict[int, Judged]:
+def _judged(source: Source, labels: list[int], choices: list[dict[str, Choice]], smallest: float) -> dict[int, Judged]:
     """Each choice of each of `labels` in the eyes of the members kept back; all are searched for together, so that phi is made once a pass."""
-    tasks = [Task(i, every=False, choice=c, search=Search(_rate(source.rows, i), c.blocks, smallest)) for i in labels for c in choices.values()]
+    tasks = [Task(i, every=False, choice=c, search=Search(_rate(source.rows, i), c.blocks, smallest)) for i in labels for c in choices[i].values()]
     _search(source, tasks)
     kept = torch.nonzero(source.rows.kept_back)[:, 0]
     parted: list[list[torch.Tensor]] = [[] for _ in tasks]
@@ -141,7 +140,7 @@ def _judged(source: Source, labels: list[int], choices: dict[str, Choice], small
         for some, task in zip(parted, tasks, strict=True):
             some.append(parts(phi[:, task.choice.columns], found(task.search)[0], task.choice.base))
     judged: dict[int, Judged] = {i: {} for i in labels}
-    for name, some, task in zip(list(choices) * len(labels), parted, tasks, strict=True):
+    for name, some, task in zip([name for i in labels for name in choices[i]], parted, tasks, strict=True):
         answers = source.rows.labels[kept, task.label]
         mature = answers != IMMATURE
         judged[task.label][name] = corrected(torch.cat(some)[mature], answers[mature].to(torch.float64))

@@ -1,12 +1,13 @@
 """Posteriors by passes over chunks are those of whole arrays."""
 
+import numpy as np
 import pytest
 import torch
 
 from tests.fakes.training_frame import training_frame
-from training.config.settings import TrainingSettings
+from training.config.settings import TextChoice, TrainingSettings
 from training.model import heads, posterior
-from training.model.fit import prepare
+from training.model.fit import fit, prepare
 from training.model.funnel import Stage
 from training.model.recalibrate import UNCHANGED, fit_correction, levelled, parts
 from training.model.rows import IMMATURE
@@ -75,3 +76,16 @@ def test_phi_is_never_whole(made, monkeypatch):
     monkeypatch.setattr(heads.Network, "phi", lambda net, batch, *rest: lengths.append(len(batch.arm)) or real(net, batch, *rest))
     heads.posteriors(towers, rows, SMALLEST, str)
     assert max(lengths) == 512
+
+
+def test_what_is_shown_works_through_the_surrogate_until_refuted(catalog):
+    """Retention after a visit reads no arm where arms do nothing to it, and reads them where one creative drives members away in spite of visits."""
+    frame = training_frame(catalog, 6_000)
+    settings = TrainingSettings(width=16, epochs=2, batch=512, text_encoder=TextChoice.HASHED)
+    harmful = fit(frame, catalog, settings, 3, str).manifest["heads"]["retained_if_visited"]
+    rng, mature = np.random.default_rng(1), frame["retained"].notna()
+    frame.loc[mature, "retained"] = rng.random(int(mature.sum())) < 0.9
+    harmless = fit(frame, catalog, settings, 3, str).manifest["heads"]["retained_if_visited"]
+    assert harmless["phi"] == heads.PLAIN
+    assert harmful["phi"] != heads.PLAIN
+    assert set(harmful["kept_back"]) == {heads.PLAIN, heads.WIDE, heads.DEEP}
