@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+import numpy as np
 import pandas as pd
 import torch
 
@@ -27,7 +28,7 @@ from training.model.select import Prices, draw_utilities, draw_weights
 from training.model.towers import pairs
 
 WIDTHS = (1.0, 0.5, 0.3, 0.2, 0.1)
-"""Candidates; of equals the first, which explores most."""
+"""Candidates, the one that explores most first."""
 TRUTHS, ROUNDS, DAYS = 8, 4, 7
 """Worlds drawn, and in each so many rounds of so many days' decisions, each learned from before the next."""
 ROWS, DRAWS = 1_000, 8
@@ -59,7 +60,7 @@ def with_width(model: MatchingModel, frame: pd.DataFrame, some: pd.DataFrame, ca
     picked = some.iloc[:: max(1, len(some) // ROWS)].reset_index(drop=True)
     days = max(1, frame["decided_at"].dt.date.nunique())
     found = regrets(model, scene(model, picked, latest(frame), catalog, settings.utility, len(frame) / days), settings.seed)
-    told = {str(nu): round(value, 4) for nu, value in found.items()}
+    told = {str(nu): round(float(np.mean(played)), 4) for nu, played in found.items()}
     return replace(model, manifest={**model.manifest, "nu": best(found), "regrets": told})
 
 
@@ -78,18 +79,19 @@ def scene(
     return Scene(phi, feasible, Prices(book.value[codes], book.cost[codes]), model.towers.sizes.base, a_day * DAYS / len(menus), worth)
 
 
-def regrets(model: MatchingModel, stage: Scene, seed: int) -> dict[float, float]:
-    """Mean regret of a decision, in money, for each of WIDTHS; the same worlds and answers by chance for all of them."""
-    found = {}
-    for nu in WIDTHS:
-        played = [_played(dict(model.heads), stage, nu, torch.Generator().manual_seed(seed * 1_009 + k)) for k in range(TRUTHS)]
-        found[nu] = sum(played) / TRUTHS
-    return found
+def regrets(model: MatchingModel, stage: Scene, seed: int) -> dict[float, list[float]]:
+    """Regret of a decision, in money, in each of TRUTHS worlds for each of WIDTHS; the same worlds and answers by chance for all of them."""
+    generators = {nu: [torch.Generator().manual_seed(seed * 1_009 + k) for k in range(TRUTHS)] for nu in WIDTHS}
+    return {nu: [_played(dict(model.heads), stage, nu, generator) for generator in generators[nu]] for nu in WIDTHS}
 
 
-def best(found: Mapping[float, float]) -> float:
-    """The width of least regret."""
-    return min(WIDTHS, key=lambda nu: found[nu])
+def best(found: Mapping[float, list[float]]) -> float:
+    """The widest that is not worse than the width of least mean regret by more than one standard error of their difference (Breiman et al. 1984, section
+    3.4.3): where width hardly matters to regret, what is drawn widely is seen more, and a later policy can be judged by it.
+    """
+    regret = {nu: np.array(found[nu]) for nu in WIDTHS}
+    least = regret[min(WIDTHS, key=lambda nu: float(regret[nu].mean()))]
+    return next(nu for nu in WIDTHS if (regret[nu] - least).mean() <= (regret[nu] - least).std(ddof=1) / len(least) ** 0.5)
 
 
 def latest(frame: pd.DataFrame) -> dict[str, dict[str, object]]:

@@ -59,7 +59,7 @@ def run(day: date, settings: Settings, platform: Platform) -> TrainReport:
     print(f"Training on {len(learned):,} decisions of {learned['member_id'].nunique():,} members; {len(unseen):,} decisions are held out.", flush=True)
     model = fit(learned, catalog, settings.training, settings.seed, partial(print, flush=True))
     model = with_width(model, learned, some, catalog, settings)
-    print(f"Exploration width nu = {model.nu}: the least regret under the posterior ({model.manifest['regrets']}).", flush=True)
+    print(f"Exploration width nu = {model.nu}; mean regrets under the posterior: {model.manifest['regrets']}.", flush=True)
     found = reliability(model, unseen, catalog)
     folder = settings.run_dir(day.isoformat()) / "model"
     replace(model, manifest={**model.manifest, **about, "calibration": [asdict(c) for c in found]}).save(folder)
