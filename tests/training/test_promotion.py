@@ -12,7 +12,7 @@ from training.config.settings import Settings
 from training.domain.nouns import VerdictKind
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
-MEMBERS, SEED = 10_000, 5
+MEMBERS, SEED = 20_000, 5
 KEPT = ("model/model.safetensors", "model/manifest.json", "training_set.parquet", "evaluation.json", "target.parquet")
 
 
