@@ -10,6 +10,7 @@ import torch
 
 from bench.regret.heads import Belief
 from bench.regret.loop import Arms, Rewards
+from bench.regret.played import Played
 from training.model.basis import Basis
 from training.model.disjoint import Beliefs, Disjoint
 
@@ -25,14 +26,11 @@ HALF, STEEPEST = 0.5, 4.0
 
 @dataclass
 class Beside:
-    """Arrays hold the rows played so far."""
+    """One Bayesian linear regression an arm: `renewed` and `begun` count the rows at the last renewal and at the last new basis."""
 
     arms: int
-    x: npt.NDArray[np.float32]
-    chosen: Arms
-    rewards: Rewards
+    played: Played
     seed: int
-    seen: int = 0
     renewed: int = 0
     begun: int = 0
 
@@ -57,32 +55,30 @@ class Beside:
 
     def learn(self, x: npt.NDArray[np.float32], arms: Arms, rewards: Rewards) -> None:
         """Add the answers up; renew the beliefs when it is time."""
-        new = slice(self.seen, self.seen + len(x))
-        self.x[new], self.chosen[new], self.rewards[new] = x, arms, rewards
-        self.seen = new.stop
+        new = self.played.add(x, arms, rewards)
         if self.rows is not None:
             self.rows = self._added(self.rows, new)
-        if self.seen >= self.due() and 0 < self.rewards[: self.seen].sum() < self.seen:
+        if self.played.seen >= self.due() and self.played.both:
             self._renew()
 
     def _renew(self) -> None:
-        afresh = self.rows is None or self.seen >= AFRESH * self.begun
+        afresh = self.rows is None or self.played.seen >= AFRESH * self.begun
         rows = self._afresh() if self.rows is None or afresh else self.rows
         for _ in range(ROUNDS if afresh else 1):
             beliefs = rows.beliefs()
             rows = rows.tuned(beliefs)
-        self.rows, self.beliefs, self.renewed = rows, beliefs, self.seen
-        self.begun = self.seen if afresh else self.begun
+        self.rows, self.beliefs, self.renewed = rows, beliefs, self.played.seen
+        self.begun = self.played.seen if afresh else self.begun
 
     def _afresh(self) -> Disjoint:
         """All rows in a new basis; what evidence said of the old one is where it begins."""
-        self.basis = Basis.fit(self.x[: self.seen].astype(np.float64), LANDMARKS, self.rng)
+        self.basis = Basis.fit(self.played.x[: self.played.seen].astype(np.float64), LANDMARKS, self.rng)
         rows = Disjoint.empty(self.basis.blocks, self.arms)
         if self.rows is not None:
             rows = rows.with_evidence_of(self.rows)
-        return self._added(rows, slice(0, self.seen))
+        return self._added(rows, slice(0, self.played.seen))
 
     def _added(self, rows: Disjoint, which: slice) -> Disjoint:
         assert self.basis is not None  # noqa: S101 - made before the rows
-        phi = torch.from_numpy(self.basis.columns(self.x[which].astype(np.float64)))
-        return rows.learned(phi, torch.from_numpy(self.chosen[which]), torch.from_numpy(self.rewards[which].astype(np.float64)))
+        phi = torch.from_numpy(self.basis.columns(self.played.x[which].astype(np.float64)))
+        return rows.learned(phi, torch.from_numpy(self.played.arms[which]), torch.from_numpy(self.played.rewards[which].astype(np.float64)))

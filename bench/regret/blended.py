@@ -14,6 +14,7 @@ from bench.regret.heads import Belief, Kind
 from bench.regret.loop import Arms, Rewards
 from bench.regret.ours import TOGETHER, Ours
 from bench.regret.ours import policy as network
+from bench.regret.played import Played
 from training.model.blend import Blend
 from training.model.select import choose, propensities
 
@@ -58,7 +59,7 @@ class Blended:
 
     def learn(self, x: npt.NDArray[np.float32], arms: Arms, rewards: Rewards) -> None:
         """Both learn; the blend is made again when it is time."""
-        new = slice(self.beside.seen, self.beside.seen + len(x))
+        new = slice(self.beside.played.seen, self.beside.played.seen + len(x))
         if self.pending is not None:
             self.told[new] = self.pending
         self.beside.learn(x, arms, rewards)
@@ -75,7 +76,7 @@ class Blended:
     def _blend(self, seen: int) -> None:
         newer = slice(seen // 2, seen)
         known = ~self.told[newer].isnan().any(dim=1)
-        logits, answers = self.told[newer][known], torch.from_numpy(self.beside.rewards[newer])[known]
+        logits, answers = self.told[newer][known], torch.from_numpy(self.beside.played.rewards[newer])[known]
         self.blended = seen
         if len(answers) >= FEWEST and 0 < float(answers.sum()) < len(answers):
             self.blend, self.ready = Blend.fit(logits, answers), True
@@ -85,9 +86,8 @@ def blended() -> Callable[[int, int, int, int], Blended]:
     """A maker of the default policy."""
 
     def make(columns: int, arms: int, rounds: int, seed: int) -> Blended:
-        x, chosen, rewards = np.zeros((rounds, columns), dtype=np.float32), np.zeros(rounds, dtype=np.int64), np.zeros(rounds, dtype=np.float32)
         deep = network(Kind.LAPLACE, 1.0)(columns, arms, rounds, seed)
         told = torch.full((rounds, 2), torch.nan, dtype=torch.float64)
-        return Blended(Beside(arms, x, chosen, rewards, seed), deep, told, torch.Generator().manual_seed(seed + 1))
+        return Blended(Beside(arms, Played.empty(rounds, columns), seed), deep, told, torch.Generator().manual_seed(seed + 1))
 
     return make

@@ -15,6 +15,7 @@ import torch
 
 from bench.regret.heads import Belief, Head, Kind, plain
 from bench.regret.loop import Arms, Rewards
+from bench.regret.played import Played
 from training.config.settings import TrainingSettings, UtilitySettings
 from training.model.arms import RATES, ArmRows
 from training.model.funnel import Stage
@@ -45,16 +46,13 @@ WORTH = UtilitySettings(retention=0.0, opt_out=0.0)
 
 @dataclass
 class Ours:
-    """The platform's learner with one kind of posterior. `nu` 0 is greedy. Arrays hold the rows played so far."""
+    """The platform's learner with one kind of posterior. `nu` 0 is greedy."""
 
     kind: Kind
     nu: float
     arms: int
-    x: npt.NDArray[np.float32]
-    chosen: Arms
-    rewards: Rewards
+    played: Played
     seed: int
-    seen: int = 0
     trained: int = 0
     begun: int = 0
 
@@ -102,12 +100,10 @@ class Ours:
 
     def learn(self, x: npt.NDArray[np.float32], arms: Arms, rewards: Rewards) -> None:
         """Remember the answers; train when it is time, otherwise update the posterior."""
-        new = slice(self.seen, self.seen + len(x))
-        self.x[new], self.chosen[new], self.rewards[new] = x, arms, rewards
-        self.seen = new.stop
+        new = self.played.add(x, arms, rewards)
         if self.encoder is not None:
             self.dense[new] = self._encoded(x)
-        if self.seen >= self.due() and 0 < self.rewards[: self.seen].sum() < self.seen:
+        if self.played.seen >= self.due() and self.played.both:
             self._train()
         elif self.head is not None:
             rows = self._rows()
@@ -120,7 +116,7 @@ class Ours:
         return choose(propensities(utilities, 0.0)[0], self.generator)
 
     def _train(self) -> None:
-        afresh = self.learner is None or self.seen >= AFRESH * self.begun
+        afresh = self.learner is None or self.played.seen >= AFRESH * self.begun
         if afresh:
             self._encode_afresh()
         rows = self._rows()
@@ -129,22 +125,22 @@ class Ours:
             self.learner = Learner(rows, network(Towers(sizes), rows, self.generator), SETTINGS, Alone())
         learner = self.learner
         learner.rows = rows
-        steps = min(max(self.seen // ROWS_A_STEP, FEWEST_STEPS), MOST_STEPS) * (2 if afresh else 1)
-        size = min(SETTINGS.batch, self.seen)
-        order = torch.randint(self.seen, (steps * size,), generator=self.generator)
+        steps = min(max(self.played.seen // ROWS_A_STEP, FEWEST_STEPS), MOST_STEPS) * (2 if afresh else 1)
+        size = min(SETTINGS.batch, self.played.seen)
+        order = torch.randint(self.played.seen, (steps * size,), generator=self.generator)
         learner.epoch(order, torch.zeros(len(order), dtype=torch.bool), torch.ones(1, dtype=torch.bool), size)
-        self.trained, self.begun = self.seen, self.seen if afresh else self.begun
-        rewards = torch.from_numpy(self.rewards[: self.seen])
+        self.trained, self.begun = self.played.seen, self.played.seen if afresh else self.begun
+        rewards = torch.from_numpy(self.played.rewards[: self.played.seen])
         if self.head is None or afresh:
             self.head = Head.fit(self.kind, learner.smooth, rows, rewards, SETTINGS.prior_precision)
         else:
             self.head = self.head.again(rows, rewards, SETTINGS.prior_precision)
 
     def _encode_afresh(self) -> None:
-        seen = self.x[: self.seen].astype(np.float64)
+        seen = self.played.x[: self.played.seen].astype(np.float64)
         self.encoder = NumberEncoder.fit(lambda i: seen[:, i], seen.shape[1], min(PIECES, MOST_PIECES // seen.shape[1]))
-        self.dense = torch.zeros(len(self.x), self.encoder.size)
-        self.dense[: self.seen] = self._encoded(self.x[: self.seen])
+        self.dense = torch.zeros(len(self.played.x), self.encoder.size)
+        self.dense[: self.played.seen] = self._encoded(self.played.x[: self.played.seen])
 
     def _encoded(self, x: npt.NDArray[np.float32]) -> torch.Tensor:
         encoder = self.encoder
@@ -152,9 +148,9 @@ class Ours:
         return torch.from_numpy(encoder.encode(x.astype(np.float64)))
 
     def _rows(self) -> Rows:
-        n = self.seen
-        labels = torch.from_numpy(self.rewards[:n].astype(np.int8))[:, None]
-        nothing, arm = torch.zeros(n, 0, dtype=torch.uint8), torch.from_numpy(self.chosen[:n])
+        n = self.played.seen
+        labels = torch.from_numpy(self.played.rewards[:n].astype(np.int8))[:, None]
+        nothing, arm = torch.zeros(n, 0, dtype=torch.uint8), torch.from_numpy(self.played.arms[:n])
         return Rows(
             self.dense.shape[1], self.dense[:n], nothing, arm, torch.zeros(n, len(RATES)), labels, torch.zeros(n, dtype=torch.bool), self.kinds, (LABEL,)
         )
@@ -164,7 +160,6 @@ def policy(kind: Kind, nu: float) -> Callable[[int, int, int, int], Ours]:
     """A maker of policies with this kind of posterior; `nu` widens its draws, 0 makes it greedy."""
 
     def make(columns: int, arms: int, rounds: int, seed: int) -> Ours:
-        x, chosen, rewards = np.zeros((rounds, columns), dtype=np.float32), np.zeros(rounds, dtype=np.int64), np.zeros(rounds, dtype=np.float32)
-        return Ours(kind, nu, arms, x, chosen, rewards, seed)
+        return Ours(kind, nu, arms, Played.empty(rounds, columns), seed)
 
     return make

@@ -120,9 +120,11 @@ def _run_id(model: Path) -> str:
 
 def judged(frame: pd.DataFrame, mine: Probabilities, theirs: Floats | None, metrics: tuple[str, ...], settings: Settings) -> dict[str, Any]:
     """Comparisons by metric, the weights' histogram and the arms; `theirs` are the champion's probabilities (None: the logged ones)."""
+    from training.model.encode import numbers
+
     log, names = _log(frame, mine, theirs)
     log.check()
-    observed = {metric: _numbers(frame[metric]) for metric in metrics}
+    observed = {metric: numbers(frame[metric]) for metric in metrics}
     found = {metric: _metric(log, reward, _means(mine, metric), settings) for metric, reward in observed.items()}
     for metric, values in found.items():
         print(_told(metric, values), flush=True)
@@ -168,10 +170,6 @@ def _told(metric: str, values: Mapping[str, Any]) -> str:
     ends = ", ".join("-" if end is None else f"{end:+.5f}" for end in found["interval"])
     value = "-" if found["value"] is None else f"{found['value']:+.5f}"
     return f"{metric}: {value} [{ends}] on {values['rows']:,} rows, effective {values['support']['challenger']['effective_sample_size']:,.0f}."
-
-
-def _numbers(column: pd.Series[Any]) -> Floats:
-    return pd.to_numeric(column.astype("object").where(column.notna(), np.nan).astype("float64")).to_numpy()
 
 
 def _model(folder: Path) -> MatchingModel:

@@ -113,6 +113,7 @@ def with_menus(path: Path, frame: pd.DataFrame, rows: int) -> pd.DataFrame:
 def reliability(model: MatchingModel, frame: pd.DataFrame, catalog: Catalog) -> list[Calibration]:
     """How well each label's predictions come true on `frame`, printed and returned; empty where no member was held out."""
     from training.model.calibration import calibrate
+    from training.model.encode import numbers
 
     if frame.empty:
         return []
@@ -139,8 +140,3 @@ def facts(day: date, settings: Settings, rows: int, found: list[Calibration]) ->
     """Tags of the registered version."""
     errors = {f"calibration_error_{c.label}": f"{c.error:.6f}" for c in found}
     return {"run_id": day.isoformat(), "source": settings.source, "seed": str(settings.seed), "rows": str(rows), **errors}
-
-
-def numbers(column: pd.Series[Any]) -> Any:  # noqa: ANN401 - float64 array
-    """Floats with NaN for NULL."""
-    return pd.to_numeric(column.astype("object").where(column.notna(), float("nan")).astype("float64")).to_numpy()
