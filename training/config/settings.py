@@ -9,10 +9,11 @@ import os
 from enum import StrEnum
 from pathlib import Path
 
-from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from training.config.names import refuse_unknown
+from training.config.serving import ServingSettings, Strict
 from training.domain.errors import ConfigError
 from training.domain.nouns import Label, RuleKind
 from training.domain.rules import DEFAULT_RULES, Rule
@@ -21,10 +22,6 @@ ROOT = Path(__file__).resolve().parents[2]
 """The checkout: `dbt/`, `feature_repo/`, `dags/` and `infra/` are found from here."""
 METRICS = (*(label.value for label in Label), "conversion_value")
 """What the loop measures, and so what a rule can be about."""
-
-
-class Strict(BaseModel, extra="forbid", allow_inf_nan=False):
-    """Refuses names that it does not know and numbers that cannot be compared."""
 
 
 class RuleSettings(Strict):
@@ -135,6 +132,7 @@ class Settings(BaseSettings):
     exploration: ExplorationSettings = ExplorationSettings()
     training: TrainingSettings = TrainingSettings()
     judging: JudgingSettings = JudgingSettings()
+    serving: ServingSettings = ServingSettings()
 
     @classmethod
     def settings_customise_sources(
@@ -207,6 +205,16 @@ class Settings(BaseSettings):
     def ledger_url(self) -> str:
         """SQLAlchemy URL of the ledger."""
         return f"sqlite:///{self.home / 'ledger.db'}"
+
+    @property
+    def log_url(self) -> str:
+        """SQLAlchemy URL of the decision log."""
+        return self.serving.log_url or f"sqlite:///{self.home / 'decisions.db'}"
+
+    @property
+    def posterior(self) -> Path:
+        """Snapshots of the posteriors that the service learned since the champion was trained."""
+        return self.home / "posterior"
 
     @property
     def registry_url(self) -> str:

@@ -1,0 +1,1 @@
+"""The decision service: it decides, keeps what it decided, and learns from the answers."""

@@ -1,0 +1,98 @@
+"""Tables of the decision log, on SQLite (WAL) or Postgres. Instants are microseconds since 1970 UTC, so that every database keeps and compares them alike."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Column, Float, Index, Integer, LargeBinary, MetaData, String, Table, Text, UniqueConstraint
+
+METADATA = MetaData()
+SEQUENCE = BigInteger().with_variant(Integer, "sqlite")
+"""SQLite counts rows by INTEGER alone."""
+
+decision_table = Table(
+    "served_decisions",
+    METADATA,
+    Column("seq", SEQUENCE, primary_key=True, autoincrement=True),
+    Column("decision_id", String(64), nullable=False, unique=True),
+    Column("request_id", String(128), nullable=False, unique=True),
+    Column("member_id", String(128), nullable=False),
+    Column("decided_at", BigInteger, nullable=False),
+    Column("surface", String(16), nullable=False),
+    Column("chosen_arm", String(256), nullable=False),
+    Column("channel_id", String(128), nullable=True, comment="NULL where nothing is shown"),
+    Column("propensity", Float, nullable=False),
+    Column("assignment_group", String(64), nullable=False),
+    Column("reason", String(32), nullable=False),
+    Column("model_version", String(64), nullable=False, comment="empty without one"),
+    Column("posterior", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("record", LargeBinary, nullable=False, comment="msgpack of the rest of domain.served.Served"),
+    Index("served_by_member", "member_id", "decided_at"),
+    Index("served_by_time", "decided_at"),
+)
+
+outcome_table = Table(
+    "served_outcomes",
+    METADATA,
+    Column("seq", SEQUENCE, primary_key=True, autoincrement=True),
+    Column("outcome_id", String(128), nullable=False, unique=True),
+    Column("decision_id", String(64), nullable=False, index=True),
+    Column("member_id", String(128), nullable=False, index=True),
+    Column("kind", String(16), nullable=False),
+    Column("occurred_at", BigInteger, nullable=False),
+    Column("value", Float, nullable=True),
+    Column("received_at", BigInteger, nullable=False),
+)
+
+withdrawal_table = Table(
+    "withdrawals",
+    METADATA,
+    Column("member_id", String(128), primary_key=True),
+    Column("channel_id", String(128), primary_key=True),
+    Column("withdrawn_at", BigInteger, nullable=False),
+)
+
+pause_table = Table("paused_arms", METADATA, Column("arm_id", String(256), primary_key=True), Column("paused_at", BigInteger, nullable=False))
+
+arms_table = Table(
+    "arm_snapshots",
+    METADATA,
+    Column("version", String(64), primary_key=True, comment="digest of content"),
+    Column("content", Text, nullable=False, comment="JSON: arm id -> features"),
+    Column("seen_at", BigInteger, nullable=False),
+)
+
+key_table = Table(
+    "api_keys",
+    METADATA,
+    Column("key_id", String(32), primary_key=True),
+    Column("name", String(128), nullable=False),
+    Column("hash", String(64), nullable=False, comment="SHA-256 of a random key of 256 bits"),
+    Column("scopes", String(128), nullable=False, comment="joined by commas"),
+    Column("created_at", BigInteger, nullable=False),
+    Column("revoked_at", BigInteger, nullable=True),
+)
+
+answer_table = Table(
+    "learned_answers",
+    METADATA,
+    Column("seq", SEQUENCE, primary_key=True, autoincrement=True),
+    Column("model_version", String(64), nullable=False),
+    Column("posterior", BigInteger, nullable=False, comment="the version that this answer first went into"),
+    Column("decision_id", String(64), nullable=False),
+    Column("stage", String(64), nullable=False),
+    Column("answer", Integer, nullable=False, comment="0 or 1"),
+    UniqueConstraint("model_version", "decision_id", "stage", name="one_answer"),
+    Index("answers_by_version", "model_version", "posterior"),
+)
+
+recent_table = Table(
+    "recent_members",
+    METADATA,
+    Column("member_id", String(128), primary_key=True),
+    Column("base", Text, nullable=False, comment="JSON: the features that a materialization left, before anything was pushed"),
+    Column("base_at", BigInteger, nullable=False, comment="their event time"),
+    Column("pushed_at", BigInteger, nullable=False, comment="event time of the row that was pushed last"),
+)
+
+cursor_table = Table("cursors", METADATA, Column("name", String(64), primary_key=True), Column("value", BigInteger, nullable=False))
+"""How far a reader of the log has come, by its name."""

@@ -1,0 +1,58 @@
+"""Settings of the decision service and of the log that it writes."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from enum import StrEnum
+
+from pydantic import BaseModel, Field
+
+
+class Strict(BaseModel, extra="forbid", allow_inf_nan=False):
+    """Refuses names that it does not know and numbers that cannot be compared."""
+
+
+class Clock(StrEnum):
+    """Whose time it is: the wall's, or that of the data (a simulated world has its own calendar; only then may a request say when it is made)."""
+
+    WALL = "wall"
+    DATA = "data"
+
+
+class Without(StrEnum):
+    """What is decided while no champion can: nothing is shown, or every feasible arm has the same probability, which gathers a first log."""
+
+    NONE = "none"
+    UNIFORM = "uniform"
+
+
+class CapSettings(Strict):
+    """Most messages to one member in any 24 hours and any 7 days: over all channels, and over each one."""
+
+    day: int = Field(1, ge=0)
+    week: int = Field(5, ge=0)
+    channel_day: int = Field(1, ge=0)
+    channel_week: int = Field(3, ge=0)
+
+
+class ServingSettings(Strict):
+    """The decision service."""
+
+    host: str = Field("127.0.0.1", description="Address to listen on; a reverse proxy with TLS belongs in front of any other")
+    port: int = Field(8321, ge=0, le=65535, description="0: a free one, which is printed")
+    workers: int = Field(1, ge=1, le=64, description="Processes that answer; one more learns")
+    log_url: str = Field("", description="SQLAlchemy URL of the decision log; empty: SQLite in the home")
+    clock: Clock = Clock.WALL
+    without_champion: Without = Without.NONE
+    caps: CapSettings = CapSettings()
+    features_max_age_hours: float = Field(48.0, gt=0, description="Older features are not decided on: the safe default answers")
+    lookup_budget_ms: float = Field(50.0, gt=0, description="A slower online store counts as down")
+    expires_minutes: float = Field(30.0, gt=0, description="How long a decision may be shown")
+    batch: int = Field(64, ge=1, le=1024, description="Most decisions that are taken, and made durable, together")
+    learn_every_ms: float = Field(250.0, gt=0, description="Pause between two looks of the learner at the log")
+    rate_limit: str = Field("6000/minute", description="Requests of one key to one worker, as the library `limits` writes it")
+
+    @property
+    def features_max_age(self) -> timedelta:
+        """The same as a duration."""
+        return timedelta(hours=self.features_max_age_hours)

@@ -1,0 +1,97 @@
+"""Decisions as they are served and kept: everything that is needed to take one again. Times are aware UTC instants."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+import numpy as np
+import numpy.typing as npt
+
+from training.domain.nouns import NONE, Context, Decision
+
+CHAMPION, FALLBACK = "champion", "fallback"
+"""Assignment groups of decisions that a champion took, and of those that nobody could: the latter are kept apart wherever policies are judged."""
+
+
+class Reason(StrEnum):
+    """Why a decision is what it is. All but the first are fallbacks."""
+
+    CHAMPION = "champion"
+    NO_CHAMPION = "no_champion"
+    UNKNOWN_MEMBER = "unknown_member"
+    STALE_FEATURES = "stale_features"
+    STORE_DOWN = "store_down"
+    STATE_UNREADABLE = "state_unreadable"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One question. `channels` None means all channels of the surface; `exclude` are arm ids that the caller rules out."""
+
+    decision_id: str
+    request_id: str
+    member_id: str
+    at: datetime
+    context: Context
+    channels: tuple[str, ...] | None = None
+    exclude: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MemberState:
+    """What the log knows of a member and every decision must respect: messages of the last 7 days as (channel, instant), withdrawn channels.
+
+    Messages with a later instant than now (a clock that jumped back) count too: a cap fails closed.
+    """
+
+    messages: tuple[tuple[str, datetime], ...] = ()
+    withdrawn: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A decision with what it was taken from. `feasible` are arm ids in the order in which `p` [A] gives their probabilities.
+
+    `model_version`, `posterior` (0: as trained), `arms_version` (of the arms' features), `features` (as served), `features_at` (their event time) and
+    `u` in [0, 1), which picked the arm from `p`, are what a replay needs; a fallback has what was there.
+    """
+
+    asked: Asked
+    chosen_arm: str
+    channel_id: str
+    """Empty where nothing is shown."""
+    feasible: tuple[str, ...]
+    p: npt.NDArray[np.float64]
+    excluded: Mapping[str, str]
+    """Arm id -> reason, without what the surface rules out."""
+    reason: Reason
+    group: str
+    model_version: str
+    posterior: int
+    arms_version: str
+    feature_service: str
+    features: Mapping[str, float | str | None]
+    features_at: datetime | None
+    u: float
+    expires_at: datetime
+    notes: Mapping[str, str] = field(default_factory=dict)
+    """What else a reader of the log should know, such as the trace that asked."""
+
+    @property
+    def propensity(self) -> float:
+        """Probability with which the chosen arm was drawn; 1.0 where the answer was no draw."""
+        return float(self.p[self.feasible.index(self.chosen_arm)])
+
+    def decision(self) -> Decision:
+        """As the domain's noun, which checks the probabilities. Raises ValueError where they do not add up."""
+        a = self.asked
+        pairs = dict(zip(self.feasible, self.p.tolist(), strict=True))
+        return Decision(a.decision_id, a.member_id, a.at, a.context, self.chosen_arm, pairs, self.model_version or None, self.excluded)
+
+
+def shows(served: Served) -> bool:
+    """Whether the member sees anything, which counts against the caps."""
+    return served.chosen_arm != NONE
