@@ -5,6 +5,7 @@ RightmatchError
 ├── DataError        rows or files break the data contract (a rerun without new data cannot help)
 │   ├── LandingError     raw rows refused before landing
 │   └── QualityError     a critical expectation failed
+├── LogError         the decision log cannot be read or written; nothing of the transaction was kept
 ├── NotReadyError    something that an earlier step makes is not there yet
 └── StepError        a tool that we run (dbt, Airflow) failed; carries that tool's own message
 
@@ -30,6 +31,10 @@ class LandingError(DataError):
 
 class QualityError(DataError):
     """A critical expectation failed; the day does not reach the feature store."""
+
+
+class LogError(RightmatchError):
+    """The decision log cannot be read or written; nothing of the transaction was kept."""
 
 
 class NotReadyError(RightmatchError):

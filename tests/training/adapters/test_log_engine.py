@@ -1,0 +1,98 @@
+"""The log's connections, on SQLite and on a real Postgres."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from datetime import UTC, datetime
+
+import pytest
+from sqlalchemy import insert, inspect, select
+
+from training.adapters.log_engine import in_order, insert_new, instant, log_engine, micros, reading, writing
+from training.adapters.log_tables import METADATA, pause_table
+from training.domain.errors import ConfigError, LogError
+
+OPEN = "import sys; from training.adapters.log_engine import log_engine; sys.stdin.read(1); log_engine(sys.argv[1])"
+
+
+def test_six_processes_make_the_tables_of_an_empty_log_together(log_url):
+    """All of them start well, and every table is there once."""
+    starts = [subprocess.Popen([sys.executable, "-c", OPEN, log_url], stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(6)]
+    for process in starts:
+        process.stdin.write(".")
+        process.stdin.flush()
+    told = [process.communicate(timeout=60)[1] for process in starts]
+    assert [process.returncode for process in starts] == [0] * 6, told
+    assert set(inspect(log_engine(log_url)).get_table_names()) == set(METADATA.tables)
+
+
+def test_sqlite_syncs_each_commit_and_lets_readers_go_on(tmp_path):
+    """WAL and FULL (2) on every connection."""
+    with reading(log_engine(f"sqlite:///{tmp_path}/log.db")) as connection:
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
+        assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar() == 5000
+
+
+def test_postgres_syncs_each_commit_even_if_the_server_would_not(postgres_server, log_url):
+    """A database whose default is to acknowledge before it writes."""
+    if not log_url.startswith("postgresql"):
+        pytest.skip("SQLite has its own test")
+    engine = log_engine(log_url)
+    with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+        connection.exec_driver_sql(f"ALTER DATABASE {engine.url.database} SET synchronous_commit = off")
+    engine.dispose()
+    with reading(log_engine(log_url)) as connection:
+        assert connection.exec_driver_sql("SHOW synchronous_commit").scalar() == "on"
+
+
+def test_a_block_that_raises_leaves_nothing(log_url):
+    """Neither on the disk nor in a lock: the next writer goes on."""
+    engine = log_engine(log_url)
+    row = {"arm_id": "a", "paused_at": 1}
+
+    def fail():
+        with writing(engine) as connection:
+            in_order(connection, pause_table)
+            connection.execute(insert(pause_table), row)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    with writing(engine) as connection:
+        in_order(connection, pause_table)
+        connection.execute(insert_new(connection, pause_table), row)
+        connection.execute(insert_new(connection, pause_table), {**row, "paused_at": 2})
+    with reading(engine) as connection:
+        assert connection.execute(select(pause_table)).all() == [("a", 1)]
+
+
+def test_what_the_database_refuses_is_told_in_its_words(log_url):
+    """And is an error that Rightmatch raises on purpose."""
+    engine = log_engine(log_url)
+    with pytest.raises(LogError, match=r"could not be written: .*paused_arms.*(?s:.)*Nothing of this transaction was kept"), writing(engine) as connection:
+        connection.execute(insert(pause_table), [{"arm_id": "a", "paused_at": 1}] * 2)
+
+
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:", "mysql://u@h/d", "nonsense", "oracle://x/y"])
+def test_a_log_that_would_not_last_is_refused(url):
+    """Memory, unknown databases, and what is no URL."""
+    with pytest.raises(ConfigError, match="decision log"):
+        log_engine(url)
+
+
+def test_a_log_that_cannot_be_opened_says_so(tmp_path):
+    """A folder in the place of the file."""
+    (tmp_path / "log.db").mkdir()
+    with pytest.raises(LogError, match="could not be opened: unable to open database file"):
+        log_engine(f"sqlite:///{tmp_path}/log.db")
+
+
+def test_time_is_kept_in_microseconds():
+    """The unit of every instant of the log, checked by hand."""
+    at = datetime(1970, 1, 2, 0, 0, 1, 5, tzinfo=UTC)
+    assert micros(at) == 86_401_000_005
+    assert instant(86_401_000_005) == at
+    with pytest.raises(ValueError, match="time zone"):
+        micros(datetime(2026, 1, 1))  # noqa: DTZ001 - the point

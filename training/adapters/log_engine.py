@@ -1,0 +1,184 @@
+"""Connections to the decision log: SQLite (WAL, every commit synced) or Postgres, with the tables made once however many processes start together."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection, Engine, Table, create_engine, event, text
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+
+from training.adapters.log_tables import METADATA
+from training.domain.errors import ConfigError, LogError
+
+if TYPE_CHECKING:
+    from sqlalchemy.sql.dml import Insert
+
+WAIT_MS = 5_000
+"""How long a writer waits for another one before it gives up; transactions here last milliseconds."""
+_EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
+_WRITES = "rightmatch_writes"
+_SCHEMA, _ORDER = "rightmatch schema", "rightmatch order of "
+
+
+def log_engine(url: str) -> Engine:
+    """An engine with all tables of `log_tables`. Safe to call from many processes at once, on an empty database too.
+
+    Raises ConfigError for a URL that is no lasting SQLite file or Postgres, LogError where the database cannot be opened.
+    """
+    parsed = _parsed(url)
+    engine = _sqlite(parsed) if parsed.get_backend_name() == "sqlite" else _postgres(parsed)
+    with telling("opened"), _transaction(engine) as connection:
+        if engine.dialect.name == "postgresql":
+            lock(connection, [_SCHEMA])
+        METADATA.create_all(connection)
+    return engine
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """A connection whose statements see one state of the log (Postgres: each statement its own)."""
+    with telling("read"), engine.connect() as connection:
+        yield connection
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """One transaction: durable when the block has ended, nothing of it kept if the block raises. SQLite takes its write lock at once."""
+    with telling("written"), _transaction(engine) as connection:
+        yield connection
+
+
+@contextmanager
+def telling(done: str) -> Iterator[None]:
+    """A database's error as LogError: what could not be `done`, and the database's own words."""
+    try:
+        yield
+    except SQLAlchemyError as error:
+        own = str(getattr(error, "orig", None) or error).strip().splitlines()
+        raise LogError(
+            f"The decision log could not be {done}: {own[0] if own else type(error).__name__}. {_MEANS[done]} "
+            "Free disk space, or bring the database back, and ask again."
+        ) from error
+
+
+def lock(connection: Connection, names: Sequence[str]) -> None:
+    """Hold `names` until the transaction ends. In one order for all, so that two transactions never wait for each other; SQLite's writer is alone anyway."""
+    if connection.dialect.name == "postgresql" and names:
+        keys = sorted({int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "big", signed=True) for name in names})
+        connection.execute(_LOCK, {"keys": keys})
+
+
+def in_order(connection: Connection, table: Table) -> None:
+    """Hold the right to add rows to `table`, so that `seq` grows in the order of the commits and who reads on from the last `seq` misses none.
+
+    Taken last, after every other lock.
+    """
+    lock(connection, [_ORDER + table.name])
+
+
+def micros(at: datetime) -> int:
+    """Microseconds since 1970 UTC, as the tables keep instants. Raises ValueError for one without a time zone: it could be any hour."""
+    if at.tzinfo is None:
+        raise ValueError(f"{at.isoformat()} has no time zone, so the log could not say when it was. Give an aware instant.")
+    return (at - _EPOCH) // _MICROSECOND
+
+
+def instant(micros: int) -> datetime:
+    """The other way round, in UTC."""
+    return _EPOCH + timedelta(microseconds=micros)
+
+
+def insert_new(engine: Engine | Connection, table: Table) -> Insert:
+    """INSERT that leaves a row alone which is already there."""
+    if engine.dialect.name == "postgresql":
+        return postgresql.insert(table).on_conflict_do_nothing()
+    return sqlite.insert(table).on_conflict_do_nothing()
+
+
+_MEANS = {
+    "opened": "Nothing can be decided without it, for nobody would know what was shown.",
+    "read": "Caps, consent and earlier answers are in it.",
+    "written": "Nothing of this transaction was kept, and nothing of it may be acknowledged.",
+}
+_LOCK = text("SELECT pg_advisory_xact_lock(k) FROM unnest(CAST(:keys AS bigint[])) AS t(k)")
+
+
+def _parsed(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+        parsed.get_dialect()
+    except (ArgumentError, NoSuchModuleError, ImportError) as error:
+        raise ConfigError(f"The decision log's URL cannot be used: {error}. Write sqlite:////PATH or postgresql+psycopg://USER@HOST/DATABASE.") from error
+    name = parsed.get_backend_name()
+    if name not in {"sqlite", "postgresql"} or (name == "sqlite" and (parsed.database or ":memory:") == ":memory:"):
+        raise ConfigError(
+            f"The decision log cannot be kept in {parsed.render_as_string()}: an acknowledged decision must outlast the process and lock as SQLite files and "
+            "Postgres do. Write sqlite:////PATH or postgresql+psycopg://USER@HOST/DATABASE."
+        )
+    return parsed
+
+
+def _sqlite(url: URL) -> Engine:
+    Path(str(url.database)).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(url, connect_args={"timeout": WAIT_MS / 1000})
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, entry: object) -> None:  # noqa: ANN401 - the driver's own
+    """Every commit is on disk when it returns; transactions begin where we say so, not where the driver guesses."""
+    del entry
+    connection.isolation_level = None
+    _patiently(lambda: connection.execute("PRAGMA journal_mode=WAL"))
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA journal_size_limit=67108864")
+
+
+def _patiently(ask: Callable[[], object]) -> None:
+    """Several processes that make one file meet at this statement, for which SQLite does not wait by itself."""
+    import sqlite3
+
+    for _ in range(WAIT_MS // 10):
+        try:
+            ask()
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error):
+                raise
+            time.sleep(0.01)
+        else:
+            return
+    ask()
+
+
+def _transaction(engine: Engine) -> AbstractContextManager[Connection]:
+    return engine.execution_options(**{_WRITES: True}).begin()
+
+
+def _begin(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get(_WRITES) else "BEGIN")
+
+
+def _postgres(url: URL) -> Engine:
+    engine = create_engine(url, isolation_level="READ COMMITTED", pool_pre_ping=True)
+    event.listen(engine, "connect", _prepare_postgres)
+    return engine
+
+
+def _prepare_postgres(connection: Any, entry: object) -> None:  # noqa: ANN401 - the driver's own
+    """A commit is on disk when it returns, whatever the server's default; nobody waits for ever."""
+    del entry
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET lock_timeout = {WAIT_MS}")
+        cursor.execute("SHOW synchronous_commit")
+        if cursor.fetchone()[0] == "off":
+            cursor.execute("SET synchronous_commit = on")
+    connection.commit()
