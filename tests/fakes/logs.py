@@ -1,15 +1,48 @@
-"""Empty decision logs to test on: SQLite files and databases of a real Postgres."""
+"""Empty decision logs to test on (SQLite files and databases of a real Postgres), and small decisions to put in."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
+from training.domain.nouns import NONE, Context, Surface
+from training.domain.served import CHAMPION, Asked, Reason, Served
+
+AT = datetime(2026, 3, 2, 9, tzinfo=UTC)
+ARM, EMAIL = "career.who_viewed.feed", "career.stand_out.email"
 _NUMBERS = count()
+
+
+def served(name: str, member: str = "m1", at: datetime = AT, arm: str = EMAIL, **changes: Any) -> Served:
+    """Decision `d-NAME` of request `r-NAME`: `arm` was drawn among three, with probability one half unless it is `none`."""
+    asked = Asked(f"d-{name}", f"r-{name}", member, at, Context(Surface.OUTBOUND, at.hour, at.weekday()))
+    made = Served(
+        asked=asked,
+        chosen_arm=arm,
+        channel_id="" if arm == NONE else arm.rsplit(".", 1)[1],
+        feasible=(NONE, ARM, EMAIL),
+        p=np.array([0.2, 0.3, 0.5]),
+        excluded={"sales.warm_leads.email": "paused"},
+        reason=Reason.CHAMPION,
+        group=CHAMPION,
+        model_version="3",
+        posterior=2,
+        arms_version="a1",
+        feature_service="matching_v1",
+        features={"visits_7d": 0.1, "country": "NL", "lifetime_value": None},
+        features_at=at - timedelta(hours=9),
+        u=0.7,
+        expires_at=at + timedelta(minutes=30),
+    )
+    return replace(made, **changes)
 
 
 @contextmanager

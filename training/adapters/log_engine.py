@@ -106,7 +106,7 @@ def insert_new(engine: Engine | Connection, table: Table) -> Insert:
 _MEANS = {
     "opened": "Nothing can be decided without it, for nobody would know what was shown.",
     "read": "Caps, consent and earlier answers are in it.",
-    "written": "Nothing of this transaction was kept, and nothing of it may be acknowledged.",
+    "written": "The transaction was kept whole or not at all and may not be acknowledged; the same ids may be sent again.",
 }
 _LOCK = text("SELECT pg_advisory_xact_lock(k) FROM unnest(CAST(:keys AS bigint[])) AS t(k)")
 

@@ -71,7 +71,7 @@ def test_a_block_that_raises_leaves_nothing(log_url):
 def test_what_the_database_refuses_is_told_in_its_words(log_url):
     """And is an error that Rightmatch raises on purpose."""
     engine = log_engine(log_url)
-    with pytest.raises(LogError, match=r"could not be written: .*paused_arms.*(?s:.)*Nothing of this transaction was kept"), writing(engine) as connection:
+    with pytest.raises(LogError, match=r"could not be written: .*paused_arms.*(?s:.)*whole or not at all"), writing(engine) as connection:
         connection.execute(insert(pause_table), [{"arm_id": "a", "paused_at": 1}] * 2)
 
 

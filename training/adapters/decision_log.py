@@ -1,0 +1,137 @@
+"""The durable decision log: what was decided, what came of it, and what every later decision must respect. All methods may be called from any thread."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from functools import cached_property
+
+from sqlalchemy import Connection, Engine, delete, insert, select
+
+from training.adapters import log_outcomes, log_reads
+from training.adapters.log_engine import in_order, insert_new, log_engine, micros, reading, writing
+from training.adapters.log_outcomes import Receipt, lock_members
+from training.adapters.log_reads import Event, Known
+from training.adapters.log_record import row_of
+from training.adapters.log_tables import arms_table, decision_table, pause_table, withdrawal_table
+from training.domain.nouns import Outcome
+from training.domain.served import Served
+
+
+class Writing:
+    """One transaction on the members that were locked for it."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def read(self, members: Collection[str], request_ids: Collection[str], now: datetime) -> Known:
+        """As `DecisionLog.read`, with nobody else deciding on the members between this and the commit."""
+        return log_reads.known(self._connection, members, request_ids, now)
+
+    def append(self, served: Sequence[Served]) -> dict[str, Served]:
+        """Add decisions. Those whose request id has been answered already are not added: what stands is returned by request id, and is the answer.
+
+        Raises ValueError for a decision that could never be evaluated; LogError where a decision id is not new.
+        """
+        in_order(self._connection, decision_table)
+        stands = log_reads.earlier(self._connection, [s.asked.request_id for s in served])
+        new: dict[str, Served] = {}
+        for one in served:
+            request = one.asked.request_id
+            if request in new:
+                stands[request] = new[request]
+            elif request not in stands:
+                new[request] = one
+        if new:
+            self._connection.execute(insert(decision_table), [row_of(one) for one in new.values()])
+        return stands
+
+
+class DecisionLog:
+    """The log at an SQLAlchemy URL; connects, and makes its tables, when it is first used.
+
+    Every method raises LogError where the database refuses, and DataError for a damaged decision. `seq`, which counts decisions and outcomes, grows in
+    the order of the commits.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    @cached_property
+    def engine(self) -> Engine:
+        """The connections, for readers with questions of their own."""
+        return log_engine(self._url)
+
+    def read(self, members: Collection[str], request_ids: Collection[str], now: datetime) -> Known:
+        """States of `members` as of `now`, and the decisions that `request_ids` have got already."""
+        with reading(self.engine) as connection:
+            return log_reads.known(connection, members, request_ids, now)
+
+    @contextmanager
+    def writing(self, members: Collection[str]) -> Iterator[Writing]:
+        """A transaction with `members` locked: durable when the block has ended, nothing of it kept if the block raises."""
+        with writing(self.engine) as connection:
+            lock_members(connection, set(members))
+            yield Writing(connection)
+
+    def append_outcomes(self, outcomes: Sequence[Outcome], received_at: datetime) -> list[Receipt]:
+        """Keep outcomes in one transaction; receipts in their order, of which those accepted or repeated are durable."""
+        with writing(self.engine) as connection:
+            return log_outcomes.append_outcomes(connection, outcomes, received_at)
+
+    def find(self, decision_id: str) -> Served | None:
+        """One decision, or None."""
+        with reading(self.engine) as connection:
+            return log_reads.find(connection, decision_id)
+
+    def outcomes_of(self, decision_id: str) -> list[Outcome]:
+        """Outcomes of one decision in the order in which they came."""
+        with reading(self.engine) as connection:
+            return log_reads.outcomes_of(connection, decision_id)
+
+    def events(self, after_seq: int, limit: int) -> list[Event]:
+        """Up to `limit` outcomes behind `after_seq` with their decisions; reading on from the last `seq` misses none."""
+        with reading(self.engine) as connection:
+            return log_reads.events(connection, after_seq, limit)
+
+    def decisions_since(self, after_seq: int, limit: int) -> list[tuple[int, Served]]:
+        """Up to `limit` decisions behind `after_seq`, each with its `seq`."""
+        with reading(self.engine) as connection:
+            return log_reads.decisions_since(connection, after_seq, limit)
+
+    def paused(self) -> frozenset[str]:
+        """Arms that nobody may be shown."""
+        with reading(self.engine) as connection:
+            return frozenset(connection.execute(select(pause_table.c.arm_id)).scalars())
+
+    def pause(self, arm_id: str, at: datetime) -> None:
+        """Show `arm_id` to nobody until it is resumed; pausing it again changes nothing."""
+        with writing(self.engine) as connection:
+            connection.execute(insert_new(connection, pause_table), {"arm_id": arm_id, "paused_at": micros(at)})
+
+    def resume(self, arm_id: str) -> bool:
+        """Let `arm_id` be shown again; whether it was paused."""
+        with writing(self.engine) as connection:
+            return bool(connection.execute(delete(pause_table).where(pause_table.c.arm_id == arm_id)).rowcount)
+
+    def withdrawn(self, members: Collection[str]) -> Mapping[str, frozenset[str]]:
+        """Channels by which a member opted out; members who did not are left out."""
+        with reading(self.engine) as connection:
+            return log_reads.withdrawn(connection, members)
+
+    def restore_consent(self, member_id: str, channel_id: str) -> bool:
+        """Forget a withdrawal, where the member agreed anew; whether there was one."""
+        c = withdrawal_table.c
+        with writing(self.engine) as connection:
+            return bool(connection.execute(delete(withdrawal_table).where(c.member_id == member_id, c.channel_id == channel_id)).rowcount)
+
+    def keep_arms(self, version: str, content: str, at: datetime) -> None:
+        """Keep the arms' features that decisions name by `version`, a digest of `content`; once is enough."""
+        with writing(self.engine) as connection:
+            connection.execute(insert_new(connection, arms_table), {"version": version, "content": content, "seen_at": micros(at)})
+
+    def arms(self, version: str) -> str | None:
+        """Content of that version, or None."""
+        with reading(self.engine) as connection:
+            return connection.execute(select(arms_table.c.content).where(arms_table.c.version == version)).scalar()
