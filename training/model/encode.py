@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
@@ -62,8 +62,13 @@ class MemberEncoder:
 
     def row(self, features: Mapping[str, object], context: Context) -> MemberRows:
         """Encode one member in one context; a feature that is absent counts as missing."""
-        frame = pd.DataFrame([{name: features.get(name) for name in (*MEMBER_NUMERIC, *MEMBER_CATEGORICAL)}])
-        about = _context(np.array([context.surface.value]), np.array([context.hour]), np.array([context.weekday]))
+        return self.several([features], [context])
+
+    def several(self, features: Sequence[Mapping[str, object]], contexts: Sequence[Context]) -> MemberRows:
+        """Encode members, each in its own context; there is at least one."""
+        frame = pd.DataFrame([{name: known.get(name) for name in (*MEMBER_NUMERIC, *MEMBER_CATEGORICAL)} for known in features])
+        surfaces, hours, weekdays = zip(*((c.surface.value, c.hour, c.weekday) for c in contexts), strict=True)
+        about = _context(np.array(surfaces), np.array(hours), np.array(weekdays))
         return MemberRows(torch.from_numpy(self._numeric(frame)), torch.from_numpy(self._categorical(frame)), torch.from_numpy(about))
 
     def state(self) -> dict[str, Any]:

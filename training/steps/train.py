@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from datetime import date
+from datetime import UTC, date, datetime, time, timedelta
 from functools import partial
 from pathlib import Path
 from time import monotonic
@@ -130,6 +130,7 @@ def described(day: date, settings: Settings, frame: pd.DataFrame, unseen: pd.Dat
 
     return {
         "run_id": day.isoformat(),
+        "as_of": datetime.combine(day + timedelta(days=1), time(), UTC).isoformat(),
         "window": {"first": str(frame["decided_at"].min()), "last": str(frame["decided_at"].max())},
         "holdout": {"share": settings.training.holdout, "rows": len(unseen), "members": int(unseen["member_id"].nunique())},
         "versions": {"torch": torch.__version__, "numpy": np.__version__, "pandas": pd.__version__},
