@@ -45,28 +45,34 @@ class ColumnarEngine(LocalComputeEngine):  # type: ignore[misc]
     """Feast's local engine with another way from the offline to the online store."""
 
     def _materialize_one(self, registry: BaseRegistry, task: MaterializationTask, **kwargs: Any) -> LocalMaterializationJob:  # noqa: ANN401 - Feast's signature
-        store = _column_store(self.online_store, self.repo_config)
-        if store is None or not _plain(task, self.repo_config):
+        if _column_store(self.online_store, self.repo_config) is None or not _plain(task, self.repo_config):
             return super()._materialize_one(registry, task, **kwargs)
         job_id = f"{task.feature_view.name}-{task.start_time}-{task.end_time}"
         try:
-            self._write(store, registry, task)
+            self._write(registry, task)
         except Exception as error:  # noqa: BLE001 - Feast raises what the job reports
             return LocalMaterializationJob(job_id=job_id, status=MaterializationJobStatus.ERROR, error=error)
         return LocalMaterializationJob(job_id=job_id, status=MaterializationJobStatus.SUCCEEDED)
 
-    def _write(self, store: ColumnStore, registry: BaseRegistry, task: MaterializationTask) -> None:
+    def _write(self, registry: BaseRegistry, task: MaterializationTask) -> None:
         view = task.feature_view
         builder = LocalFeatureBuilder(registry, task, backend=None)
         table = builder.build_source_node(view).execute(self.get_execution_context(registry, task)).data
         join_keys = {entity.name: entity.dtype.to_value_type() for entity in view.entity_columns}
         size = self.repo_config.materialization_config.online_write_batch_size or BATCH_ROWS
         for rows in _sorted(table, join_keys).combine_chunks().to_batches(max_chunksize=size):
-            batch = read_batch(rows, view, join_keys) if self.repo_config.entity_key_serialization_version == KEY_VERSION else None
-            if batch is None:
-                self.online_store.online_write_batch(self.repo_config, view, _convert_arrow_to_proto(rows, view, join_keys), lambda _: None)
-            else:
-                store.write_columns(self.repo_config, view, batch)
+            write_rows(self.online_store, self.repo_config, view, rows)
+
+
+def write_rows(store: OnlineStore, config: RepoConfig, view: FeatureView, rows: pa.RecordBatch) -> None:
+    """Write `rows`, which have the columns of the view's source, in one transaction: by column where store and types allow it, else as Feast does."""
+    join_keys = {entity.name: entity.dtype.to_value_type() for entity in view.entity_columns}
+    columns = _column_store(store, config) if config.entity_key_serialization_version == KEY_VERSION else None
+    batch = None if columns is None else read_batch(rows, view, join_keys)
+    if columns is None or batch is None:
+        store.online_write_batch(config, view, _convert_arrow_to_proto(rows, view, join_keys), lambda _: None)
+    else:
+        columns.write_columns(config, view, batch)
 
 
 def _column_store(store: OnlineStore, config: RepoConfig) -> ColumnStore | None:

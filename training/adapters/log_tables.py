@@ -41,6 +41,7 @@ outcome_table = Table(
     Column("occurred_at", BigInteger, nullable=False),
     Column("value", Float, nullable=True),
     Column("received_at", BigInteger, nullable=False),
+    Index("outcomes_by_time", "occurred_at"),
 )
 
 withdrawal_table = Table(
@@ -89,7 +90,7 @@ recent_table = Table(
     "recent_members",
     METADATA,
     Column("member_id", String(128), primary_key=True),
-    Column("base", Text, nullable=False, comment="JSON: the features that a materialization left, before anything was pushed"),
+    Column("base", Text, nullable=False, comment="JSON: counts as a materialization left them, and those before and after the last push"),
     Column("base_at", BigInteger, nullable=False, comment="their event time"),
     Column("pushed_at", BigInteger, nullable=False, comment="event time of the row that was pushed last"),
 )

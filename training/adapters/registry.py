@@ -6,9 +6,11 @@ and what is in charge stays what was judged.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import shutil
+import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -66,6 +68,15 @@ class MlflowRegistry:
             if error.error_code in {"INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST"}:  # unknown alias, unknown model
                 return None
             raise
+
+    def peek(self, alias: str) -> str | None:
+        """The same as `version` in a fraction of a millisecond and without MLflow: read from its table, for those who ask all the time."""
+        if not self._database.is_file():
+            return None
+        query = "select version from registered_model_aliases where name = ? and alias = ?"
+        with contextlib.closing(sqlite3.connect(f"{self._database.resolve().as_uri()}?mode=ro", uri=True, timeout=5)) as connection:
+            row = connection.execute(query, (NAME, alias)).fetchone()
+        return None if row is None else str(row[0])
 
     def fetch(self, version: str) -> Path:
         """Folder of `version`. Raises NotReadyError where there is none."""

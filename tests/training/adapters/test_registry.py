@@ -105,3 +105,14 @@ def test_asking_an_empty_home_makes_no_database(tmp_path):
     settings = Settings(home=tmp_path / "home")
     assert MlflowRegistry(settings).version("champion") is None
     assert not settings.home.exists()
+
+
+def test_a_glance_at_an_alias_says_what_mlflow_says(settings, folder):
+    """Before the database is there, before anything is registered, before the alias is set, after it moved."""
+    registry = MlflowRegistry(settings)
+    assert MlflowRegistry(Settings(home=settings.home / "nowhere")).peek("champion") is None
+    assert registry.peek("champion") is None
+    version = registry.register(folder, {"run_id": "2026-01-05"})
+    assert registry.peek("champion") is None
+    registry.point("champion", version)
+    assert registry.peek("champion") == registry.version("champion") == version

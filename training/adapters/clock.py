@@ -1,0 +1,22 @@
+"""What time it is for the decision service and its learner. The one place of theirs that reads the clock."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from sqlalchemy import Engine, func, select
+
+from training.adapters.log_engine import instant, reading
+from training.adapters.log_tables import decision_table
+from training.config.serving import Clock
+
+
+def now(clock: Clock, engine: Engine) -> datetime:
+    """The instant by `clock`; that of the data is when the latest decision of the log was taken, and 1970 before the first."""
+    match clock:
+        case Clock.WALL:
+            return datetime.now(UTC)
+        case Clock.DATA:
+            with reading(engine) as connection:
+                latest = connection.execute(select(func.max(decision_table.c.decided_at))).scalar()
+            return instant(int(latest or 0))
