@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Engine, Table, create_engine, event, text
@@ -15,16 +13,14 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
+from training.adapters.log_sqlite import WAIT_MS, WRITES, sqlite_engine
 from training.adapters.log_tables import METADATA
 from training.domain.errors import ConfigError, LogError
 
 if TYPE_CHECKING:
     from sqlalchemy.sql.dml import Insert
 
-WAIT_MS = 5_000
-"""How long a writer waits for another one before it gives up; transactions here last milliseconds."""
 _EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
-_WRITES = "rightmatch_writes"
 _SCHEMA, _ORDER = "rightmatch schema", "rightmatch order of "
 
 
@@ -34,7 +30,7 @@ def log_engine(url: str) -> Engine:
     Raises ConfigError for a URL that is no lasting SQLite file or Postgres, LogError where the database cannot be opened.
     """
     parsed = _parsed(url)
-    engine = _sqlite(parsed) if parsed.get_backend_name() == "sqlite" else _postgres(parsed)
+    engine = sqlite_engine(parsed) if parsed.get_backend_name() == "sqlite" else _postgres(parsed)
     with telling("opened"), _transaction(engine) as connection:
         if engine.dialect.name == "postgresql":
             lock(connection, [_SCHEMA])
@@ -126,45 +122,8 @@ def _parsed(url: str) -> URL:
     return parsed
 
 
-def _sqlite(url: URL) -> Engine:
-    Path(str(url.database)).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(url, connect_args={"timeout": WAIT_MS / 1000})
-    event.listen(engine, "connect", _prepare_sqlite)
-    event.listen(engine, "begin", _begin)
-    return engine
-
-
-def _prepare_sqlite(connection: Any, entry: object) -> None:  # noqa: ANN401 - the driver's own
-    """Every commit is on disk when it returns; transactions begin where we say so, not where the driver guesses."""
-    del entry
-    connection.isolation_level = None
-    _patiently(lambda: connection.execute("PRAGMA journal_mode=WAL"))
-    connection.execute("PRAGMA synchronous=FULL")
-    connection.execute("PRAGMA journal_size_limit=67108864")
-
-
-def _patiently(ask: Callable[[], object]) -> None:
-    """Several processes that make one file meet at this statement, for which SQLite does not wait by itself."""
-    import sqlite3
-
-    for _ in range(WAIT_MS // 10):
-        try:
-            ask()
-        except sqlite3.OperationalError as error:
-            if "locked" not in str(error):
-                raise
-            time.sleep(0.01)
-        else:
-            return
-    ask()
-
-
 def _transaction(engine: Engine) -> AbstractContextManager[Connection]:
-    return engine.execution_options(**{_WRITES: True}).begin()
-
-
-def _begin(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get(_WRITES) else "BEGIN")
+    return engine.execution_options(**{WRITES: True}).begin()
 
 
 def _postgres(url: URL) -> Engine:

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from datetime import UTC, datetime
 
 import pytest
 from sqlalchemy import insert, inspect, select
 
+from tests.fakes import log_writers
 from training.adapters.log_engine import in_order, insert_new, instant, log_engine, micros, reading, writing
 from training.adapters.log_tables import METADATA, pause_table
 from training.domain.errors import ConfigError, LogError
 
-OPEN = "import sys; from training.adapters.log_engine import log_engine; sys.stdin.read(1); log_engine(sys.argv[1])"
-
 
 def test_six_processes_make_the_tables_of_an_empty_log_together(log_url):
     """All of them start well, and every table is there once."""
-    starts = [subprocess.Popen([sys.executable, "-c", OPEN, log_url], stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(6)]
-    for process in starts:
-        process.stdin.write(".")
-        process.stdin.flush()
-    told = [process.communicate(timeout=60)[1] for process in starts]
-    assert [process.returncode for process in starts] == [0] * 6, told
+    gate = log_writers.gate(6)
+    starts = [log_writers.start(log_writers.make, log_url, gate) for _ in range(6)]
+    assert [log_writers.said(pipe) for _, pipe in starts] == [["open"]] * 6
     assert set(inspect(log_engine(log_url)).get_table_names()) == set(METADATA.tables)
 
 

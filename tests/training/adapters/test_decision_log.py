@@ -1,0 +1,177 @@
+"""The decision log's contract, on SQLite files and on a real Postgres."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from tests.fakes.logs import ARM, AT, EMAIL, served
+from training.adapters.decision_log import DecisionLog
+from training.domain.errors import LogError
+from training.domain.nouns import NONE, Outcome, OutcomeKind
+from training.domain.served import MemberState
+
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+
+
+@pytest.fixture(name="log")
+def _log(log_url):
+    """An empty log."""
+    return DecisionLog(log_url)
+
+
+def append(log, *ones):
+    """Ones in one transaction of their members; what stood already."""
+    with log.writing([one.asked.member_id for one in ones]) as writer:
+        return writer.append(ones)
+
+
+def happened(name, decision, kind="click", at=AT + HOUR, value=None):
+    """An outcome."""
+    return Outcome(name, f"d-{decision}", OutcomeKind(kind), at, value)
+
+
+def told(log, *outcomes, now=AT + DAY):
+    """Answers of one call, with their reasons."""
+    return [(r.answer.value, r.why) for r in log.append_outcomes(outcomes, now)]
+
+
+def test_an_empty_log_knows_nobody_and_holds_nothing(log):
+    """Every member has a state all the same."""
+    found = log.read(["m1"], ["r-1"], AT)
+    assert found.states == {"m1": MemberState()}
+    assert found.earlier == {}
+    assert log.find("d-1") is None
+    assert (log.outcomes_of("d-1"), log.events(0, 9), log.decisions_since(0, 9), log.paused(), log.arms("x")) == ([], [], [], frozenset(), None)
+
+
+def test_messages_of_seven_days_count_and_none_does_not(log):
+    """Older ones and decisions that showed nothing are left out; oldest first, each member their own."""
+    week = timedelta(days=7)
+    append(log, served("old", at=AT - week), served("new", at=AT - week + timedelta(microseconds=1)), served("now"), served("none", arm=NONE))
+    append(log, served("other", "m2", arm=ARM))
+    states = log.read(["m1", "m2", "m3"], [], AT).states
+    assert states["m1"].messages == (("email", AT - week + timedelta(microseconds=1)), ("email", AT))
+    assert states["m2"].messages == (("feed", AT),)
+    assert states["m3"] == MemberState()
+
+
+def test_a_clock_that_jumped_back_still_sees_what_was_shown(log):
+    """A message that is dated after now counts: a cap fails closed."""
+    append(log, served("1", at=AT))
+    assert log.read(["m1"], [], AT - 30 * DAY).states["m1"].messages == (("email", AT),)
+
+
+def test_an_answered_request_stands(log):
+    """Also for another decision that comes later, and within one call: the first one is the answer, the second is not kept."""
+    assert append(log, served("1")) == {}
+    again = replace(served("2"), asked=replace(served("2").asked, request_id="r-1"))
+    stands = append(log, again, served("3"))
+    assert {request: one.asked.decision_id for request, one in stands.items()} == {"r-1": "d-1"}
+    twice = replace(served("5", "m2"), asked=replace(served("5", "m2").asked, request_id="r-4"))
+    assert append(log, served("4"), twice)["r-4"].asked.decision_id == "d-4"
+    assert log.read([], ["r-1", "r-3", "r-9"], AT).earlier.keys() == {"r-1", "r-3"}
+    assert [one.asked.decision_id for _, one in log.decisions_since(0, 9)] == ["d-1", "d-3", "d-4"]
+
+
+def test_a_transaction_sees_what_it_appended_and_leaves_nothing_if_it_fails(log):
+    """The block's own error comes through, and the next transaction goes on."""
+
+    def fail():
+        with log.writing(["m1"]) as writer:
+            writer.append([served("1")])
+            assert writer.read(["m1"], ["r-1"], AT).states["m1"].messages == (("email", AT),)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert log.find("d-1") is None
+    append(log, served("2"))
+    with pytest.raises(LogError, match="could not be written"):
+        append(log, served("3"), replace(served("4"), asked=replace(served("4").asked, decision_id="d-2")))
+    assert log.find("d-3") is None
+
+
+def test_outcomes_are_kept_once_in_order(log):
+    """A repeat is told and changes nothing, also within one call; another content under the same id is refused."""
+    append(log, served("1"))
+    first, sale = happened("o1", "1"), happened("o2", "1", "conversion", AT + 2 * HOUR, 29.99)
+    assert told(log, first, sale, first) == [("accepted", ""), ("accepted", ""), ("repeated", "")]
+    assert told(log, sale) == [("repeated", "")]
+    for change in ({"kind": OutcomeKind.DISMISS}, {"occurred_at": AT}, {"value": 1.0}, {"decision_id": "d-9"}):
+        (answer,) = told(log, replace(first, **change))
+        assert answer == ("refused", "differs from what was accepted as o1 before; an outcome never changes")
+    assert log.outcomes_of("d-1") == [first, sale]
+    events = log.events(0, 9)
+    assert [(e.outcome, e.received_at, e.served.asked.decision_id) for e in events] == [(first, AT + DAY, "d-1"), (sale, AT + DAY, "d-1")]
+    assert [e.outcome for e in log.events(events[0].seq, 9)] == [sale]
+    assert len(log.events(0, 1)) == 1
+
+
+CLOSED = AT + 28 * DAY
+IMPOSSIBLE = [
+    ("decision d-9 is not in the log", happened("o", "9")),
+    ("lies before its decision", happened("o", "1", at=AT - timedelta(microseconds=1))),
+    ("more than 5 minutes after", happened("o", "1", at=CLOSED + timedelta(minutes=5, microseconds=1))),
+    ("28 days or more after its decision", happened("o", "1", at=CLOSED)),
+    ("value -1.0 of a conversion is not money", happened("o", "1", "conversion", value=-1.0)),
+    ("value nan of a conversion is not money", happened("o", "1", "conversion", value=float("nan"))),
+    ("value inf of a click is not money", happened("o", "1", value=float("inf"))),
+    ("has no time zone", happened("o", "1", at=AT.replace(tzinfo=None))),
+    *((f"nothing that a {kind} could follow", happened("o", "none", kind)) for kind in ("impression", "click", "dismiss", "opt_out")),
+]
+
+
+def test_what_cannot_have_happened_is_refused_alone(log):
+    """Each with its reason, and the rest of the call is kept; at the edges, and a conversion nobody prompted, are possible."""
+    append(log, served("1"), served("none", arm=NONE))
+    edge = [happened("a", "1", at=AT), happened("b", "1", at=CLOSED - timedelta(microseconds=1)), happened("c", "none", "conversion", value=0.0)]
+    answers = told(log, *(o for _, o in IMPOSSIBLE), *edge, now=CLOSED)
+    for (why, outcome), (answer, reason) in zip(IMPOSSIBLE, answers[: len(IMPOSSIBLE)], strict=True):
+        assert (answer, why in reason) == ("refused", True), (outcome, reason)
+    assert answers[len(IMPOSSIBLE) :] == [("accepted", "")] * 3
+    assert told(log, happened("d", "1", at=AT + 5 * timedelta(minutes=1)), now=AT) == [("accepted", "")]
+    assert len(log.events(0, 99)) == 4
+
+
+def test_an_opt_out_withdraws_the_channel_with_it(log):
+    """Of that member and channel alone, from the next read on; consent given anew comes back, and a repeated opt-out does not take it again."""
+    append(log, served("1"), served("2", "m2"))
+    leaving = happened("o1", "1", "opt_out")
+    assert told(log, leaving) == [("accepted", "")]
+    states = log.read(["m1", "m2"], [], AT).states
+    assert (states["m1"].withdrawn, states["m2"].withdrawn) == (frozenset({"email"}), frozenset())
+    assert log.withdrawn(["m1", "m2"]) == {"m1": frozenset({"email"})}
+    assert told(log, happened("o2", "1", "opt_out")) == [("accepted", "")]
+    assert (log.restore_consent("m1", "email"), log.restore_consent("m1", "email")) == (True, False)
+    assert told(log, leaving) == [("repeated", "")]
+    assert log.withdrawn(["m1"]) == {}
+
+
+def test_arms_are_paused_and_resumed(log):
+    """Twice does no harm."""
+    for _ in range(2):
+        log.pause(ARM, AT)
+    log.pause(EMAIL, AT)
+    assert log.paused() == {ARM, EMAIL}
+    assert (log.resume(ARM), log.resume(ARM)) == (True, False)
+    assert log.paused() == {EMAIL}
+
+
+def test_snapshots_of_arms_are_kept_once(log):
+    """By their version."""
+    log.keep_arms("v1", '{"a": 1}', AT)
+    log.keep_arms("v1", '{"a": 1}', AT + DAY)
+    assert (log.arms("v1"), log.arms("v2")) == ('{"a": 1}', None)
+
+
+def test_a_thousand_members_and_outcomes_at_once(log):
+    """As many as a request may hold."""
+    ones = [served(str(i), f"m{i}") for i in range(1000)]
+    append(log, *ones)
+    assert set(told(log, *(happened(f"o{i}", i, "opt_out") for i in range(1000)))) == {("accepted", "")}
+    states = log.read([f"m{i}" for i in range(1000)], [f"r-{i}" for i in range(1000)], AT)
+    assert all(state.withdrawn == {"email"} and len(state.messages) == 1 for state in states.states.values())
+    assert len(states.earlier) == 1000
