@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import Asset, CronDataIntervalTimetable, Param, get_current_context, task
+from airflow.sdk import Asset, CronDataIntervalTimetable, CronTriggerTimetable, Param, get_current_context, task
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 FEATURES = Asset("features")
@@ -25,6 +25,11 @@ def daily() -> CronDataIntervalTimetable | None:
     """Midnight UTC for the day that ended; None where RIGHTMATCH_SCHEDULE is empty, so that runs start on request only."""
     cron = os.environ.get("RIGHTMATCH_SCHEDULE", "0 0 * * *")
     return CronDataIntervalTimetable(cron, timezone="UTC") if cron else None
+
+
+def often() -> CronTriggerTimetable | None:
+    """Every ten minutes; None where RIGHTMATCH_SCHEDULE is empty."""
+    return CronTriggerTimetable("*/10 * * * *", timezone="UTC") if os.environ.get("RIGHTMATCH_SCHEDULE", "every day") else None
 
 
 def step(verb: str, **options: Any) -> Any:  # noqa: ANN401 - both are Airflow's own

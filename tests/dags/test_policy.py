@@ -49,10 +49,10 @@ def parsed(tmp_path_factory):
     return parse(tmp_path_factory.mktemp("airflow"), "1")
 
 
-def test_no_import_error_and_both_dags(parsed):
-    """Each file imports, and exactly the two DAGs of the loop exist."""
+def test_no_import_error_and_every_dag(parsed):
+    """Each file imports, and exactly these DAGs exist."""
     assert parsed["errors"] == {}
-    assert sorted(parsed["dags"]) == ["features", "retrain"]
+    assert sorted(parsed["dags"]) == ["features", "learn", "retrain"]
 
 
 def test_parsing_imports_nothing_heavy(parsed):
