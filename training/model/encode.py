@@ -57,7 +57,7 @@ class MemberEncoder:
     def rows(self, frame: pd.DataFrame) -> MemberRows:
         """Encode `frame` (MEMBER_NUMERIC, MEMBER_CATEGORICAL, `surface`, `decided_at`)."""
         when = pd.to_datetime(frame["decided_at"], utc=True).dt
-        context = _context(frame["surface"].astype(str).to_numpy(), when.hour.to_numpy(), when.weekday.to_numpy())
+        context = circumstances(frame["surface"].astype(str).to_numpy(), when.hour.to_numpy(), when.weekday.to_numpy())
         return MemberRows(torch.from_numpy(self._numeric(frame)), torch.from_numpy(self._categorical(frame)), torch.from_numpy(context))
 
     def row(self, features: Mapping[str, object], context: Context) -> MemberRows:
@@ -68,7 +68,7 @@ class MemberEncoder:
         """Encode members, each in its own context; there is at least one."""
         frame = pd.DataFrame([{name: known.get(name) for name in (*MEMBER_NUMERIC, *MEMBER_CATEGORICAL)} for known in features])
         surfaces, hours, weekdays = zip(*((c.surface.value, c.hour, c.weekday) for c in contexts), strict=True)
-        about = _context(np.array(surfaces), np.array(hours), np.array(weekdays))
+        about = circumstances(np.array(surfaces), np.array(hours), np.array(weekdays))
         return MemberRows(torch.from_numpy(self._numeric(frame)), torch.from_numpy(self._categorical(frame)), torch.from_numpy(about))
 
     def state(self) -> dict[str, Any]:
@@ -103,7 +103,8 @@ def _values(frame: pd.DataFrame, name: str) -> npt.NDArray[np.float64]:
     return pd.to_numeric(frame[name], errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
 
 
-def _context(surface: npt.NDArray[Any], hour: npt.NDArray[Any], weekday: npt.NDArray[Any]) -> Floats:
+def circumstances(surface: npt.NDArray[Any], hour: npt.NDArray[Any], weekday: npt.NDArray[Any]) -> Floats:
+    """float32 [n, CONTEXT_SIZE] of surfaces, hours 0-23 and weekdays, each [n]."""
     angle = 2 * np.pi * hour.astype(np.float64) / 24
     surfaces = surface[:, None] == np.array(SURFACES)[None, :]
     days = weekday[:, None] == np.arange(7)[None, :]

@@ -16,7 +16,7 @@ from training.model.funnel import Stage, chances, needed
 from training.model.posterior import Posterior
 
 NOTHING = 1e-5
-"""Columns whose weights are all smaller are those that a head does not read (`posterior.NEVER`): their products are below what a logit's float32 keeps."""
+"""Columns whose weights are all smaller are those that a head does not read (`posterior.NEVER`): such a weight is 0 for certain."""
 JUDGED = (Label.CONVERTED, Label.RETAINED, Label.OPTED_OUT)
 """Labels that the utility reads; the others only help to learn phi."""
 
@@ -30,9 +30,10 @@ class Prices:
 
 
 def draw_weights(heads: Mapping[Stage, Posterior], draws: int, nu: float, generator: torch.Generator) -> dict[Stage, torch.Tensor]:
-    """S weight vectors [S, d] (float32) of each head that the utility needs, drawn in the order of Stage."""
+    """S weight vectors [S, d] (float32) of each head that the utility needs, drawn in the order of Stage; 0 where a head does not read a column."""
     read = {stage for label in JUDGED for stage in needed(label, heads)}
-    return {stage: heads[stage].draw(draws, nu, generator).to(torch.float32) for stage in Stage if stage in read}
+    drawn = {stage: heads[stage].draw(draws, nu, generator).to(torch.float32) for stage in Stage if stage in read}
+    return {stage: weights * (weights.abs().amax(dim=0) > NOTHING) for stage, weights in drawn.items()}
 
 
 def draw_utilities(phi: torch.Tensor, base: int, weights: Mapping[Stage, torch.Tensor], prices: Prices, worth: UtilitySettings) -> torch.Tensor:
