@@ -7,6 +7,7 @@ from training.adapters.expectations import ExpectationsGate
 from training.adapters.feast_store import FeastStore
 from training.adapters.landing import FileLanding
 from training.adapters.ledger import SqlLedger
+from training.adapters.log_export import LoggedLanding
 from training.adapters.ports import Platform
 from training.adapters.registry import MlflowRegistry
 from training.config.settings import Settings
@@ -15,7 +16,7 @@ from training.config.settings import Settings
 def platform(settings: Settings) -> Platform:
     """Adapters for `settings`. Cheap: each one imports its tool when it is first used."""
     return Platform(
-        landing=FileLanding(settings),
+        landing=LoggedLanding(FileLanding(settings), settings),
         warehouse=DbtWarehouse(settings),
         quality=ExpectationsGate(settings),
         features=FeastStore(settings),

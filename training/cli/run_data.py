@@ -123,7 +123,10 @@ class Source:
             self._pids.unlink(missing_ok=True)
 
     def _own(self) -> date:
-        days = days_held(self._settings, self._today)
+        from training.adapters.log_export import last_day
+
+        served = last_day(self._settings, self._today)
+        days = sorted({*days_held(self._settings, self._today), *([served] if served else [])})
         later = [day for day in days_held(self._settings, date.max) if day > self._today]
         if later:
             print(f"Left for later: {len(later)} day(s) after today, {self._today}, up to {later[-1]}. Correct the names of their folders if they are wrong.")

@@ -16,6 +16,7 @@ from training.config.settings import Settings
 from training.domain.errors import DataError, NotReadyError
 from training.domain.nouns import Label
 from training.domain.schema import ARM_FEATURES, DECISION_OUTCOMES, MEMBER_CATEGORICAL, MEMBER_FEATURES, MEMBER_NUMERIC, Type
+from training.domain.served import FALLBACK
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -54,7 +55,7 @@ def run(day: date, settings: Settings, platform: Platform) -> TrainingSetReport:
         )
     end = datetime.combine(day + timedelta(days=1), time(), UTC)
     window = timedelta(days=settings.training.window_days)
-    decisions = as_known(pq.read_table(mart, columns=list(DECISION_OUTCOMES.names)), end - window, end)
+    decisions = as_known(taken(pq.read_table(mart, columns=list(DECISION_OUTCOMES.names))), end - window, end)
     if not decisions.num_rows:
         raise NotReadyError(
             f"No decision of the {window.days} days before {end.isoformat()} has a mature label, so nothing can be learned. Wait, or run a later day."
@@ -72,6 +73,14 @@ def run(day: date, settings: Settings, platform: Platform) -> TrainingSetReport:
     mature = {label.value: decisions.num_rows - decisions[label.value].null_count for label in Label}
     print(f"{path.name}: {decisions.num_rows:,} rows, {missing:.1%} without member features; mature labels: {mature}.")
     return TrainingSetReport(decisions.num_rows, missing, mature, path)
+
+
+def taken(decisions: pa.Table) -> pa.Table:
+    """Decisions that somebody took. The service's fallbacks were forced by what was missing, not drawn by a policy: nobody can learn or be judged from them."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    return decisions.filter(pc.not_equal(decisions["assignment_group"], pa.scalar(FALLBACK, pa.string())))
 
 
 def as_known(decisions: pa.Table, since: datetime, end: datetime) -> pa.Table:

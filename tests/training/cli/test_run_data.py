@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import UTC, date, datetime
 
 import psutil
 import pytest
 
+from tests.fakes.logs import served
+from training.adapters.decision_log import DecisionLog
 from training.cli import run_data
 from training.cli.run_data import days_held, remember, source_data, world_of
 from training.config.settings import Settings
@@ -55,6 +57,17 @@ def test_own_data_needs_no_source(tmp_path):
     assert days_held(settings, TODAY) == [date(2026, 1, 5), date(2026, 1, 6)]
     with source_data(settings, world, TODAY) as made:
         assert made.last_day() == date(2026, 1, 6)
+
+
+def test_a_day_of_the_decision_log_counts_when_it_is_over(tmp_path):
+    """Where decisions come from the service alone, the run's day is the last whole one that it served."""
+    settings = Settings(home=tmp_path, source="mine")
+    log = DecisionLog(settings.log_url)
+    for day in (8, 9, 10):
+        with log.writing(["m1"]) as writer:
+            writer.append([served(str(day), at=datetime(2026, 3, day, 9, tzinfo=UTC))])
+    with source_data(settings, world_of(settings, None), TODAY) as made:
+        assert made.last_day() == date(2026, 3, 9)
 
 
 def test_a_day_after_today_is_not_the_day_of_the_run(tmp_path, capsys):

@@ -77,6 +77,14 @@ def test_rows_columns_and_order(settings, store):
     assert report.path == settings.runs / "2026-03-31" / "training_set.parquet"
 
 
+def test_fallbacks_are_kept_apart(settings, store):
+    """What the service showed because nobody could decide is in the marts, but is neither learned from nor judged on."""
+    report, rows = run(settings, store, [decision("a", END - 30 * HOUR), decision("b", END - 30 * HOUR) | {"assignment_group": "fallback"}])
+    assert ([r["decision_id"] for r in rows], report.rows) == (["a"], 1)
+    with pytest.raises(NotReadyError, match="No decision of the 56 days"):
+        run(settings, store, [decision("b", END - 30 * HOUR) | {"assignment_group": "fallback"}])
+
+
 def rows_features():
     """Member texts before numbers, then the arm's, as the file holds them."""
     members = [n for n in frame_columns() if not n.startswith("arm_")]
