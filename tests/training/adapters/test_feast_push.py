@@ -75,17 +75,15 @@ def test_another_process_sees_it_and_a_new_member_is_not_made_up(store):
 def test_the_counts_are_those_that_dbt_gives_a_day_later(tmp_path):
     """Messages and answers of one day: pushed as they came, and landed as files and built by dbt that night. Both say the same of every member."""
     settings = Settings(home=tmp_path)
-    end = AS_OF.date()
     ids = [f"m{i}" for i in range(4)]
     land(settings.raw, "members", [member(i, "2026-01-01 00:00") for i in ids])
     yesterday = [fake.served(100 + i, AS_OF - 5 * HOUR, member="m1", arm=FEED) for i in range(2)]
     today = [fake.served(i, AS_OF + i * HOUR, member=ids[i % 3], arm=FEED if i % 4 else "none") for i in range(12)]
     shown = [each for each in today if each.chosen_arm != "none"]
-    said = [(f"d{100}", OutcomeKind.CLICK, AS_OF + HOUR)]
-    said += [
-        (each.asked.decision_id, kind, each.asked.at + HOUR / 2) for each in shown for kind in (OutcomeKind.CLICK, OutcomeKind.DISMISS)[: 1 + len(said) % 2]
-    ]
-    build(settings, yesterday, [], end - DAY)
+    said = [("d100", OutcomeKind.CLICK, AS_OF + HOUR)]
+    said += [(each.asked.decision_id, OutcomeKind.CLICK, each.asked.at + HOUR / 2) for each in shown]
+    said += [(each.asked.decision_id, OutcomeKind.DISMISS, each.asked.at + HOUR) for each in shown[::2]]
+    build(settings, [*yesterday, *today], said, AS_OF.date())
     store = OnlineMembers(settings)
     store.apply()
     store.materialize(AS_OF)
@@ -99,7 +97,6 @@ def test_the_counts_are_those_that_dbt_gives_a_day_later(tmp_path):
     assert recent.push(100) == 3
     pushed = [{name: row[name] for name in COUNTED} for row in store.online_members(ids)]
 
-    build(settings, today, said, end)
     store.materialize(AS_OF + DAY)
     built = store.online_members(ids)
     assert [{name: row[name] for name in COUNTED} for row in built] == pushed
@@ -108,7 +105,7 @@ def test_the_counts_are_those_that_dbt_gives_a_day_later(tmp_path):
 
 
 def build(settings: Settings, decisions, outcomes, day: date) -> None:
-    """Land what the log of a day says, as its export does, and build that day."""
+    """Land what the log says, as its export does, and build the features of every day up to `day`."""
     rows = [
         {
             "decision_id": d.asked.decision_id,
