@@ -38,6 +38,10 @@ class FakeRegistry:
         """Version behind the alias."""
         return self.aliases.get(alias)
 
+    def peek(self, alias: str) -> str | None:
+        """The same."""
+        return self.version(alias)
+
     def fetch(self, version: str) -> Path:
         """Folder of the version."""
         if version not in self.facts:

@@ -116,6 +116,9 @@ class ModelRegistry(Protocol):
     def version(self, alias: str) -> str | None:
         """Version behind `alias`, or None."""
 
+    def peek(self, alias: str) -> str | None:
+        """The same, for those who ask all the time."""
+
     def fetch(self, version: str) -> Path:
         """Folder of that version."""
 

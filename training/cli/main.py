@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from training.cli import serving
 from training.domain.errors import RightmatchError
 
 app = typer.Typer(
@@ -108,6 +109,28 @@ def ledger(*, as_json: JsonOption = False) -> int:
     from training.cli.judging import ledger as show
 
     return show(as_json)
+
+
+app.add_typer(serving.keys, name="keys")
+app.add_typer(serving.arm, name="arm")
+app.add_typer(serving.consent, name="consent")
+
+
+@app.command()
+def serve(
+    *,
+    host: Annotated[str | None, typer.Option(help="Address to listen on. Default: serving.host.")] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port; 0 takes a free one and prints it. Default: serving.port.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, max=64, help="Processes that answer. Default: serving.workers.")] = None,
+) -> int:
+    """Run the decision service until Ctrl-C."""
+    return serving.serve({"host": host, "port": port, "workers": workers})
+
+
+@app.command()
+def replay(decision_id: str, *, as_json: JsonOption = False) -> int:
+    """Take a decision of the service again from what it stored, and compare to the bit."""
+    return serving.replay(decision_id, as_json)
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})

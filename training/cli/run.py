@@ -18,6 +18,7 @@ from training.cli.airflow_logs import attempt_log, reason
 from training.cli.airflow_processes import AirflowProcesses
 from training.cli.progress import Progress
 from training.cli.run_data import source_data, world_of
+from training.cli.service_process import ServiceProcess
 from training.cli.stopping import only_one, stoppable
 from training.cli.summary import duration, places, prose, show
 from training.config.settings import Settings, load_settings
@@ -37,7 +38,7 @@ class Airflow:
 
 
 def run(source: str | None, data: Path | None, sizes: dict[str, int | None], *, keep: bool) -> int:
-    """Run the loop once; with `keep` leave Airflow running on its schedule until Ctrl-C. `sizes` are members, days, seed where given.
+    """Run the loop once; with `keep` leave Airflow running on its schedule, and the decision service, until Ctrl-C. `sizes`: members, days, seed where given.
 
     Returns 0 where the loop completed, whatever the verdict; the Ctrl-C that ends `keep` is its normal end.
     Raises RightmatchError, with the failed task's own words where one failed, and KeyboardInterrupt if stopped before that.
@@ -55,7 +56,7 @@ def run(source: str | None, data: Path | None, sizes: dict[str, int | None], *, 
             _ready(airflow, since)
             _loop(console, settings, airflow, day, started)
             if keep:
-                _stay(console, airflow)
+                _stay(console, settings, airflow)
     if not keep:
         console.print(f"{'UI':>10}: stopped with this run; `make up` runs the loop and keeps it open", highlight=False)
     return 0
@@ -111,15 +112,21 @@ def _refuse_failure(airflow: AirflowHome, tasks: list[TaskState]) -> None:
         raise StepError(f"The loop did not complete, although no task failed: {', '.join(f'{t.task} {t.state}' for t in tasks)}. See {airflow.logs}.")
 
 
-def _stay(console: Console, airflow: Airflow) -> None:
-    """Switch the schedule on, and stay until Ctrl-C."""
+def _stay(console: Console, settings: Settings, airflow: Airflow) -> None:
+    """Switch the schedule on, start the decision service, and stay until Ctrl-C."""
     now = datetime.now(UTC)
     airflow.processes.schedule(EVERY_MIDNIGHT, now.date())
     airflow.api.wait_until_parsed(DAGS, now, airflow.processes.check)
     console.print(f"{'UI':>10}: [bold]{airflow.home.url}[/]  user {USER}  password {airflow.home.secrets.password}", highlight=False)
-    console.print("`features` runs daily, from the next midnight UTC on. Ctrl-C stops everything.")
-    with suppress(KeyboardInterrupt):
-        while True:
-            airflow.processes.check()
-            sleep(1.0)
+    service = ServiceProcess(settings)
+    try:
+        console.print(f"{'decisions':>10}: [bold]{service.start()}/docs[/]  `rightmatch keys create NAME --scope decide` makes a key", highlight=False)
+        console.print("`features` runs daily, from the next midnight UTC on. Ctrl-C stops everything.")
+        with suppress(KeyboardInterrupt):
+            while True:
+                airflow.processes.check()
+                service.check()
+                sleep(1.0)
+    finally:
+        service.stop()
     console.print("Stopping Airflow.")

@@ -7,6 +7,8 @@ from enum import StrEnum
 
 from pydantic import BaseModel, Field
 
+from training.domain.nouns import OutcomeKind, Surface
+
 
 class Strict(BaseModel, extra="forbid", allow_inf_nan=False):
     """Refuses names that it does not know and numbers that cannot be compared."""
@@ -50,6 +52,9 @@ class ServingSettings(Strict):
     expires_minutes: float = Field(30.0, gt=0, description="How long a decision may be shown")
     batch: int = Field(64, ge=1, le=1024, description="Most decisions that are taken, and made durable, together")
     learn_every_ms: float = Field(250.0, gt=0, description="Pause between two looks of the learner at the log")
+    access_log: bool = Field(True, description="A line of the log for every request, not for failures alone")
+    personalizer_surface: Surface = Field(Surface.WEB, description="Where callers of the Personalizer interface stand who do not say it")
+    personalizer_reward: OutcomeKind = Field(OutcomeKind.CLICK, description="What a reward above 0 of the Personalizer interface means")
     rate_limit: str = Field("6000/minute", description="Requests of one key to one worker, as the library `limits` writes it")
 
     @property

@@ -1,0 +1,102 @@
+"""The HTTP application: one worker's routes over one core. Paths, bodies and errors are described by `serving.openapi`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from time import perf_counter
+
+from fastapi import FastAPI, Request
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from serving import openapi, outcomes, personalizer, records
+from serving.core import Core
+from serving.decisions import decide
+from serving.front import Front
+from serving.logs import say
+from serving.probes import healthz, metrics, readyz
+from serving.problems import Refusal, problem
+from training.adapters.log_keys import Scope
+
+Handler = Callable[[Core, Request], Awaitable[Response]]
+
+
+def create(core: Core) -> FastAPI:
+    """The application over `core`, which it starts and stops."""
+    app = FastAPI(title="Rightmatch", version="1", docs_url="/docs", redoc_url=None, openapi_url="/openapi.json", lifespan=_lifespan(core))
+    for path, method, scope, handler in (
+        ("/v1/decisions", "POST", Scope.DECIDE, decide),
+        ("/v1/decisions/{decision_id}", "GET", Scope.READ, records.show),
+        ("/v1/outcomes", "POST", Scope.OUTCOMES, outcomes.take),
+        ("/personalizer/v1.1/rank", "POST", Scope.DECIDE, personalizer.rank),
+        ("/personalizer/v1.1/events/{event_id}/reward", "POST", Scope.OUTCOMES, personalizer.reward),
+        ("/personalizer/v1.1/events/{event_id}/activate", "POST", Scope.OUTCOMES, personalizer.activate),
+        ("/metrics", "GET", Scope.READ, metrics),
+        ("/healthz", "GET", None, healthz),
+        ("/readyz", "GET", None, readyz),
+    ):
+        app.router.add_route(path, _route(core, path, scope, handler), methods=[method], include_in_schema=False)
+    app.add_exception_handler(HTTPException, _http_problem)
+    app.add_middleware(Front)
+    openapi.install(app)
+    return app
+
+
+def _lifespan(core: Core) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def life(_: FastAPI) -> AsyncIterator[None]:
+        core.start(asyncio.get_running_loop())
+        try:
+            yield
+        finally:
+            await asyncio.to_thread(core.stop)
+
+    return life
+
+
+def _route(core: Core, path: str, scope: Scope | None, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
+    """The handler behind its key, with its time measured and its failures answered."""
+
+    async def answer(request: Request) -> Response:
+        started = perf_counter()
+        try:
+            if scope is not None:
+                core.guard.check(token(request), scope)
+            response = await handler(core, request)
+        except Refusal as refusal:
+            response = problem(refusal, request.url.path)
+        except Exception as error:  # noqa: BLE001 - a caller gets a problem, the log the whole story
+            core.metrics.trouble("request", error)
+            response = problem(
+                Refusal(500, "Internal error", "The service failed on this request; its log says why. Nothing was half-applied."), request.url.path
+            )
+        seconds = perf_counter() - started
+        core.metrics.request(path, response.status_code, seconds)
+        trace = request.headers.get("traceparent")
+        if trace:
+            response.headers["traceparent"] = trace
+        if core.settings.serving.access_log or response.status_code >= 500:  # noqa: PLR2004 - server errors
+            say("request", method=request.method, path=request.url.path, status=response.status_code, ms=round(seconds * 1e3, 3), trace=trace or "")
+        return response
+
+    return answer
+
+
+def token(request: Request) -> str:
+    """The key that a request carries: as a bearer token, or as Personalizer's clients send it."""
+    header = request.headers.get("authorization", "")
+    if header[:7].lower() == "bearer ":
+        return header[7:].strip()
+    return request.headers.get("ocp-apim-subscription-key", "")
+
+
+async def _http_problem(request: Request, error: Exception) -> Response:
+    """Unknown paths and methods."""
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    detail = str(error.detail) if isinstance(error, HTTPException) else ""
+    headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
+    return problem(
+        Refusal(status, detail, f"{request.method} {request.url.path}: {detail}. The operations are listed under /openapi.json.", headers), request.url.path
+    )

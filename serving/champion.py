@@ -1,0 +1,160 @@
+"""The world as last seen: champion, posterior, arms' features and paused arms, watched by a thread and swapped whole.
+
+A decision reads one World, so none mixes two models. What cannot be loaded leaves the last good one in charge and is said in `troubles`.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from hashlib import sha256
+from time import monotonic
+
+from serving.decide import World
+from serving.logs import say
+from serving.menus import Menus
+from training.adapters import posterior_files
+from training.adapters.decision_log import DecisionLog
+from training.adapters.ports import FeatureStore, ModelRegistry
+from training.config.settings import Settings
+from training.domain.catalog import load_catalog
+from training.model.compiled import Compiled
+from training.model.matching import MatchingModel
+
+EVERY = 0.1
+"""Seconds between two looks."""
+PAUSES_EVERY, CHAMPION_EVERY, ARMS_EVERY = 0.25, 0.5, 5.0
+
+
+@dataclass(frozen=True)
+class Outside:
+    """What is watched."""
+
+    registry: ModelRegistry
+    features: FeatureStore
+    log: DecisionLog
+    clock: Callable[[], datetime]
+
+
+class Watch:
+    """`world` is read by the decider; `look` is called by the watching thread, and once before anything is served."""
+
+    def __init__(self, outside: Outside, settings: Settings) -> None:
+        self._outside, self._settings = outside, settings
+        self._catalog = load_catalog(settings.catalog)
+        self._champion: Compiled | None = None
+        self._failed = ""
+        self._pointer: object = None
+        self._next: dict[str, float] = {}
+        self.troubles: dict[str, str] = {}
+        self.newest: datetime | None = None
+        """Event time of the newest arms' features."""
+        self.world = World(Menus(self._catalog, settings.serving.caps), None, None, settings.serving, {"policy": policy_note(settings)})
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
+
+    def start(self) -> None:
+        """Look once, then go on looking."""
+        self.look()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._stopped.set()
+        self._thread.join()
+
+    @property
+    def champion(self) -> Compiled | None:
+        """What is in charge."""
+        return self._champion
+
+    def look(self) -> None:
+        """Look at everything whose time has come."""
+        for name, every, what in (
+            ("pauses", PAUSES_EVERY, self._pauses),
+            ("champion", CHAMPION_EVERY, self._version),
+            ("arms", ARMS_EVERY, self._arms),
+            ("posterior", EVERY, self._posterior),
+        ):
+            now = monotonic()
+            if now < self._next.get(name, 0.0):
+                continue
+            self._next[name] = now + every
+            try:
+                what()
+                self.troubles.pop(name, None)
+            except Exception as error:  # noqa: BLE001 - whatever cannot be read, the last good world goes on (or fails closed: pauses)
+                self._trouble(name, error)
+
+    def _run(self) -> None:
+        while not self._stopped.wait(EVERY):
+            self.look()
+
+    def _trouble(self, name: str, error: Exception) -> None:
+        words = f"{type(error).__name__}: {error}"
+        if self.troubles.get(name) != words:
+            say("trouble", part=name, error=words)
+        self.troubles[name] = words
+        if name == "pauses":
+            self.world = replace(self.world, paused=None)
+
+    def _pauses(self) -> None:
+        paused = self._outside.log.paused()
+        if paused != self.world.paused:
+            self.world = replace(self.world, paused=paused)
+
+    def _version(self) -> None:
+        version = self._outside.registry.peek("champion")
+        now = self._champion.version if self._champion else None
+        if version is None or version in (now, self._failed):
+            if version == self._failed and version:
+                raise RuntimeError(self.troubles.get("champion", f"version {version} could not be loaded"))
+            return
+        try:
+            model = MatchingModel.load(self._outside.registry.fetch(version))
+            compiled = Compiled.build(model, self._catalog, self._settings, version)
+            self._swap(self._with_arms(compiled))
+        except Exception:
+            self._failed = version
+            raise
+        self._failed, self._pointer = "", None
+        say("champion", version=version)
+
+    def _arms(self) -> None:
+        if self._champion is not None:
+            self._swap(self._with_arms(self._champion))
+
+    def _with_arms(self, compiled: Compiled) -> Compiled:
+        """With the arms' features as they are online now, which are kept in the log under their digest."""
+        ids = list(self._catalog.arms)
+        found = dict(zip(ids, self._outside.features.online_arms(ids), strict=True))
+        stamps = [at for row in found.values() if isinstance(at := row.pop("event_timestamp", None), datetime)]
+        self.newest = max(stamps, default=self.newest)
+        content = json.dumps(found, sort_keys=True)
+        version = sha256(content.encode()).hexdigest()[:16]
+        if version == compiled.arms_version:
+            return compiled
+        self._outside.log.keep_arms(version, content, self._outside.clock())
+        return compiled.with_arms(found, version)
+
+    def _posterior(self) -> None:
+        champion = self._champion
+        pointer = posterior_files.current(self._settings.posterior)
+        if champion is None or pointer is None or pointer == self._pointer:
+            return
+        if pointer.model_version == champion.version and pointer.posterior != champion.posterior:
+            heads = posterior_files.read(self._settings.posterior, pointer.model_version, pointer.posterior)
+            self._swap(champion.with_heads(heads, pointer.posterior))
+        self._pointer = pointer
+
+    def _swap(self, compiled: Compiled) -> None:
+        self._champion = compiled
+        self.world = replace(self.world, champion=compiled)
+
+
+def policy_note(settings: Settings) -> str:
+    """The settings that probabilities depend on, as JSON."""
+    return json.dumps({"exploration": settings.exploration.model_dump(), "utility": settings.utility.model_dump()}, sort_keys=True)

@@ -1,0 +1,66 @@
+"""One worker's parts, wired: what is decided with, kept in, and learned from."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from datetime import datetime
+
+from serving import clock
+from serving.auth import Guard
+from serving.champion import Outside, Watch
+from serving.decider import Decider
+from serving.features import Lookup
+from serving.ingest import Ingest
+from serving.metrics import Metrics
+from training.adapters.decision_log import DecisionLog
+from training.adapters.log_keys import ApiKeys, RecentKeys
+from training.adapters.ports import FeatureStore, ModelRegistry
+from training.config.serving import Clock
+from training.config.settings import Settings
+
+KEYS_FOR = 0.5
+"""Seconds for which the keys are trusted as they were read: a revoked one is refused within a second."""
+
+
+class Core:
+    """Everything that the routes use. `wall` is the clock; real parts are passed in, so tests pass others."""
+
+    def __init__(self, settings: Settings, registry: ModelRegistry, features: FeatureStore, wall: Callable[[], datetime] = clock.wall) -> None:
+        self.settings, self.wall = settings, wall
+        self.log = DecisionLog(settings.log_url)
+        self.metrics = Metrics()
+        self.guard = Guard(RecentKeys(ApiKeys(self.log.engine), KEYS_FOR), settings.serving.rate_limit)
+        self.watch = Watch(Outside(registry, features, self.log, wall), settings)
+        self.registry = registry
+        self.lookup = Lookup(features, settings.serving.lookup_budget_ms / 1e3)
+        self.ingest = Ingest(self.log)
+        self.decider = Decider(self.log, self.lookup, self.watch, self.metrics, uniform)
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Look at the world once, then serve on `loop`."""
+        self.watch.start()
+        self.decider.start(loop)
+        self.ingest.start(loop)
+
+    def stop(self) -> None:
+        """Answer what waits, then end all threads."""
+        self.decider.stop()
+        self.ingest.stop()
+        self.watch.stop()
+        self.lookup.close()
+        self.log.engine.dispose()
+
+    def now(self, asked_at: datetime | None = None) -> datetime:
+        """The instant of a request on the service's clock."""
+        return clock.instant(self.settings.serving.clock, asked_at, self.watch.newest, self.wall())
+
+    def received(self, latest: datetime) -> datetime:
+        """When outcomes arrive, the `latest` of which happened then: now, or in a world of its own no earlier than that."""
+        return self.wall() if self.settings.serving.clock is Clock.WALL else max(latest, self.now())
+
+
+def uniform() -> float:
+    """A draw from [0, 1) with 53 bits."""
+    return secrets.randbits(53) * 2.0**-53

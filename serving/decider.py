@@ -1,0 +1,183 @@
+"""Decisions in small batches: what waits is looked up, decided and made durable together, so that durability costs no sync a request."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from time import perf_counter
+from typing import Protocol
+
+from serving.decide import Features, World, decide
+from serving.features import Lookup
+from serving.metrics import Metrics
+from training.adapters.decision_log import DecisionLog
+from training.adapters.log_reads import Known
+from training.domain.served import Asked, MemberState, Reason, Served
+
+WAITING = 4_096
+"""Most requests that wait; more are refused, since their callers would have gone by the time."""
+
+
+class Busy(Exception):  # noqa: N818 - it is no error of ours
+    """Too many requests wait already."""
+
+
+class Unlogged(Exception):  # noqa: N818 - it says what happened
+    """The log could not be written, so nothing was decided."""
+
+
+class Source(Protocol):
+    """Where the world of this moment comes from (`serving.champion.Watch`)."""
+
+    @property
+    def world(self) -> World:
+        """As last seen."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    asked: Asked
+    answer: asyncio.Future[Served]
+    since: float
+
+
+class Decider:
+    """`ask` from the event loop; a thread takes what waits, `batch` at most, and answers once it is durable."""
+
+    def __init__(self, log: DecisionLog, lookup: Lookup, source: Source, metrics: Metrics, draw: Callable[[], float]) -> None:
+        self._log, self._lookup, self._source, self._metrics, self._draw = log, lookup, source, metrics, draw
+        self._queue: SimpleQueue[_Waiting | None] = SimpleQueue()
+        self._later: deque[_Waiting] = deque()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = threading.Thread(target=self._run, name="decider", daemon=True)
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Begin to answer; answers are given on `loop`."""
+        self._loop = loop
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Answer what waits, then end."""
+        self._queue.put(None)
+        self._thread.join()
+
+    async def ask(self, asked: Asked) -> Served:
+        """The decision, once it is durable. Raises Busy where too many wait, Unlogged where it could not be kept."""
+        if self._queue.qsize() >= WAITING:
+            raise Busy
+        answer: asyncio.Future[Served] = asyncio.get_running_loop().create_future()
+        self._queue.put(_Waiting(asked, answer, perf_counter()))
+        return await answer
+
+    def _run(self) -> None:
+        while batch := self._next():
+            try:
+                self._answer(batch, self._serve(batch))
+            except Exception as error:  # noqa: BLE001 - whatever the log raises, callers must be told, and the next batch served
+                self._refuse(batch, error)
+
+    def _next(self) -> list[_Waiting]:
+        """What waits, a member and a request once; empty at the end."""
+        batch: list[_Waiting] = []
+        taken: set[str] = set()
+        waiting, self._later = self._later, deque()
+        size = self._source.world.serving.batch
+        while len(batch) < size:
+            if waiting:
+                one: _Waiting | None = waiting.popleft()
+            else:
+                try:
+                    one = self._queue.get(block=not batch)
+                except Empty:
+                    break
+            if one is None:
+                self._queue.put(None)  # seen again once all that waits is answered
+                if batch or self._later:
+                    break
+                return []
+            names = {f"member {one.asked.member_id}", f"request {one.asked.request_id}"}
+            if taken & names:
+                self._later.append(one)
+                continue
+            taken |= names
+            batch.append(one)
+        self._later.extend(waiting)
+        return batch
+
+    def _serve(self, batch: Sequence[_Waiting]) -> list[Served]:
+        start = perf_counter()
+        world, asked = self._source.world, [w.asked for w in batch]
+        for w in batch:
+            self._metrics.stage("queue", start - w.since)
+        members, requests = [a.member_id for a in asked], [a.request_id for a in asked]
+        features = self._lookup.members(members)
+        looked = perf_counter()
+        self._metrics.stage("features", looked - start)
+        known = self._read(members, requests, asked)
+        read = perf_counter()
+        self._metrics.stage("state", read - looked)
+        served = [self._decide(a, features[a.member_id], known, world) for a in asked]
+        decided = perf_counter()
+        self._metrics.stage("decide", decided - read)
+        kept = self._keep(served, known, features, world)
+        self._metrics.stage("log", perf_counter() - decided)
+        return kept
+
+    def _read(self, members: Sequence[str], requests: Sequence[str], asked: Sequence[Asked]) -> Known | None:
+        try:
+            return self._log.read(members, requests, min(a.at for a in asked))
+        except Exception as error:  # noqa: BLE001 - unreadable is an answer here: nobody may be shown anything
+            self._metrics.trouble("state", error)
+            return None
+
+    def _decide(self, asked: Asked, features: Features | Reason, known: Known | None, world: World) -> Served:
+        if known is not None and asked.request_id in known.earlier:
+            return known.earlier[asked.request_id]
+        state = None if known is None else known.states.get(asked.member_id, MemberState())
+        return decide(asked, features, state, world, self._draw())
+
+    def _keep(self, served: list[Served], known: Known | None, features: Mapping[str, Features | Reason], world: World) -> list[Served]:
+        """Append what is new, under a lock and against the state as it is then; whoever's state has changed meanwhile is decided again."""
+        asked = {s.asked.request_id: s.asked for s in served if known is None or s.asked.request_id not in known.earlier}
+        if not asked:
+            return served
+        with self._log.writing([a.member_id for a in asked.values()]) as writing:
+            now = writing.read([a.member_id for a in asked.values()], list(asked), min(a.at for a in asked.values()))
+            final = [self._settled(s, known, now, features, world) if s.asked.request_id in asked else s for s in served]
+            stands = writing.append([s for s in final if s.asked.request_id in asked])
+        return [stands.get(s.asked.request_id, s) for s in final]
+
+    def _settled(self, served: Served, known: Known | None, now: Known, features: Mapping[str, Features | Reason], world: World) -> Served:
+        asked = served.asked
+        if asked.request_id in now.earlier:
+            return now.earlier[asked.request_id]
+        if known is None or known.states.get(asked.member_id) == now.states.get(asked.member_id):
+            return served
+        return decide(asked, features[asked.member_id], now.states.get(asked.member_id, MemberState()), world, served.u)
+
+    def _answer(self, batch: Sequence[_Waiting], served: Sequence[Served]) -> None:
+        for s in served:
+            self._metrics.decided(s)
+        self._give((w.answer, s) for w, s in zip(batch, served, strict=True))
+
+    def _refuse(self, batch: Sequence[_Waiting], error: Exception) -> None:
+        self._metrics.trouble("log", error)
+        self._give((w.answer, Unlogged(str(error))) for w in batch)
+
+    def _give(self, answers: Iterable[tuple[asyncio.Future[Served], Served | Exception]]) -> None:
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(_resolve, list(answers))
+
+
+def _resolve(answers: Sequence[tuple[asyncio.Future[Served], Served | Exception]]) -> None:
+    for future, answer in answers:
+        if future.done():  # the caller has gone
+            continue
+        if isinstance(answer, Served):
+            future.set_result(answer)
+        else:
+            future.set_exception(answer)

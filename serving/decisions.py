@@ -1,0 +1,70 @@
+"""POST /v1/decisions."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import datetime
+
+import msgspec
+from fastapi import Request
+from starlette.responses import Response
+
+from serving import bodies
+from serving.core import Core
+from serving.decider import Busy, Unlogged
+from serving.messages import DecisionRequest, answer
+from serving.problems import Refusal
+from training.config.serving import Clock
+from training.domain.nouns import Context, Surface
+from training.domain.served import Asked, Served
+
+_DECODER = bodies.decoder(DecisionRequest)
+JSON = "application/json"
+
+
+async def decide(core: Core, request: Request) -> Response:
+    """Decide, keep, answer."""
+    body: DecisionRequest = await bodies.read(request, _DECODER)
+    at = core.now(_allowed(core, body.at))
+    asked = question(body, at)
+    served = await settled(core, asked)
+    return Response(msgspec.json.encode(answer(served)), media_type=JSON)
+
+
+def question(body: DecisionRequest, at: datetime) -> Asked:
+    """As the core takes it; without a request id it gets one of its own."""
+    return Asked(
+        decision_id=secrets.token_hex(16),
+        request_id=body.request_id or f"auto-{secrets.token_hex(16)}",
+        member_id=body.member_id,
+        at=at,
+        context=Context(body.surface, at.hour, at.weekday()),
+        channels=tuple(body.channels) if body.channels is not None else None,
+        exclude=tuple(sorted(set(body.exclude))),
+    )
+
+
+async def settled(core: Core, asked: Asked) -> Served:
+    """The durable decision. Raises Refusal: 503 where it could not be kept, 409 where the request id was used for another question."""
+    try:
+        served = await core.decider.ask(asked)
+    except Busy:
+        raise Refusal(
+            503, "Too busy", "Too many requests wait already, so this one was not taken. Try again shortly, or add workers.", {"Retry-After": "1"}
+        ) from None
+    except Unlogged as error:
+        raise Refusal(
+            503, "Log unavailable", f"The decision could not be kept ({error}), so nothing may be shown. Try again shortly.", {"Retry-After": "1"}
+        ) from None
+    same: tuple[str, Surface] = (asked.member_id, asked.context.surface)
+    if (served.asked.member_id, served.asked.context.surface) != same:
+        raise Refusal(
+            409, "Request id reused", f"Request {asked.request_id!r} was already answered for another member or surface. Give each question its own id."
+        )
+    return served
+
+
+def _allowed(core: Core, at: datetime | None) -> datetime | None:
+    if at is not None and core.settings.serving.clock is not Clock.DATA:
+        raise Refusal(422, "Invalid request", "`at` is only for a service on the data's clock (serving.clock = data): here the time is now. Leave it out.")
+    return at

@@ -1,0 +1,74 @@
+"""A kept decision taken again: the champion as it was, rebuilt from model, arms' features and the answers learned until then."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+import numpy as np
+
+from training.adapters.decision_log import DecisionLog
+from training.adapters.learner import rebuild, sight
+from training.adapters.ports import ModelRegistry
+from training.config.settings import ExplorationSettings, Settings, UtilitySettings
+from training.domain.catalog import load_catalog
+from training.domain.errors import DataError, NotReadyError
+from training.domain.served import Served
+from training.model.compiled import Compiled, pick
+from training.model.matching import MatchingModel
+from training.model.saving import MANIFEST
+
+
+@dataclass(frozen=True)
+class Replay:
+    """What taking a decision again gave. `largest` is the largest difference of a probability; equal to the bit is 0 exactly."""
+
+    equal: bool
+    chosen_arm: str
+    largest: float
+
+
+def champion_of(served: Served, log: DecisionLog, registry: ModelRegistry, settings: Settings) -> Compiled:
+    """The champion that took `served`. Raises NotReadyError where its model is gone, DataError where nobody drew this decision or it cannot be rebuilt."""
+    if not served.model_version:
+        raise DataError(f"Decision {served.asked.decision_id} was no champion's ({served.reason.value}): it is certain, there is nothing to take again.")
+    policy = json.loads(served.notes["policy"])
+    then = settings.model_copy(
+        update={"exploration": ExplorationSettings(**policy["exploration"]), "utility": UtilitySettings(**policy["utility"])},
+    )
+    catalog = load_catalog(settings.catalog)
+    missing = [arm for arm in served.feasible[1:] if arm not in catalog.arms]
+    if missing:
+        raise NotReadyError(
+            f"The catalog no longer has {missing[0]!r}, which decision {served.asked.decision_id} could show. "
+            "Point RIGHTMATCH_CATALOG at the catalog of that time."
+        )
+    model = MatchingModel.load(registry.fetch(served.model_version))
+    compiled = Compiled.build(model, catalog, then, served.model_version).with_arms(_arms(served, log), served.arms_version)
+    if served.posterior:
+        see = sight(model, catalog, log.engine)
+        compiled = compiled.with_heads(rebuild(see, log.engine, settings.posterior, served.model_version, served.posterior), served.posterior)
+    return compiled
+
+
+def _arms(served: Served, log: DecisionLog) -> dict[str, dict[str, object]]:
+    content = log.arms(served.arms_version)
+    if content is None:
+        raise DataError(f"The log has no features of the arms under {served.arms_version!r}, so decision {served.asked.decision_id} cannot be taken again.")
+    found: dict[str, dict[str, object]] = json.loads(content)
+    return found
+
+
+def window_of(version: str, registry: ModelRegistry) -> dict[str, str]:
+    """First and last decision that a version learned from, by its manifest."""
+    manifest = json.loads((registry.fetch(version) / MANIFEST).read_text(encoding="utf-8"))
+    return {name: str(value) for name, value in manifest.get("window", {}).items()}
+
+
+def again(served: Served, compiled: Compiled) -> Replay:
+    """Take `served` again with `compiled`."""
+    positions = [compiled.arm_ids.index(arm) for arm in served.feasible]
+    p = compiled.score(served.features, served.asked.context, positions).p
+    chosen = served.feasible[pick(p, served.u)]
+    same = bool(np.array_equal(p, served.p)) and chosen == served.chosen_arm
+    return Replay(same, chosen, float(np.abs(p - served.p).max()))

@@ -1,0 +1,92 @@
+"""Prometheus metrics of one worker; several workers add up through files (`PROMETHEUS_MULTIPROC_DIR`, which the supervisor sets before they start)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from datetime import datetime
+
+import numpy as np
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
+
+from serving.logs import say
+from training.domain.served import FALLBACK, Served
+
+SECONDS = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+NATS = (0.01, 0.1, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0)
+HOURS = (1, 6, 12, 18, 24, 30, 36, 48, 72, 168)
+
+
+class Metrics:
+    """Counts what a worker does. One instance a process, since the library names each metric once; `registry` is for tests."""
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        where = registry if registry is not None else CollectorRegistry()
+        self._registry = where
+        self._stages = Histogram("rightmatch_stage_seconds", "Time of one stage of a batch of decisions", ["stage"], buckets=SECONDS, registry=where)
+        self._requests = Histogram("rightmatch_request_seconds", "Time of one request", ["operation", "status"], buckets=SECONDS, registry=where)
+        self._decisions = Counter("rightmatch_decisions_total", "Decisions", ["reason", "group"], registry=where)
+        self._arms = Counter("rightmatch_arm_total", "Decisions by the arm that was chosen", ["arm"], registry=where)
+        self._fallbacks = Counter("rightmatch_fallbacks_total", "Decisions that nobody could take", ["reason"], registry=where)
+        self._entropy = Histogram("rightmatch_propensity_entropy_nats", "Entropy of the propensities of a decision", buckets=NATS, registry=where)
+        self._age = Histogram("rightmatch_feature_age_hours", "Age of the member's features", buckets=HOURS, registry=where)
+        self._outcomes = Counter("rightmatch_outcomes_total", "Outcomes", ["kind", "receipt"], registry=where)
+        self._trouble = Counter("rightmatch_trouble_total", "Failures that were answered safely", ["part"], registry=where)
+        self._champion = Gauge("rightmatch_champion_version", "Version in charge; 0 without one", registry=where, multiprocess_mode="min")
+        self._posterior = Gauge("rightmatch_posterior_version", "Version of its posterior", registry=where, multiprocess_mode="min")
+        self._lag = Gauge(
+            "rightmatch_posterior_lag_seconds", "Age of the oldest outcome that the learner has not applied", registry=where, multiprocess_mode="max"
+        )
+        self._known_stages = {name: self._stages.labels(name) for name in ("queue", "features", "state", "decide", "log")}
+
+    def stage(self, name: str, seconds: float) -> None:
+        """Time of one stage."""
+        self._known_stages[name].observe(seconds)
+
+    def request(self, operation: str, status: int, seconds: float) -> None:
+        """Time of one request."""
+        self._requests.labels(operation, str(status)).observe(seconds)
+
+    def decided(self, served: Served) -> None:
+        """One decision that is durable."""
+        self._decisions.labels(served.reason.value, served.group).inc()
+        self._arms.labels(served.chosen_arm).inc()
+        if served.group == FALLBACK:
+            self._fallbacks.labels(served.reason.value).inc()
+            return
+        p = served.p[served.p > 0]
+        self._entropy.observe(float(-(p * np.log(p)).sum()))
+        if served.features_at is not None:
+            self._age.observe(hours(served.asked.at, served.features_at))
+
+    def outcomes(self, kinds: Sequence[str], receipts: Sequence[str]) -> None:
+        """What became of each outcome."""
+        for kind, receipt in zip(kinds, receipts, strict=True):
+            self._outcomes.labels(kind, receipt).inc()
+
+    def trouble(self, part: str, error: BaseException) -> None:
+        """A failure that was answered safely."""
+        self._trouble.labels(part).inc()
+        say("trouble", part=part, error=f"{type(error).__name__}: {error}")
+
+    def versions(self, champion: str, posterior: int) -> None:
+        """What is in charge."""
+        self._champion.set(float(champion) if champion.isdecimal() else 0.0)
+        self._posterior.set(posterior)
+
+    def lag(self, seconds: float) -> None:
+        """How far the learner is behind."""
+        self._lag.set(seconds)
+
+    def text(self) -> bytes:
+        """In Prometheus' text format, over all workers where there are several."""
+        if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+            whole = CollectorRegistry()
+            multiprocess.MultiProcessCollector(whole)  # type: ignore[no-untyped-call]
+            return generate_latest(whole)
+        return generate_latest(self._registry)
+
+
+def hours(now: datetime, then: datetime) -> float:
+    """Hours from `then` to `now`."""
+    return (now - then).total_seconds() / 3600.0

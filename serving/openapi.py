@@ -1,0 +1,132 @@
+"""The OpenAPI 3.1 description, made from the messages that the routes read and write."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from fastapi import FastAPI
+
+from serving import messages, personalizer
+from serving.examples import ANSWER, OUTCOMES, OUTCOMES_ANSWER, QUESTION, RANK, RANK_ANSWER
+
+REF = "#/components/schemas/{name}"
+_KINDS = (
+    messages.DecisionRequest,
+    messages.DecisionAnswer,
+    messages.OutcomeItem,
+    messages.OutcomeAnswer,
+    messages.DecisionRecord,
+    messages.Problem,
+    personalizer.RankRequest,
+    personalizer.RankAnswer,
+    personalizer.RewardRequest,
+)
+_ERRORS = {
+    "400": "The body is no JSON.",
+    "401": "No valid key.",
+    "403": "The key lacks the scope.",
+    "404": "Unknown.",
+    "409": "The request id was used for another question.",
+    "413": "The body is too large.",
+    "415": "The body is not JSON by its content type.",
+    "422": "The request breaks the schema or a rule; the detail names what.",
+    "429": "Too many requests of this key.",
+    "503": "Cannot be answered now; try again.",
+}
+_READ, _WRITE = ("401", "403", "429", "503"), ("400", "401", "403", "413", "415", "422", "429", "503")
+
+
+def install(app: FastAPI) -> None:
+    """Let `app` answer /openapi.json with `description()`."""
+    whole = description(app.title)
+    app.openapi = lambda: whole  # type: ignore[method-assign]
+
+
+def description(title: str) -> dict[str, Any]:
+    """The whole document."""
+    _, components = msgspec.json.schema_components(_KINDS, ref_template=REF)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": title,
+            "version": "1",
+            "description": "Decides what to offer to whom, keeps the exact propensity of each decision, and learns from the outcomes.",
+        },
+        "paths": _paths(),
+        "components": {
+            "schemas": components,
+            "securitySchemes": {
+                "key": {"type": "http", "scheme": "bearer", "description": "rm_KEYID_SECRET, made by `rightmatch keys create`"},
+                "personalizer": {"type": "apiKey", "in": "header", "name": "Ocp-Apim-Subscription-Key"},
+            },
+        },
+        "security": [{"key": []}],
+    }
+
+
+def _paths() -> dict[str, Any]:
+    decision, event = _parameter("decision_id", "The decision's id."), _parameter("event_id", "The event id of a rank.")
+    either: list[dict[str, list[str]]] = [{"key": []}, {"personalizer": []}]
+    return {
+        "/v1/decisions": {"post": _post("decide", "Decide what to show to a member", "DecisionRequest", QUESTION, _ok("DecisionAnswer", ANSWER), "409")},
+        "/v1/decisions/{decision_id}": {
+            "parameters": [decision],
+            "get": _operation("decision", "One decision with all that it was taken from", {"200": _ok("DecisionRecord")}, (*_READ, "404")),
+        },
+        "/v1/outcomes": {
+            "post": _post("outcomes", "Report what happened: one outcome, or up to 1,000", _OUTCOMES, OUTCOMES, _ok("OutcomeAnswer", OUTCOMES_ANSWER))
+        },
+        "/personalizer/v1.1/rank": {
+            "post": _post("rank", "Azure Personalizer's rank: which of these arms", "RankRequest", RANK, _ok("RankAnswer", RANK_ANSWER), "409", status="201")
+            | {"security": either}
+        },
+        "/personalizer/v1.1/events/{event_id}/reward": {
+            "parameters": [event],
+            "post": _post("reward", "Azure Personalizer's reward", "RewardRequest", {"value": 1.0}, _NOTHING, "404", status="204") | {"security": either},
+        },
+        "/personalizer/v1.1/events/{event_id}/activate": {
+            "parameters": [event],
+            "post": _operation("activate", "Azure Personalizer's activate: the choice was seen", {"204": _NOTHING}, (*_READ, "404", "413", "422"))
+            | {"security": either},
+        },
+        "/metrics": {"get": _operation("metrics", "Prometheus metrics", {"200": _text()}, _READ)},
+        "/healthz": {"get": _operation("healthz", "Alive", {"200": _any()}, ()) | {"security": []}},
+        "/readyz": {"get": _operation("readyz", "Ready: 503 while decisions are the safe default's", {"200": _any(), "503": _any()}, ()) | {"security": []}},
+    }
+
+
+_ITEM = {"$ref": REF.format(name="OutcomeItem")}
+_OUTCOMES: dict[str, Any] = {"anyOf": [_ITEM, {"type": "array", "minItems": 1, "maxItems": messages.MOST_OUTCOMES, "items": _ITEM}]}
+_NOTHING: dict[str, Any] = {"description": "Done."}
+
+
+def _post(name: str, summary: str, body: str | dict[str, Any], example: object, ok: dict[str, Any], *more: str, status: str = "200") -> dict[str, Any]:
+    schema = body if isinstance(body, dict) else {"$ref": REF.format(name=body)}
+    content = {"application/json": {"schema": schema, "examples": {"usual": {"value": example}}}}
+    return _operation(name, summary, {status: ok}, (*_WRITE, *more)) | {"requestBody": {"required": True, "content": content}}
+
+
+def _operation(name: str, summary: str, answers: dict[str, Any], errors: tuple[str, ...]) -> dict[str, Any]:
+    schema = {"application/problem+json": {"schema": {"$ref": REF.format(name="Problem")}}}
+    problems = {status: {"description": _ERRORS[status], "content": schema} for status in sorted(errors)}
+    return {"operationId": name, "summary": summary, "responses": {**answers, **problems}}
+
+
+def _ok(name: str, example: object | None = None) -> dict[str, Any]:
+    media: dict[str, Any] = {"schema": {"$ref": REF.format(name=name)}}
+    if example is not None:
+        media["examples"] = {"usual": {"value": example}}
+    return {"description": "Done.", "content": {"application/json": media}}
+
+
+def _any() -> dict[str, Any]:
+    return {"description": "State.", "content": {"application/json": {"schema": {"type": "object"}}}}
+
+
+def _text() -> dict[str, Any]:
+    return {"description": "Text.", "content": {"text/plain": {"schema": {"type": "string"}}}}
+
+
+def _parameter(name: str, description: str) -> dict[str, Any]:
+    return {"name": name, "in": "path", "required": True, "description": description, "schema": {"type": "string", "minLength": 1, "maxLength": 128}}

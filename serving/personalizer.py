@@ -1,0 +1,134 @@
+"""The interface of Azure Personalizer 1.1 (retired 2026-10-01) over the same core: rank, reward, activate.
+
+Actions are arm ids. `member_id`, and `surface` where it is not the default, stand among the context features. What may not be shown is not ranked first,
+whoever asks: with no action left the answer is `none`, which a caller must be ready to show.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import Request
+from starlette.responses import Response
+
+from serving import bodies
+from serving.core import Core
+from serving.decisions import question, settled
+from serving.messages import DecisionRequest, Name
+from serving.outcomes import apply
+from serving.problems import Refusal
+from training.domain.nouns import NONE, Outcome, OutcomeKind, Surface
+
+
+class Action(msgspec.Struct):
+    """One action: an arm of the catalog. Its features are those of the catalog, so the caller's are not read."""
+
+    id: Name
+    features: list[Any] = []
+
+
+class RankRequest(msgspec.Struct, rename="camel"):
+    """A context, and the actions to choose from."""
+
+    actions: Annotated[list[Action], msgspec.Meta(min_length=1, max_length=512)]
+    context_features: list[dict[str, Any]] = []
+    excluded_actions: list[Name] = []
+    event_id: Name | None = None
+    defer_activation: bool = False
+
+
+class Ranked(msgspec.Struct):
+    """One action and its probability."""
+
+    id: str
+    probability: float
+
+
+class RankAnswer(msgspec.Struct, rename="camel"):
+    """The choice first, then the others by probability."""
+
+    ranking: list[Ranked]
+    event_id: str
+    reward_action_id: str
+
+
+class RewardRequest(msgspec.Struct):
+    """What the choice earned; above 0 it counts as `serving.personalizer_reward`."""
+
+    value: float
+
+
+_RANK, _REWARD = bodies.decoder(RankRequest), bodies.decoder(RewardRequest)
+
+
+async def rank(core: Core, request: Request) -> Response:
+    """POST /personalizer/v1.1/rank."""
+    body: RankRequest = await bodies.read(request, _RANK)
+    served = await settled(core, question(_question(core, body), core.now()))
+    probabilities = dict(zip(served.feasible, served.p.tolist(), strict=True))
+    ids = list(dict.fromkeys([served.chosen_arm, *(a.id for a in body.actions)]))
+    others = sorted(ids[1:], key=lambda arm: -probabilities.get(arm, 0.0))
+    ranking = [Ranked(arm, probabilities.get(arm, 0.0)) for arm in [ids[0], *others]]
+    answer = RankAnswer(ranking, served.asked.request_id, served.chosen_arm)
+    return Response(msgspec.json.encode(answer), 201, media_type="application/json")
+
+
+async def reward(core: Core, request: Request) -> Response:
+    """POST /personalizer/v1.1/events/{id}/reward: no reward is no news, since the window closes by itself."""
+    body: RewardRequest = await bodies.read(request, _REWARD)
+    if body.value > 0:
+        await _report(core, request.path_params["event_id"], core.settings.serving.personalizer_reward)
+    return Response(status_code=204)
+
+
+async def activate(core: Core, request: Request) -> Response:
+    """POST /personalizer/v1.1/events/{id}/activate: the choice was seen."""
+    await _report(core, request.path_params["event_id"], OutcomeKind.IMPRESSION)
+    return Response(status_code=204)
+
+
+def _question(core: Core, body: RankRequest) -> DecisionRequest:
+    about = dict(_features(body.context_features))
+    try:
+        known = msgspec.convert({"member_id": about.get("member_id"), "surface": about.get("surface", core.settings.serving.personalizer_surface.value)}, _Who)
+    except msgspec.ValidationError as error:
+        raise Refusal(422, "Invalid request", f'The context features name no usable member: {error}. Add {{"member_id": "..."}} to them.') from None
+    catalog = core.watch.world.menus.catalog.arms
+    offered = {a.id for a in body.actions}
+    unknown = sorted(offered - set(catalog) - {NONE})
+    if unknown:
+        raise Refusal(422, "Invalid request", f"Action {unknown[0]!r} is no arm of the catalog, so nothing is known of it. Add it there, or use arm ids.")
+    ruled_out = [arm for arm in catalog if arm not in offered or arm in body.excluded_actions]
+    return DecisionRequest(known.member_id, known.surface, exclude=ruled_out, request_id=body.event_id)
+
+
+class _Who(msgspec.Struct):
+    member_id: Name
+    surface: Surface
+
+
+def _features(context: list[dict[str, Any]]) -> Iterator[tuple[str, Any]]:
+    for part in context:
+        for name, value in part.items():
+            if isinstance(value, Mapping):
+                yield from value.items()
+            else:
+                yield name, value
+
+
+async def _report(core: Core, event: str, kind: OutcomeKind) -> None:
+    at = core.now()
+    served = core.log.read([], [event], at).earlier.get(event)
+    if served is None:
+        raise Refusal(404, "Unknown event", f"No rank request with the event id {event!r} is known, so nothing can be counted. Use the id that rank returned.")
+    if served.chosen_arm == NONE and kind is not OutcomeKind.CONVERSION:
+        return
+    decision = served.asked.decision_id
+    outcome = Outcome(f"personalizer-{kind.value}-{decision}", decision, kind, max(at, served.asked.at))
+    if any(told.outcome_id == outcome.outcome_id for told in core.log.outcomes_of(decision)):
+        return
+    answer = await apply(core, [(0, outcome)])
+    if answer.refused:
+        raise Refusal(422, "Outcome refused", f"{answer.refused[0].why}. Nothing was applied.")

@@ -1,0 +1,46 @@
+"""Health, readiness and metrics."""
+
+from __future__ import annotations
+
+import msgspec
+from fastapi import Request
+from starlette.responses import Response
+
+from serving import learner_status
+from serving.core import Core
+
+JSON = "application/json"
+
+
+async def healthz(core: Core, request: Request) -> Response:
+    """Alive: the loop answers."""
+    del core, request
+    return Response(b'{"status":"alive"}', media_type=JSON)
+
+
+async def readyz(core: Core, request: Request) -> Response:
+    """200 where decisions are those of a champion; 503 while none is there or something cannot be read. Decisions are answered, safely, in both cases."""
+    del request
+    champion, troubles = core.watch.champion, dict(core.watch.troubles)
+    if champion is None:
+        troubles.setdefault("champion", "there is none yet: the safe default answers")
+    if core.lookup.open:
+        troubles["features"] = "the online store does not answer in time"
+    body = {
+        "status": "degraded" if troubles else "ready",
+        "champion": champion.version if champion else None,
+        "posterior": champion.posterior if champion else None,
+        "troubles": troubles,
+    }
+    return Response(msgspec.json.encode(body), 503 if troubles else 200, media_type=JSON)
+
+
+async def metrics(core: Core, request: Request) -> Response:
+    """Prometheus' text."""
+    del request
+    champion = core.watch.champion
+    core.metrics.versions(champion.version if champion else "", champion.posterior if champion else 0)
+    status = learner_status.read(core.settings.posterior)
+    if status is not None:
+        core.metrics.lag(status.lag_seconds)
+    return Response(core.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")

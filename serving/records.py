@@ -1,0 +1,78 @@
+"""GET /v1/decisions/{id}: the funnel of one decision."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+import msgspec
+from fastapi import Request
+from starlette.responses import Response
+
+from serving.core import Core
+from serving.explain import champion_of, window_of
+from serving.messages import ArmConsidered, DecisionRecord, OutcomeItem, shown
+from serving.metrics import hours
+from serving.problems import Refusal
+from training.domain.errors import RightmatchError
+from training.domain.served import Served
+from training.model.compiled import Compiled
+
+
+async def show(core: Core, request: Request) -> Response:
+    """Everything that was kept, and what the champion of that moment thought of each arm."""
+    record = await asyncio.to_thread(_record, core, request.path_params["decision_id"])
+    return Response(msgspec.json.encode(record), media_type="application/json")
+
+
+def _record(core: Core, decision_id: str) -> DecisionRecord:
+    served = core.log.find(decision_id)
+    if served is None:
+        raise Refusal(404, "Unknown decision", f"There is no decision {decision_id!r} in the log. Check the id.")
+    considered, explained, window = _considered(core, served)
+    asked = served.asked
+    return DecisionRecord(
+        decision_id=asked.decision_id,
+        request_id=asked.request_id,
+        member_id=asked.member_id,
+        surface=asked.context.surface.value,
+        decided_at=asked.at,
+        expires_at=served.expires_at,
+        arm=shown(served),
+        propensity=served.propensity,
+        reason=served.reason.value,
+        assignment_group=served.group,
+        considered=considered,
+        excluded=dict(served.excluded),
+        features=dict(served.features),
+        features_at=served.features_at,
+        feature_age_hours=hours(asked.at, served.features_at) if served.features_at else None,
+        feature_service=served.feature_service,
+        model_version=served.model_version or None,
+        posterior=served.posterior,
+        arms_version=served.arms_version,
+        data_window=dict(window),
+        u=served.u,
+        explained=explained,
+        outcomes=[OutcomeItem(o.outcome_id, o.decision_id, o.kind, o.occurred_at, o.value) for o in core.log.outcomes_of(decision_id)],
+    )
+
+
+def _considered(core: Core, served: Served) -> tuple[list[ArmConsidered], str, Mapping[str, str]]:
+    plain = [ArmConsidered(arm, p) for arm, p in zip(served.feasible, served.p.tolist(), strict=True)]
+    try:
+        champion = _champion(core, served)
+    except RightmatchError as error:
+        return plain, str(error), {}
+    where = [champion.arm_ids.index(arm) for arm in served.feasible]
+    moments = champion.moments(served.features, served.asked.context, where)
+    arms = [ArmConsidered(a.arm_id, a.propensity, float(m), float(s)) for a, m, s in zip(plain, moments.mean, moments.deviation, strict=True)]
+    return arms, "", window_of(served.model_version, core.registry)
+
+
+def _champion(core: Core, served: Served) -> Compiled:
+    """The one in charge where it is still the same, with scratch space of its own since that one is deciding; else rebuilt."""
+    now = core.watch.champion
+    if now is not None and (now.version, now.posterior, now.arms_version) == (served.model_version, served.posterior, served.arms_version):
+        return now.with_heads({}, now.posterior)
+    return champion_of(served, core.log, core.registry, core.settings)

@@ -1,0 +1,153 @@
+"""`python -O -m serving.supervisor`: the listening socket, the workers that share it, and the learner. Whatever ends by itself is started again.
+
+Children are forks of a process that has imported everything and started no thread, so that a new worker answers in a second (Feast alone takes five to
+import) and all share that memory. With -O, Feast checks no types of its own at run time.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import monotonic, sleep
+
+from serving.logs import say
+from training.adapters.decision_log import DecisionLog
+from training.config.settings import Settings, load_settings
+from training.domain.errors import ConfigError, RightmatchError
+
+MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"
+BACKLOG = 1_024
+PATIENCE = 20.0
+"""Seconds that children have to end before they are killed."""
+AGAIN = 1.0
+"""Seconds between two starts of the same child."""
+PR_SET_PDEATHSIG = 1
+"""Of prctl(2)."""
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+@dataclass
+class Child:
+    """One process and what it runs."""
+
+    name: str
+    run: Callable[[], object]
+    pid: int = 0
+    started: float = 0.0
+
+
+def main() -> int:
+    """Serve until SIGTERM or SIGINT; prints the address. Our own errors are a message and exit code 1."""
+    try:
+        settings = load_settings()
+        DecisionLog(settings.log_url).engine.dispose()  # its tables are made, and no connection is left for the forks
+        with listening(settings) as listener, tempfile.TemporaryDirectory(prefix="rightmatch-metrics-") as folder:
+            os.environ[MULTIPROCESS] = folder
+            _supervise(_children(settings, listener), listener, settings)
+    except RightmatchError as error:
+        print(f"rightmatch: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def listening(settings: Settings) -> socket.socket:
+    """The socket that all workers accept from. Raises ConfigError where the address cannot be had."""
+    listener = socket.socket(socket.AF_INET6 if ":" in settings.serving.host else socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.serving.host, settings.serving.port))
+    except OSError as error:
+        listener.close()
+        raise ConfigError(
+            f"The service cannot listen on {settings.serving.host}:{settings.serving.port} ({error.strerror}). Give another with --port, or 0 for a free one."
+        ) from error
+    listener.listen(BACKLOG)
+    return listener
+
+
+def _children(settings: Settings, listener: socket.socket) -> list[Child]:
+    import feast  # noqa: F401 - once, before the forks
+
+    from serving import learn, worker
+
+    workers = [Child(f"worker {i + 1}", lambda: worker.serve(settings, listener)) for i in range(settings.serving.workers)]
+    return [*workers, Child("learner", learn.main)]
+
+
+def _supervise(children: list[Child], listener: socket.socket, settings: Settings) -> None:
+    asked: list[int] = []
+    for number in SIGNALS:
+        signal.signal(number, lambda n, _: asked.append(n))
+    host, port = listener.getsockname()[:2]
+    print(f"http://{host}:{port}", flush=True)
+    say("serving", url=f"http://{host}:{port}", workers=settings.serving.workers, pid=os.getpid())
+    try:
+        while not asked:
+            for child in children:
+                _keep(child)
+            sleep(0.05)
+    finally:
+        _end(children)
+
+
+def _keep(child: Child) -> None:
+    """Start `child` where it does not run, at most once in AGAIN seconds."""
+    if child.pid:
+        ended, status = os.waitpid(child.pid, os.WNOHANG)
+        if not ended:
+            return
+        say("ended", child=child.name, pid=child.pid, code=os.waitstatus_to_exitcode(status))
+        child.pid = 0
+    if monotonic() - child.started >= AGAIN:
+        child.started = monotonic()
+        child.pid = _fork(child)
+        say("started", child=child.name, pid=child.pid)
+
+
+def _fork(child: Child) -> int:
+    parent, pid = os.getpid(), os.fork()
+    if pid:
+        return pid
+    code = 1
+    try:
+        _end_with(parent)
+        for number in SIGNALS:
+            signal.signal(number, signal.SIG_DFL)
+        child.run()
+        code = 0
+    except BaseException as error:  # noqa: BLE001 - a child must never return into the supervisor's code
+        say("failed", child=child.name, error=f"{type(error).__name__}: {error}")
+    finally:
+        sys.stdout.flush()
+        os._exit(code)
+
+
+def _end_with(parent: int) -> None:
+    """Let the kernel send SIGTERM to this process when `parent` is gone, however it ends."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _end(children: list[Child]) -> None:
+    """SIGTERM to all, then SIGKILL to whatever is left."""
+    running = {c.pid for c in children if c.pid}
+    for pid in running:
+        os.kill(pid, signal.SIGTERM)
+    until = monotonic() + PATIENCE
+    while running and monotonic() < until:
+        running = {pid for pid in running if not os.waitpid(pid, os.WNOHANG)[0]}
+        sleep(0.02)
+    for pid in running:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,31 @@
+"""One worker process: it answers on the listening socket that all workers share."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+
+import uvicorn
+
+from serving.app import create
+from serving.core import Core
+from serving.logs import say
+from training.bootstrap import platform
+from training.config.settings import Settings
+
+SWITCH_SECONDS = 5e-4
+"""How long one thread may keep the others waiting; Python's default of 5 ms is many decisions."""
+
+
+def serve(settings: Settings, listener: socket.socket) -> None:
+    """Serve on the socket `listener` until SIGTERM."""
+    from training.model.threads import steady
+
+    steady()
+    sys.setswitchinterval(SWITCH_SECONDS)
+    wired = platform(settings)
+    core = Core(settings, wired.registry, wired.features)
+    server = uvicorn.Server(uvicorn.Config(create(core), log_config=None, access_log=False, server_header=False, date_header=False))
+    server.run(sockets=[listener])
+    say("worker ended", pid=os.getpid())

@@ -1,0 +1,157 @@
+"""A home with members online and a champion in charge, and the real service on a real socket."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.fakes.features import feature_row, write_mart
+from tests.fakes.training_frame import training_frame
+from training.adapters.feast_store import FeastStore
+from training.adapters.log_keys import ApiKeys
+from training.adapters.registry import MlflowRegistry
+from training.config.settings import ROOT, Settings, TrainingSettings
+from training.domain.catalog import load_catalog
+from training.domain.schema import ARM_FEATURES, ARM_NUMERIC, MEMBER_FEATURES, MEMBER_NUMERIC
+from training.model.fit import fit
+from training.model.threads import steady
+
+MEMBERS = 400
+SCOPES = ("decide", "outcomes", "read", "admin")
+NOW = datetime.now(UTC)
+MIDNIGHT = NOW.replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def member(i: int) -> str:
+    """Even ones consent to everything, odd ones to nothing; number 0 has no features."""
+    return f"m{i}"
+
+
+def features(at: datetime) -> list[dict[str, object]]:
+    """One row a member as of `at`."""
+    full = dict.fromkeys(MEMBER_NUMERIC, 1.0)
+    return [
+        feature_row(at, member_id=member(i), industry="tech" if i % 3 else "retail", consents="email,push,sms" if i % 2 == 0 else "", **full)
+        for i in range(1, MEMBERS)
+    ]
+
+
+def furnish(home: Path, at: datetime = MIDNIGHT) -> Settings:
+    """Marts, online store, and a champion trained on known effects."""
+    steady()
+    settings = Settings(home=home)
+    catalog = load_catalog(settings.catalog)
+    write_mart(settings.marts, MEMBER_FEATURES, features(at))
+    write_mart(settings.marts, ARM_FEATURES, [feature_row(at, arm_id=arm, **dict.fromkeys(ARM_NUMERIC, 5.0)) for arm in catalog.arms])
+    store = FeastStore(settings)
+    store.apply()
+    store.materialize(at)
+    model = fit(training_frame(catalog, 6000), catalog, TrainingSettings(width=16, epochs=4, batch=256), 7, str)
+    about = {"as_of": at.isoformat(), "window": {"first": (at - timedelta(days=28)).isoformat(), "last": at.isoformat()}}  # as the step `train` adds them
+    replace(model, manifest={**model.manifest, **about}).save(home / "model")
+    registry = MlflowRegistry(settings)
+    registry.point("champion", registry.register(home / "model", {"run_id": "2026-03-09"}))
+    return settings
+
+
+@pytest.fixture(scope="session")
+def furnished(tmp_path_factory) -> Path:
+    """A home that tests copy."""
+    home = tmp_path_factory.mktemp("served") / "home"
+    home.mkdir()
+    furnish(home)
+    return home
+
+
+@pytest.fixture
+def home(furnished, tmp_path) -> Path:
+    """A home of one's own. Feast's registry names its files by absolute paths, which only materializing reads."""
+    shutil.copytree(furnished, tmp_path / "home")
+    return tmp_path / "home"
+
+
+@dataclass
+class Service:
+    """A running service."""
+
+    url: str
+    home: Path
+    token: str
+    process: subprocess.Popen[bytes]
+
+    def client(self, token: str | None = None) -> httpx.Client:
+        """A caller with a key."""
+        return httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {token or self.token}"}, timeout=20)
+
+    def said(self) -> list[dict[str, object]]:
+        """The lines of its log."""
+        return [json.loads(line) for line in (self.home / "service.log").read_text().splitlines() if line.startswith("{")]
+
+    def workers(self) -> list[int]:
+        """Process ids of the workers that were started last."""
+        last = {str(line["child"]): int(str(line["pid"])) for line in self.said() if line["event"] == "started"}
+        return [pid for name, pid in last.items() if name.startswith("worker")]
+
+
+@contextmanager
+def serving(home: Path, workers: int = 1, **settings: str) -> Iterator[Service]:
+    """The service as `rightmatch serve` runs it, on a free port, until the block ends; `settings` as in the environment, without the prefix."""
+    token = ApiKeys(Settings(home=home).log_url).create("test", SCOPES, datetime.now(UTC))
+    env = {**os.environ, "RIGHTMATCH_HOME": str(home), "RIGHTMATCH_SERVING__CLOCK": "wall", "PYTHONPATH": str(ROOT)}
+    env["RIGHTMATCH_SERVING__RATE_LIMIT"] = "1000000/minute"
+    env |= {f"RIGHTMATCH_{name}": value for name, value in settings.items()}
+    command = [sys.executable, "-m", "training.cli.main", "serve", "--port", "0", "--workers", str(workers)]
+    with (home / "service.log").open("ab") as log:
+        process = subprocess.Popen(command, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log)
+    try:
+        assert process.stdout is not None
+        url = process.stdout.readline().decode().strip()
+        assert url.startswith("http"), (home / "service.log").read_text()
+        wait(lambda: httpx.get(f"{url}/healthz", timeout=1).status_code == 200, 60)
+        yield Service(url, home, token, process)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(40)
+        process.stdout.close()  # type: ignore[union-attr]
+
+
+@pytest.fixture(scope="module")
+def service(furnished, tmp_path_factory) -> Iterator[Service]:
+    """One worker that the tests of a file share."""
+    home = tmp_path_factory.mktemp("shared") / "home"
+    shutil.copytree(furnished, home)
+    with serving(home) as running:
+        wait(lambda: httpx.get(f"{running.url}/readyz", timeout=1).status_code == 200, 30)
+        yield running
+
+
+def wait(true, seconds: float = 10.0) -> None:
+    """Until `true()` holds; an error counts as not yet."""
+    until = time.monotonic() + seconds
+    last: object = None
+    while time.monotonic() < until:
+        try:
+            if true():
+                return
+        except (httpx.HTTPError, OSError) as error:
+            last = error
+        time.sleep(0.02)
+    raise AssertionError(f"not within {seconds} s; {last}")
+
+
+def ago(**of: float) -> str:
+    """An instant in the past, as outcomes carry it."""
+    return (datetime.now(UTC) - timedelta(**of)).isoformat()
