@@ -91,7 +91,13 @@ class Recent:
         return True
 
     def push(self, limit: int) -> int:
-        """Push the rows of at most `limit` members that were noted; returns how many had to be written."""
+        """Push the rows of at most `limit` members that were noted; returns how many had to be written.
+
+        Before `renew` has found a materialization there is nothing to push on; it will note again whoever is forgotten here.
+        """
+        if self._materialized is None:
+            self._waiting.clear()
+            return 0
         members = list(self._waiting)[:limit]
         rows = {member: row for member, row in zip(members, self._online.online_members(members), strict=True) if row} if members else {}
         with reading(self._engine) as connection:

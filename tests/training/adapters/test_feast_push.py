@@ -93,7 +93,7 @@ def test_the_counts_are_those_that_dbt_gives_a_day_later(tmp_path):
     recent = Recent(log.engine, store)
     fake.fill(log, [*yesterday, *today])
     fake.tell(log, *said)
-    recent.look(100)
+    assert recent.renew()
     assert recent.push(100) == 3
     pushed = [{name: row[name] for name in COUNTED} for row in store.online_members(ids)]
 

@@ -76,6 +76,17 @@ def test_a_message_and_its_answers_are_counted_once(log, online):
     assert online.written == ["a", "a"]
 
 
+def test_before_the_first_materialization_there_is_nothing_to_push_on(log):
+    """Then everybody of whom there are events since is renewed, also who was noted before."""
+    online = FakeOnline()
+    recent = Recent(log.engine, online)
+    show(log, 1, "a", AS_OF + HOUR)
+    assert (refresh(recent), recent.waiting) == (0, 0)
+    online.materialize(AS_OF, {"a": 3})
+    assert refresh(recent) == 1
+    assert online.counts("a") == [4, 4, 3, 3]
+
+
 def test_events_before_the_materialization_are_in_its_counts_already(log, online):
     """What happened before its event time was counted by dbt; at that very instant it was not."""
     show(log, 1, "a", AS_OF - timedelta(microseconds=1))

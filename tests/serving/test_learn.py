@@ -1,0 +1,230 @@
+"""The learner's loop and its process: it takes up whatever champion is in charge, survives what fails, and ends when it is told to."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+from datetime import UTC, datetime
+
+import pytest
+
+from serving import learner_status
+from serving.learn import BUSY, Every, Loop
+from tests.fakes import learning as fake
+from tests.fakes.learning import AS_OF, DAY, HOUR
+from tests.fakes.online import FakeOnline
+from tests.fakes.registry import FakeRegistry
+from training.adapters import posterior_files as files
+from training.adapters.decision_log import DecisionLog
+from training.adapters.learning import Learning
+from training.adapters.log_engine import reading
+from training.adapters.log_tables import answer_table
+from training.adapters.recent import Recent
+from training.config.settings import ROOT, Settings
+from training.domain.nouns import NONE, OutcomeKind
+from training.model.matching import MatchingModel
+
+SHOWN = [i for i in range(40) if fake.served(i, AS_OF).chosen_arm != NONE]
+
+
+class World:
+    """A loop on a real log and real files, with everything that it meets at hand; `at` is what the data's clock says."""
+
+    def __init__(self, folder):
+        self.settings = Settings(home=folder)
+        self.log = DecisionLog(self.settings.log_url)
+        fake.fill(self.log, [fake.served(i, AS_OF + i * HOUR / 2) for i in range(40)])
+        self.registry, self.online, self.at, self.seconds, self.said = FakeRegistry(folder / "registry"), FakeOnline(), AS_OF + 20 * HOUR, 0.0, []
+        self.online.materialize(AS_OF, {f"m{i}": 0 for i in range(50)})
+        self.learning = Learning(self.settings, self.log.engine, self.registry, Recent(self.log.engine, self.online))
+        self.loop = Loop(self.settings, self.learning, self.registry, lambda: self.at, lambda event, **fields: self.said.append((event, fields)))
+
+    def crown(self, run, as_of=AS_OF):
+        """Register the small model under another name and put it in charge."""
+        old = fake.model()
+        folder = self.settings.home / "trained"
+        MatchingModel(old.members, old.arms, old.towers, old.heads, {**old.manifest, "run_id": run, "as_of": as_of.isoformat()}).save(folder)
+        self.registry.point("champion", self.registry.register(folder, {"run_id": run}))
+
+    def turns(self, seconds=3.0):
+        """A turn each quarter of a second."""
+        for _ in range(int(seconds * 4)):
+            self.loop.turn(self.seconds)
+            self.seconds += 0.25
+
+    @property
+    def status(self):
+        """What the file says."""
+        return learner_status.read(self.settings.posterior)
+
+    def answers(self):
+        """Rows of the table."""
+        with reading(self.log.engine) as connection:
+            return connection.execute(answer_table.select()).all()
+
+
+@pytest.fixture
+def world(tmp_path):
+    """Without a champion."""
+    return World(tmp_path)
+
+
+def test_every():
+    """True at first and after so many seconds, later where it is put off."""
+    every = Every(2.0)
+    assert [every.due(at) for at in (0.0, 1.9, 2.0, 3.9, 4.5)] == [True, False, True, False, True]
+    every.put_off(9.0)
+    assert [every.due(at) for at in (8.9, 9.0)] == [False, True]
+
+
+def test_without_a_champion_the_members_rows_are_renewed_all_the_same(world):
+    """Messages are counted whoever decides; the status says that nobody is learned for."""
+    assert learner_status.read(world.settings.posterior) is None
+    world.turns()
+    assert (world.status.model_version, world.status.posterior, world.status.trouble) == ("", 0, "")
+    assert world.status.rows == len({fake.served(i, AS_OF).asked.member_id for i in SHOWN})
+    assert files.current(world.settings.posterior) is None
+
+
+def test_an_outcome_becomes_a_posterior_and_the_status_says_so(world):
+    """The champion is taken up, a click is learned in the next turn, and the age of what waits is nothing again."""
+    world.crown("one")
+    world.turns()
+    assert ("champion", {"model_version": "1", "posterior": 0}) in world.said
+    fake.tell(world.log, (f"d{SHOWN[0]}", OutcomeKind.CLICK, world.at))
+    world.turns(0.25)
+    assert files.current(world.settings.posterior) == files.Current("1", 1)
+    status = world.status
+    assert (status.posterior, status.answers, status.lag_seconds, status.trouble) == (1, 1, 0.0, "")
+    assert world.online.rows[fake.served(SHOWN[0], AS_OF).asked.member_id]["clicks_28d"] == 1.0
+    assert [event for event, _ in world.said].count("learned") == 1
+
+
+def test_another_champion_is_taken_up_within_a_second(world):
+    """And learns for itself what it had not seen; then the first one comes back and goes on from where it was."""
+    world.crown("one")
+    fake.tell(world.log, (f"d{SHOWN[0]}", OutcomeKind.CLICK, world.at))
+    world.turns(1.0)
+    world.crown("two")
+    world.turns(1.0)
+    assert files.current(world.settings.posterior) == files.Current("2", 1)
+    world.registry.point("champion", "1")
+    world.turns(1.0)
+    assert files.current(world.settings.posterior) == files.Current("1", 1)
+    assert len(world.answers()) == 2
+
+
+def test_a_champion_that_cannot_be_read_is_told_of_once_and_the_rows_go_on(world):
+    """Until another one is in charge; both duties are apart."""
+    world.crown("one")
+    (world.registry.fetch("1") / "manifest.json").write_text("{")
+    world.turns()
+    assert "cannot be read" in world.status.trouble
+    assert [fields["duty"] for event, fields in world.said if event == "trouble"] == ["learn"]
+    assert world.status.rows > 0
+    world.crown("two")
+    world.turns()
+    assert (world.status.model_version, world.status.trouble) == ("2", "")
+    assert ("recovered", {"duty": "learn"}) in world.said
+
+
+@pytest.mark.parametrize("broken", ["training.adapters.answers.keep", "training.adapters.posterior_files.publish"])
+def test_whatever_fails_in_a_batch_is_made_good(world, monkeypatch, broken):
+    """The log refuses, or the disk is full: afterwards each answer is there once and the snapshot is that of the log."""
+    world.crown("one")
+    world.turns(1.0)
+
+    def fails(*_):
+        raise OSError("No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(broken, fails)
+        fake.tell(world.log, (f"d{SHOWN[0]}", OutcomeKind.CLICK, world.at))
+        world.turns(2.0)
+        assert "No space left on device" in world.status.trouble
+    world.turns(2.0)
+    assert [(row.decision_id, row.answer, row.posterior) for row in world.answers()] == [(f"d{SHOWN[0]}", 1, 1)]
+    assert files.current(world.settings.posterior) == files.Current("1", 1)
+    assert world.status.trouble == ""
+
+
+def test_a_store_that_is_down_keeps_the_posterior_from_nothing(world, monkeypatch):
+    """Rows wait; when the store is back they are written."""
+    world.crown("one")
+    world.online.fails = True
+    fake.tell(world.log, (f"d{SHOWN[0]}", OutcomeKind.CLICK, world.at))
+    world.turns()
+    assert (world.status.posterior, world.status.rows) == (1, 0)
+    assert world.status.waiting > 0
+    assert "killed" in world.status.trouble
+    world.online.fails = False
+    world.turns()
+    assert (world.status.waiting, world.status.trouble) == (0, "")
+
+
+def test_the_age_of_an_outcome_that_waits_is_told(world, monkeypatch):
+    """Acknowledged ninety seconds ago and still not looked at."""
+    world.crown("one")
+    world.turns(1.0)
+    monkeypatch.setattr(world.learning.learner, "learn", lambda _: None)
+    fake.tell(world.log, (f"d{SHOWN[0]}", OutcomeKind.CLICK, world.at))
+    world.at += 90 * (DAY / 86_400)
+    world.turns(0.25)
+    assert world.status.lag_seconds == pytest.approx(90.0)
+
+
+def champion(home):
+    """A home whose registry has version 1 in charge, as MLflow's tables say it."""
+    fake.model().save(home / "models" / "1")
+    with closing(sqlite3.connect(home / "mlflow.db")) as connection:
+        connection.execute("create table registered_model_aliases (name text, alias text, version integer)")
+        connection.execute("insert into registered_model_aliases values ('matching', 'champion', 1)")
+        connection.commit()
+
+
+def started(home):
+    """The process on that home."""
+    env = {k: v for k, v in os.environ.items() if not k.startswith("RIGHTMATCH")}
+    env |= {"RIGHTMATCH_HOME": str(home), "RIGHTMATCH_SERVING__LEARN_EVERY_MS": "50", "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen([sys.executable, "-m", "serving.learn"], env=env, cwd=home, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def until(condition, seconds=60.0):
+    """Wait for it; returns how long it took."""
+    began = time.monotonic()
+    while not condition():
+        assert time.monotonic() < began + seconds
+        time.sleep(0.005)
+    return time.monotonic() - began
+
+
+def test_the_process_learns_alone_and_stops_when_it_is_told(tmp_path):
+    """An acknowledged click is in a published posterior within a second or, on a busy machine, a few; a second learner leaves; SIGTERM ends it with 0."""
+    champion(tmp_path)
+    posterior = Settings(home=tmp_path).posterior
+    log = DecisionLog(Settings(home=tmp_path).log_url)
+    at = datetime.now(UTC)
+    fake.fill(log, [fake.served(i, at) for i in range(3)])
+    first = started(tmp_path)
+    try:
+        until(lambda: files.current(posterior) is not None)
+        second = started(tmp_path)
+        said, _ = second.communicate(timeout=60)
+        assert second.returncode == BUSY, said
+        assert json.loads(said.splitlines()[-1])["event"] == "busy"
+        until(lambda: (status := learner_status.read(posterior)) is not None and status.model_version == "1")
+        fake.tell(log, ("d1", OutcomeKind.CLICK, at))
+        assert until(lambda: files.current(posterior) == files.Current("1", 1)) < 5.0
+    finally:
+        first.send_signal(signal.SIGTERM)
+        said, _ = first.communicate(timeout=60)
+    assert first.returncode == 0, said
+    events = [json.loads(line)["event"] for line in said.splitlines()]
+    assert (events[0], events[-1]) == ("started", "stopped")
+    assert "trouble" not in events
