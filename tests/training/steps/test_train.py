@@ -57,6 +57,7 @@ def test_train_registers_a_challenger_and_a_rerun_changes_nothing(settings, plat
 
     manifest = json.loads((report.path / "manifest.json").read_text())
     assert (manifest["run_id"], manifest["rows"], manifest["holdout"]["rows"]) == ("2026-02-01", report.rows, report.holdout_rows)
+    assert manifest["as_of"] == "2026-02-02T00:00:00+00:00"
     assert {c["label"] for c in manifest["calibration"]} == report.errors.keys()
 
     bytes_before = {p.name: p.read_bytes() for p in report.path.iterdir()}
