@@ -92,15 +92,15 @@ class Compiled:
         Raises DataError where there is none, IndexError for a position that is no arm.
         """
         plan = self.shelf.plan(feasible)
-        utilities, _ = self.kernel.utilities(self.members.base(features, context), plan)
+        utilities = self.kernel.utilities(self.members.base(features, context), plan)
         return Scores(_propensities(utilities, plan, self.settings.exploration.epsilon))
 
     def utilities(self, features: Mapping[str, object], context: Context, feasible: Sequence[int]) -> Singles:
         """Utility of each feasible arm under each draw, [A, S], as `select.draw_utilities`."""
         plan = self.shelf.plan(feasible)
-        found, same = self.kernel.utilities(self.members.base(features, context), plan)
+        found = self.kernel.utilities(self.members.base(features, context), plan)
         ordered = np.empty_like(found)
-        ordered[plan.order] = found + same
+        ordered[plan.order] = found
         return ordered
 
     def moments(self, features: Mapping[str, object], context: Context, feasible: Sequence[int]) -> Moments:
@@ -140,7 +140,7 @@ def _drawn(model: MatchingModel, settings: Settings, version: str, posterior: in
 def _kernel(model: MatchingModel, settings: Settings, arms: tuple[Shelf, Said], drawn: Mapping[Stage, torch.Tensor]) -> Kernel:
     shelf, said = arms
     heads = Heads.build(model.towers, said, drawn, settings.exploration.draws)
-    return Kernel(heads, Pairs.build(model.towers, said), settings.utility, shelf.chunk)
+    return Kernel(heads, Pairs.build(model.towers, said), settings.utility, shelf)
 
 
 def _propensities(utilities: Singles, plan: Plan, epsilon: float) -> npt.NDArray[np.float64]:

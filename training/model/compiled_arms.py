@@ -23,8 +23,6 @@ from training.model.stacked import Stacked
 from training.model.towers import Towers
 
 Ints = npt.NDArray[np.int64]
-Money = Singles | float
-"""The same for all arms, or that of each."""
 
 PLANS = 512
 """Menus that are remembered; then all are forgotten."""
@@ -44,13 +42,13 @@ class Said(NamedTuple):
 
 
 class Turn(NamedTuple):
-    """Arms that are scored together: their product (0: unknown), or that of each; rows in the tables; places in the plan; money, [n, 1] where it differs."""
+    """Arms that are scored together: their product, or that of each; their rows in the tables; their places in the plan; the cost of each, [n, 1]."""
 
     product: int | Ints
     rows: slice | Ints
     place: slice
-    value: Money
-    cost: Money
+    cost: Singles | None
+    """None where all are free."""
 
 
 class Plan(NamedTuple):
@@ -64,12 +62,19 @@ class Plan(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Shelf:
-    """All arms of a catalog: `ids` with `none` first, and in the tables' order their codes in the book [A]. `row` [A] is the row of each of `ids`."""
+    """All arms of a catalog: `ids` with `none` first, the `row` [A] of each; in the tables' order their codes in the book, products and costs [A].
+
+    `known` [P] are the encoder's codes of the catalog's products (0: unknown), and `value` [P] their worth.
+    """
 
     ids: tuple[str, ...]
+    row: Ints
     book: ArmBook
     codes: torch.Tensor
-    row: Ints
+    product: Ints
+    cost: Singles
+    known: Ints
+    value: Singles
     chunk: int
     """Most arms of a turn."""
     plans: dict[tuple[int, ...], Plan] = field(default_factory=dict, init=False, repr=False)
@@ -78,13 +83,15 @@ class Shelf:
     @classmethod
     def build(cls, encoder: ArmEncoder, catalog: Catalog, chunk: int) -> Shelf:
         """Every arm of `catalog`, and `none`."""
-        book, ids, channels = ArmBook.build(encoder, catalog, catalog.arms), (NONE, *catalog.arms), list(catalog.channels)
-        codes = book.codes(ids)
-        place = [(-1, -1), *((int(book.factors[book.index[a], 0]), channels.index(arm.channel_id)) for a, arm in catalog.arms.items())]
-        order = np.array(sorted(range(len(ids)), key=place.__getitem__), dtype=np.int64)
-        row = np.empty(len(ids), dtype=np.int64)
+        book, ids = ArmBook.build(encoder, catalog, catalog.arms), (NONE, *catalog.arms)
+        products, channels = list(catalog.products), list(catalog.channels)
+        place = [(0, -1), *((products.index(arm.product_id), channels.index(arm.channel_id)) for arm in catalog.arms.values())]
+        order = np.array([0, *sorted(range(1, len(ids)), key=place.__getitem__)], dtype=np.int64)
+        row, codes = np.empty(len(ids), dtype=np.int64), torch.from_numpy(book.codes(ids)[order])
         row[order] = np.arange(len(ids))
-        return cls(ids, book, torch.from_numpy(codes[order]), row, chunk)
+        known = [encoder.products.index(p) + 1 if p in encoder.products else 0 for p in products]
+        values = np.array([p.value for p in catalog.products.values()], dtype=np.float32)
+        return cls(ids, row, book, codes, np.array([place[i][0] for i in order]), book.cost[codes].numpy(), np.array(known), values, chunk)
 
     def said(self, encoder: ArmEncoder, net: Towers | Stacked, arm_features: Mapping[str, Mapping[str, object]]) -> Said:
         """What `net` says of every arm, in the tables' order. Counts of arms that `arm_features` lacks are unknown."""
@@ -117,15 +124,13 @@ class Shelf:
         return Plan(order, rows, nothing, tuple(self._turns(rows, nothing)))
 
     def _turns(self, rows: Ints, nothing: int) -> Iterator[Turn]:
-        codes = self.codes[torch.from_numpy(rows)]
-        products = self.book.factors[codes, 0].numpy()
-        value, cost = (prices[codes].numpy()[:, None] for prices in (self.book.value, self.book.cost))
+        products, cost = self.product[rows], self.cost[rows][:, None]
         several = len(rows) - nothing >= FEWEST * len(np.unique(products[nothing:]))
         for start, stop in self._spans(products, nothing, several=several):
             place, some = slice(start, stop), rows[start:stop]
             near = some[-1] - some[0] + 1 == len(some)
             which = slice(int(some[0]), int(some[-1]) + 1) if near else some
-            yield Turn(int(products[start]) if several else products[place], which, place, _money(value[place]), _money(cost[place]))
+            yield Turn(int(products[start]) if several else products[place], which, place, cost[place] if cost[place].any() else None)
 
     def _spans(self, products: Ints, nothing: int, *, several: bool) -> Iterator[tuple[int, int]]:
         """Bounds of the turns: a product's arms at most, where there are `several` of each."""
@@ -133,7 +138,3 @@ class Shelf:
         for first, end in zip(cuts, [*cuts[1:], len(products)], strict=True):
             for start in range(first, end, self.chunk):
                 yield start, min(start + self.chunk, end)
-
-
-def _money(column: Singles) -> Money:
-    return float(column[0, 0]) if (column == column[0]).all() else column

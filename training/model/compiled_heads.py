@@ -30,17 +30,17 @@ FARTHEST = 80.0
 
 
 class Form(Enum):
-    """What a head reads of the arm: nothing; what is fixed of it and its product; the network's part too."""
+    """What a head reads of the arm: what is fixed of it and its product; the network's part too; nothing. Heads are kept in this order."""
 
-    FLAT = auto()
     ODDS = auto()
     LOGITS = auto()
+    FLAT = auto()
 
 
 @dataclass(frozen=True, eq=False)
 class Head:
-    """One stage under S draws. `fixed` [A, S] is E, or the negative of what is fixed of the arm for LOGITS; `pair` [k, S] are the negative weights of the
-    network's columns [m, s z]. None where the head does not read them.
+    """One stage under S draws. `fixed` [A, S] is E, or for LOGITS the negative of what is fixed of the arm; None where no arm is read. `pair` [k, S] are the
+    negative weights of the network's columns [m, s z]; None where they are not read.
     """
 
     stage: Stage
@@ -51,11 +51,12 @@ class Head:
 
 @dataclass(frozen=True, eq=False)
 class Heads:
-    """All stages that the utility reads, in their order. `base` [b, H S] are the weights of those `columns` of phi's base part that any of them reads, and
-    `each` [L, H S] those of the wide part's effect, with zeros where a head does not read it.
+    """All stages that the utility reads. `odds` [O, A, S] are E of those of that form, the first ones. `base` [b, H S] are the weights of those `columns` of
+    phi's base part that any head reads, and `each` [L, H S] those of the wide part's effect.
     """
 
     heads: tuple[Head, ...]
+    odds: Singles
     draws: int
     columns: npt.NDArray[np.int64]
     base: Singles
@@ -64,25 +65,26 @@ class Heads:
     @classmethod
     def build(cls, net: Towers | Stacked, said: Said, drawn: Mapping[Stage, torch.Tensor], draws: int) -> Heads:
         """Compile the weights `drawn` [S, d] of each stage, as `select.draw_weights` gives them, for the arms of which this was `said`."""
-        weights = {stage: double(w) for stage, w in drawn.items()}
-        bases = np.array([w[:, : net.sizes.base] for w in weights.values()]).reshape(-1, draws, net.sizes.base)
+        weights, cut = {stage: double(w) for stage, w in drawn.items()}, net.sizes.base
+        parts = {stage: _Parts.of(net, w[:, cut:]) for stage, w in weights.items()}
+        heads = tuple(sorted((_head(stage, p, said) for stage, p in parts.items()), key=lambda head: head.form.value))
+        odds = [head.fixed for head in heads if head.form is Form.ODDS]
+        bases = np.array([weights[head.stage][:, :cut] for head in heads]).reshape(len(heads), draws, cut)
+        each = np.array([parts[head.stage].effect for head in heads]).reshape(len(heads), draws, said.own.shape[1])
         columns = np.flatnonzero(bases.any(axis=(0, 1)))
-        parts = {stage: _Parts.of(net, w[:, net.sizes.base :]) for stage, w in weights.items()}
-        each = np.array([p.effect for p in parts.values()]).reshape(len(parts), draws, said.own.shape[1])
-        heads = tuple(_head(stage, p, said) for stage, p in parts.items())
-        return cls(heads, draws, columns, _laid(bases[:, :, columns]), _laid(each))
+        table = np.array(odds, dtype=np.float32).reshape(len(odds), len(said.own), draws)
+        return cls(heads, table, draws, columns, _laid(bases[:, :, columns]), _laid(each))
 
     def alone(self, base: Base) -> Singles:
         """Logits [H, S] of the member whom nothing is shown."""
         found: Singles = base.columns[self.columns].astype(np.float32) @ self.base
         return found.reshape(len(self.heads), self.draws)
 
-    def products(self, base: Base, alone: Singles) -> Singles:
-        """Logits [1 + P, H, S] before what is fixed of the arm: of an unknown product, then of each one."""
-        found = np.empty((1 + len(base.each), *alone.shape), dtype=np.float32)
-        found[0] = alone
-        np.matmul(base.each.astype(np.float32), self.each, out=found[1:].reshape(len(base.each), alone.size))
-        found[1:] += alone
+    def products(self, base: Base, alone: Singles, known: npt.NDArray[np.int64]) -> Singles:
+        """Logits [P, H, S] before what is fixed of the arm, for products of the codes `known` [P] (0: unknown)."""
+        each = np.concatenate([np.zeros_like(base.each[:1]), base.each])[known]
+        found: Singles = (each.astype(np.float32) @ self.each).reshape(len(known), *alone.shape)
+        found += alone
         return found
 
 
