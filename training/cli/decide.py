@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import NAMESPACE_URL, uuid5
@@ -56,31 +55,35 @@ def decide(member_id: str, surface: str, seed: int | None, as_json: bool) -> int
 
 
 def take(wired: Platform, settings: Settings, version: str, member: Member, surface: Surface, seed: int) -> Decision:
-    """Let `version` decide for `member`, whose features carry `event_timestamp` and `consents`, from the arms that surface and consent allow."""
-    import torch
+    """Let `version` decide for `member`, whose features carry `event_timestamp` and `consents`, from the arms that surface and consent allow.
+
+    Probabilities are those of the posterior as trained; `seed` picks the arm from them.
+    """
+    import numpy as np
 
     from training.domain.catalog import load_catalog
-    from training.model import policy
+    from training.model.compiled import Compiled, pick
     from training.model.matching import MatchingModel
     from training.model.threads import steady
 
     steady()
-    catalog = load_catalog(settings.catalog)
-    at = _instant(member)
+    catalog, at = load_catalog(settings.catalog), _instant(member)
     consents = [c.strip() for c in str(member.features.get("consents") or "").split(",") if c.strip()]
     feasible = catalog.feasible(surface, consents)
-    request = policy.Request(
+    champion = Compiled.build(MatchingModel.load(wired.registry.fetch(version)), catalog, settings, version)
+    champion = champion.with_arms(dict(zip(feasible, wired.features.online_arms(feasible), strict=True)), at.isoformat())
+    context, index = Context(surface, at.hour, at.weekday()), {arm: i for i, arm in enumerate(champion.arm_ids)}
+    p = champion.score(member.features, context, [index[arm] for arm in feasible]).p
+    return Decision(
         decision_id=str(uuid5(NAMESPACE_URL, f"rightmatch:{member.member_id}:{surface.value}:{at.isoformat()}:{version}:{seed}")),
+        member_id=member.member_id,
         decided_at=at,
-        member=member,
-        context=Context(surface, at.hour, at.weekday()),
-        feasible=feasible,
-        arm_features=dict(zip(feasible, wired.features.online_arms(feasible), strict=True)),
+        context=context,
+        chosen_arm=feasible[pick(p, float(np.random.default_rng(seed).random()))],
+        propensities=dict(zip(feasible, p.tolist(), strict=True)),
+        model_version=version,
         excluded={arm: why for arm, why in catalog.excluded(surface, consents).items() if why},
     )
-    model = MatchingModel.load(wired.registry.fetch(version))
-    named = replace(model, manifest={**model.manifest, "version": version})
-    return policy.decide(named, request, catalog, settings, torch.Generator().manual_seed(seed))
 
 
 def _surface(name: str) -> Surface:

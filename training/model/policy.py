@@ -1,15 +1,13 @@
-"""The policy: feasible arms -> exact propensities -> one arm. The same arithmetic serves one member and evaluates a whole log.
+"""The policy on a whole log: feasible arms -> exact propensities. `compiled` serves one member by the same arithmetic.
 
-In serving every decision draws its own S weight vectors. In evaluation one set of S draws, seeded, is shared by all decisions:
-given these draws the policy is a fixed function of member and context, so its probabilities are exact, they do not depend on
-how the log is cut into chunks, and their expectation over draws is that of serving.
+One set of S draws is shared by all decisions: in serving by those of one posterior, with a seed that its version gives; here by all of the log. Given these
+draws the policy is a fixed function of member and context, so its probabilities are exact, and they do not depend on how the log is cut into chunks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,13 +16,13 @@ import pandas as pd
 import torch
 
 from training.config.settings import Settings
-from training.domain.catalog import Catalog, load_catalog
+from training.domain.catalog import load_catalog
 from training.domain.errors import DataError
-from training.domain.nouns import NONE, Context, Decision, Label, Member
-from training.model.arms import NEWCOMERS, ArmBook, ArmHistory, counts
+from training.domain.nouns import Label
+from training.model.arms import NEWCOMERS, ArmBook, ArmHistory
 from training.model.funnel import needed
 from training.model.matching import DECIDED, MatchingModel, check_columns
-from training.model.select import Prices, choose, draw_utilities, draw_weights, propensities
+from training.model.select import Prices, draw_utilities, draw_weights, propensities
 from training.model.towers import pairs
 
 PAIRS = 2_048
@@ -39,44 +37,6 @@ class Probabilities:
     arms: npt.NDArray[np.object_]
     p: npt.NDArray[np.float64]
     means: Mapping[Label, npt.NDArray[np.float64]]
-
-
-@dataclass(frozen=True)
-class Request:
-    """One question to the policy. `arm_features` holds ARM_NUMERIC by arm id where known; `excluded` says why other arms are not feasible."""
-
-    decision_id: str
-    decided_at: datetime
-    member: Member
-    context: Context
-    feasible: Sequence[str]
-    arm_features: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
-    excluded: Mapping[str, str] = field(default_factory=dict)
-
-
-def decide(model: MatchingModel, request: Request, catalog: Catalog, settings: Settings, generator: torch.Generator) -> Decision:
-    """Decide once. Raises DataError if no arm is feasible: without at least `none` there is nothing to draw from."""
-    if not request.feasible:
-        raise DataError(f"Decision {request.decision_id} has no feasible arm, not even {NONE!r}: nothing can be drawn. Pass `Catalog.feasible(...)`.")
-    book = ArmBook.build(model.arms, catalog, request.feasible)
-    codes = torch.from_numpy(book.codes(request.feasible))
-    rates = torch.from_numpy(model.arms.rates(counts(request.feasible, request.arm_features)))
-    weights = draw_weights(model.heads, settings.exploration.draws, settings.exploration.nu or model.nu, generator)
-    with torch.no_grad():
-        phi = pairs(model.towers, model.members.row(request.member.features, request.context), model.towers.arms(book.rows(codes, rates))[None])
-        utilities = draw_utilities(phi, model.towers.sizes.base, weights, Prices(book.value[codes[None]], book.cost[codes[None]]), settings.utility)
-    p = propensities(utilities, settings.exploration.epsilon)[0]
-    chosen = request.feasible[choose(p, generator)]
-    return Decision(
-        decision_id=request.decision_id,
-        member_id=request.member.member_id,
-        decided_at=request.decided_at,
-        context=request.context,
-        chosen_arm=chosen,
-        propensities=dict(zip(request.feasible, p.tolist(), strict=True)),
-        model_version=model.manifest.get("version"),
-        excluded=request.excluded,
-    )
 
 
 def policy_probabilities(

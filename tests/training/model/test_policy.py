@@ -1,36 +1,28 @@
-"""The policy: one decision, a whole log, and that both are the same arithmetic."""
-
-from datetime import UTC, datetime
+"""The policy on a whole log, and that one member is served by the same arithmetic."""
 
 import numpy as np
 import pytest
-import torch
 
 from tests.fakes.training_frame import HARMFUL
 from training.domain.errors import DataError
-from training.domain.nouns import NONE, Context, Label, Member, Surface
+from training.domain.nouns import NONE, Context, Label, Surface
 from training.domain.schema import ARM_NUMERIC, MEMBER_CATEGORICAL, MEMBER_NUMERIC
-from training.model.policy import Request, decide, policy_probabilities
+from training.model.compiled import Compiled, seed_of
+from training.model.policy import policy_probabilities
 
 
-def asked(row, feasible=None):
-    """The request that the row of a training frame answers; arm counts are those of the synthetic log."""
-    at = row["decided_at"].to_pydatetime()
-    features = {name: row[name] for name in (*MEMBER_CATEGORICAL, *MEMBER_NUMERIC)}
-    known = {row["arm_id"]: {name: row[f"arm_{name}"] for name in ARM_NUMERIC}}
-    return Request(
-        "d", at, Member(row["member_id"], features), Context(Surface(row["surface"]), at.hour, at.weekday()), feasible or list(row["feasible_arms"]), known
-    )
-
-
-def test_a_log_is_decided_as_single_decisions_are(model, frame, catalog, settings):
-    """Given the same draws, each decision of a log has the propensities and the support that `decide` gives it alone."""
+def test_a_log_is_decided_as_members_are_served(model, frame, catalog, settings):
+    """Given the same draws, each decision of a log has the propensities that the compiled champion gives that member, but for draws that are nearly even."""
+    served = Compiled.build(model, catalog, settings, "1")
+    index = {arm: i for i, arm in enumerate(served.arm_ids)}
     for i in range(6):
-        one = frame.iloc[[i]]
-        found = policy_probabilities(model, one, settings, 11)
-        single = decide(model, asked(frame.iloc[i]), catalog, settings, torch.Generator().manual_seed(11))
-        assert list(found.arms) == list(single.propensities) == list(one["feasible_arms"].iloc[0])
-        assert np.allclose(found.p, list(single.propensities.values()), atol=2 / settings.exploration.draws)
+        row, found = frame.iloc[i], policy_probabilities(model, frame.iloc[[i]], settings, seed_of("1", 0))
+        assert list(found.arms) == list(row["feasible_arms"])
+        known = {row["arm_id"]: {name: row[f"arm_{name}"] for name in ARM_NUMERIC}}
+        context = Context(Surface(row["surface"]), row["decided_at"].hour, row["decided_at"].weekday())
+        features = {name: row[name] for name in (*MEMBER_CATEGORICAL, *MEMBER_NUMERIC)}
+        single = served.with_arms(known, "t").score(features, context, [index[a] for a in row["feasible_arms"]])
+        assert np.allclose(found.p, single.p, atol=2 / settings.exploration.draws)
 
 
 def test_probabilities_of_a_log(model, frame, settings):
@@ -60,39 +52,33 @@ def test_the_policy_follows_what_it_learned(model, frame, settings):
     assert found.p[fitting].sum() > 2 * uniform[fitting].sum()
 
 
-def test_unknown_values_and_a_new_arm_are_scored(model, catalog, settings):
+def test_unknown_values_and_a_new_arm_are_scored(model, frame, catalog, settings):
     """A member without features, a word never seen and an arm that the catalog does not have still give a distribution."""
-    request = Request(
-        "d",
-        datetime(2026, 3, 1, 12, tzinfo=UTC),
-        Member("new", {"industry": "never seen"}),
-        Context(Surface.WEB, 12, 6),
-        [NONE, *catalog.feasible(Surface.WEB, [])[1:4], "retired.arm.id"],
-        excluded={"x": "because"},
-    )
-    found = decide(model, request, catalog, settings, torch.Generator().manual_seed(1))
-    assert set(found.propensities) == set(request.feasible)
-    assert found.excluded == {"x": "because"}
+    one = frame.head(1).copy()
+    one[list(MEMBER_NUMERIC)] = np.nan
+    one["industry"] = "never seen"
+    one["feasible_arms"] = [[NONE, *catalog.feasible(Surface.WEB, [])[1:4], "retired.arm.id"]]
+    found = policy_probabilities(model, one, settings, 1)
+    assert found.p.sum() == pytest.approx(1.0)
+    assert (found.p > 0).all()
 
 
-def test_a_single_feasible_arm_is_certain(model, frame, catalog, settings):
+def test_a_single_feasible_arm_is_certain(model, frame, settings):
     """Nothing else to choose from."""
-    found = decide(model, asked(frame.iloc[0], [NONE]), catalog, settings, torch.Generator().manual_seed(1))
-    assert (found.chosen_arm, found.propensities) == (NONE, {NONE: pytest.approx(1.0)})
+    one = frame.head(1).copy()
+    one["feasible_arms"] = [[NONE]]
+    assert policy_probabilities(model, one, settings, 1).p == pytest.approx([1.0])
 
 
-def test_without_a_feasible_arm_nothing_is_decided(model, frame, catalog, settings):
-    """One decision and a log say so."""
-    row = frame.iloc[0]
-    with pytest.raises(DataError, match="no feasible arm"):
-        decide(model, Request("d", row["decided_at"], Member("m", {}), Context(Surface.WEB, 1, 1), []), catalog, settings, torch.Generator().manual_seed(1))
+def test_without_a_feasible_arm_nothing_is_decided(model, frame, settings):
+    """The log says so; it would be judged by what never was a choice."""
     empty = frame.head(1).copy()
     empty["feasible_arms"] = [[]]
     with pytest.raises(DataError, match="no feasible arm"):
         policy_probabilities(model, empty, settings, 1)
 
 
-def test_without_a_retention_head_the_rest_decides(model, frame, catalog, settings):
+def test_without_a_retention_head_the_rest_decides(model, frame, settings):
     """A label that is not mature yet drops out of the utility."""
     from dataclasses import replace
 
