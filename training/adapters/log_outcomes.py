@@ -13,12 +13,15 @@ from sqlalchemy import Connection, Row, bindparam, insert, select
 
 from training.adapters.log_engine import in_order, insert_new, instant, lock, micros
 from training.adapters.log_reads import outcome_of
+from training.adapters.log_record import keepable
 from training.adapters.log_tables import decision_table, outcome_table, withdrawal_table
 from training.domain.labels import WINDOWS
 from training.domain.nouns import NONE, Outcome, OutcomeKind
 
 AHEAD = timedelta(minutes=5)
 """How far a sender's clock may be ahead of ours."""
+LONGEST = 128
+"""Characters of an outcome's id, as its column has it."""
 CLOSED = max(window.closes for window in WINDOWS.values())
 """Age of a decision at which its last label can no longer change."""
 
@@ -42,11 +45,13 @@ class Receipt:
 
 def append_outcomes(connection: Connection, outcomes: Sequence[Outcome], received_at: datetime) -> list[Receipt]:
     """Receipts in order. What is accepted is kept, and an opt-out withdraws the channel of its decision's arm with it."""
-    decisions = {row.decision_id: row for row in connection.execute(_DECISIONS, {"ids": list({o.decision_id for o in outcomes})})}
+    named = {o.decision_id for o in outcomes if keepable(o.decision_id, _DECISION_ID)}
+    decisions = {row.decision_id: row for row in connection.execute(_DECISIONS, {"ids": list(named)})}
     leaving = {decisions[o.decision_id].member_id for o in outcomes if o.kind is OutcomeKind.OPT_OUT and o.decision_id in decisions}
     lock_members(connection, leaving)
     in_order(connection, outcome_table)
-    kept = {row["outcome_id"]: outcome_of(row) for row in connection.execute(_KEPT, {"ids": list({o.outcome_id for o in outcomes})}).mappings()}
+    ids = {o.outcome_id for o in outcomes if keepable(o.outcome_id, LONGEST)}
+    kept = {row["outcome_id"]: outcome_of(row) for row in connection.execute(_KEPT, {"ids": list(ids)}).mappings()}
     receipts, new = [], list[Outcome]()
     for outcome in outcomes:
         receipts.append(_receipt(outcome, kept.get(outcome.outcome_id), decisions.get(outcome.decision_id), received_at))
@@ -79,6 +84,8 @@ def refusal(outcome: Outcome, decided_at: datetime, chosen_arm: str, received_at
 
 
 def _receipt(outcome: Outcome, kept: Outcome | None, decision: Row[Any] | None, received_at: datetime) -> Receipt:
+    if not (outcome.outcome_id and keepable(outcome.outcome_id, LONGEST)):
+        return Receipt(outcome.outcome_id, Answer.REFUSED, f"outcome_id is not 1 to {LONGEST} characters that every database keeps")
     if outcome.occurred_at.tzinfo is None:
         return Receipt(outcome.outcome_id, Answer.REFUSED, f"occurred_at {outcome.occurred_at.isoformat()} has no time zone")
     if kept is not None:
@@ -112,6 +119,6 @@ def _row(outcome: Outcome, member_id: str, received_at: int) -> dict[str, Any]:
     }
 
 
-_d = decision_table.c
+_d, _DECISION_ID = decision_table.c, 64
 _DECISIONS = select(_d.decision_id, _d.member_id, _d.decided_at, _d.chosen_arm, _d.channel_id).where(_d.decision_id.in_(bindparam("ids", expanding=True)))
 _KEPT = select(outcome_table).where(outcome_table.c.outcome_id.in_(bindparam("ids", expanding=True)))

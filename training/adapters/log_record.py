@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
 from collections.abc import Mapping
@@ -10,9 +11,10 @@ from typing import Any
 import msgspec
 import numpy as np
 import pyarrow as pa
-from sqlalchemy import RowMapping
+from sqlalchemy import RowMapping, String
 
 from training.adapters.log_engine import instant, micros
+from training.adapters.log_tables import decision_table
 from training.domain.errors import DataError
 from training.domain.nouns import Context, Surface
 from training.domain.served import Asked, Reason, Served, shows
@@ -43,7 +45,7 @@ def row_of(served: Served) -> dict[str, Any]:
     """The row, without `seq`. Raises ValueError for what could never be evaluated or read again: see `Decision` for the probabilities."""
     a, p = served.asked, np.asarray(served.p, dtype="<f8")
     _check(served, p)
-    return {
+    row = {
         "decision_id": a.decision_id,
         "request_id": a.request_id,
         "member_id": a.member_id,
@@ -59,6 +61,15 @@ def row_of(served: Served) -> dict[str, Any]:
         "expires_at": micros(served.expires_at),
         "record": pack(_record(served, p)),
     }
+    for name, most in _LENGTHS.items():
+        if not keepable(str(row[name] or ""), most):
+            raise ValueError(f"{name} {row[name]!r} is longer than {most} characters or holds one that no database keeps")
+    return row
+
+
+def keepable(text: str, most: int) -> bool:
+    """Whether every database keeps `text` in a column of `most` characters: Postgres knows no NUL, and half a surrogate pair has no encoding."""
+    return len(text) <= most and "\0" not in text and (text.isascii() or not _HALF.search(text))
 
 
 def served_of(row: Row) -> Served:
@@ -162,5 +173,7 @@ def _check(served: Served, p: np.ndarray[Any, Any]) -> None:
         raise ValueError(f"arm {served.chosen_arm!r} came with channel {served.channel_id!r}, so its messages could not be counted")
 
 
+_HALF = re.compile("[\ud800-\udfff]")
+_LENGTHS: dict[str, int] = {c.name: c.type.length for c in decision_table.columns if isinstance(c.type, String) and c.type.length}
 _TOLERANCE = 1e-6
 """As in `Decision` and in the landing rules."""

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from tests.fakes.logs import ARM, AT, EMAIL, served
+from training.adapters import log_outcomes
 from training.adapters.decision_log import DecisionLog
+from training.adapters.log_outcomes import LONGEST
+from training.adapters.log_tables import decision_table, outcome_table
 from training.domain.errors import LogError
 from training.domain.nouns import NONE, Outcome, OutcomeKind
 from training.domain.served import MemberState
@@ -120,6 +124,8 @@ IMPOSSIBLE = [
     ("value nan of a conversion is not money", happened("o", "1", "conversion", value=float("nan"))),
     ("value inf of a click is not money", happened("o", "1", value=float("inf"))),
     ("has no time zone", happened("o", "1", at=AT.replace(tzinfo=None))),
+    *(("outcome_id is not 1 to 128 characters", happened(name, "1")) for name in ("", "a\0", "\ud800", "o" * 129)),
+    ("decision d-\0 is not in the log", happened("o", "\0")),
     *((f"nothing that a {kind} could follow", happened("o", "none", kind)) for kind in ("impression", "click", "dismiss", "opt_out")),
 ]
 
@@ -127,6 +133,7 @@ IMPOSSIBLE = [
 def test_what_cannot_have_happened_is_refused_alone(log):
     """Each with its reason, and the rest of the call is kept; at the edges, and a conversion nobody prompted, are possible."""
     append(log, served("1"), served("none", arm=NONE))
+    assert (outcome_table.c.outcome_id.type.length, decision_table.c.decision_id.type.length) == (LONGEST, log_outcomes._DECISION_ID)
     edge = [happened("a", "1", at=AT), happened("b", "1", at=CLOSED - timedelta(microseconds=1)), happened("c", "none", "conversion", value=0.0)]
     answers = told(log, *(o for _, o in IMPOSSIBLE), *edge, now=CLOSED)
     for (why, outcome), (answer, reason) in zip(IMPOSSIBLE, answers[: len(IMPOSSIBLE)], strict=True):
@@ -134,6 +141,33 @@ def test_what_cannot_have_happened_is_refused_alone(log):
     assert answers[len(IMPOSSIBLE) :] == [("accepted", "")] * 3
     assert told(log, happened("d", "1", at=AT + 5 * timedelta(minutes=1)), now=AT) == [("accepted", "")]
     assert len(log.events(0, 99)) == 4
+
+
+def test_who_reads_on_from_the_last_one_misses_none(log):
+    """A transaction that began earlier and commits later has no smaller number than what was readable before."""
+    append(log, served("0"))
+    with ThreadPoolExecutor(1) as other:
+        with log.writing(["m1"]) as writer:
+            writer.append([served("1")])
+            second = other.submit(append, log, served("2", "m2"))
+            assert not wait([second], timeout=0.3).done, "the second one was numbered before the first one was there"
+            assert [one.asked.decision_id for _, one in log.decisions_since(0, 9)] == ["d-0"]
+        second.result(10)
+    assert [one.asked.decision_id for _, one in log.decisions_since(0, 9)] == ["d-0", "d-1", "d-2"]
+
+
+def test_nobody_decides_while_a_member_opts_out_and_the_other_way_round(log):
+    """The opt-out waits for a decision that has read the member's consent, and every later decision sees it."""
+    append(log, served("1"))
+    with ThreadPoolExecutor(1) as other:
+        with log.writing(["m1"]) as writer:
+            assert writer.read(["m1"], [], AT).states["m1"].withdrawn == frozenset()
+            leaving = other.submit(told, log, happened("o1", "1", "opt_out"))
+            assert not wait([leaving], timeout=0.3).done, "the consent changed under a decision"
+            writer.append([served("2")])
+        assert leaving.result(10) == [("accepted", "")]
+    with log.writing(["m1"]) as writer:
+        assert writer.read(["m1"], [], AT).states["m1"].withdrawn == {"email"}
 
 
 def test_an_opt_out_withdraws_the_channel_with_it(log):

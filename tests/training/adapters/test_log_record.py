@@ -18,7 +18,7 @@ from training.domain.errors import DataError
 from training.domain.nouns import NONE, Context, Surface
 from training.domain.served import Asked, Reason, Served
 
-TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12)
 TIMES = st.datetimes(datetime(1970, 1, 1), datetime(2200, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - the strategy adds the zone
 FLOATS = st.floats(allow_nan=True, allow_infinity=True)
 
@@ -130,6 +130,14 @@ def test_a_decision_that_could_never_be_evaluated_is_not_kept(told):
     """Each with what is wrong."""
     with pytest.raises(ValueError, match=told):
         row_of(served("1", **WRONG[told]))
+
+
+@pytest.mark.parametrize("member", ["m" * 129, "a\0b", "\ud800"])
+def test_an_id_that_some_database_would_not_keep_is_refused_by_all(member):
+    """Too long, a NUL, half a character; at the limit, and beyond ASCII, it is kept."""
+    with pytest.raises(ValueError, match="member_id"):
+        row_of(served("1", member))
+    assert row_of(served("1", "\N{SNOWMAN}" * 128))["member_id"] == "\N{SNOWMAN}" * 128
 
 
 def test_a_feature_that_is_no_value_is_not_kept():
