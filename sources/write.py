@@ -70,6 +70,15 @@ def write_file(target: Path, rows: pa.Table) -> None:
     aside.rename(target.parent)
 
 
+def write_part(root: Path, table: str, day: date, name: str, rows: pa.Table) -> None:
+    """Add one file to a day's folder, beside those that others write there: aside under a hidden name, then renamed."""
+    folder = day_file(root, table, day).parent
+    folder.mkdir(parents=True, exist_ok=True)
+    aside = folder / f".{name}.writing"
+    pq.write_table(rows, aside, compression="zstd")
+    aside.replace(folder / f"{name}.parquet")
+
+
 def report(first: date, last: date, rows: Mapping[str, int]) -> str:
     """The JSON object that is each source's last line on standard output."""
     return json.dumps({"last_day": last.isoformat(), "first_day": first.isoformat(), "rows": dict(rows)})

@@ -13,6 +13,7 @@ import pyarrow as pa
 from sources.arguments import parser
 from sources.simulated.day import simulate_day
 from sources.simulated.members import Members, draw_members, truth_table
+from sources.simulated.play_kept import played_from
 from sources.simulated.policy import build_menus
 from sources.simulated.state import State, first_state, load_state, save_state
 from sources.simulated.world import World, build_world, save_world
@@ -63,7 +64,8 @@ def main() -> int:
         world = build_world(a.seed, a.members, a.start, load_catalog(a.catalog), a.shift_day)
         save_world(world, a.truth, a.catalog)
         total: Counter[str] = Counter()
-        for _, rows in _shown(generate(world, a.days, a.out, a.truth), a.days):
+        days = min(a.days, played_from(a.truth) or a.days)  # from there on the world is `rightmatch world play`'s
+        for _, rows in _shown(generate(world, days, a.out, a.truth), days):
             total.update(rows)
     except RightmatchError as error:
         print(error, file=sys.stderr)

@@ -142,6 +142,34 @@ def bench(context: typer.Context) -> int:
     return run(context.args)
 
 
+world = typer.Typer(help="The simulated world of this home.", no_args_is_help=True)
+app.add_typer(world, name="world")
+
+
+@world.command("play")
+def world_play(
+    days: Annotated[int, typer.Option(min=1, help="Days that follow the last one.")],
+    *,
+    url: Annotated[str | None, typer.Option(help="Of the decision service. Default: serving.host and serving.port.")] = None,
+    key: Annotated[str | None, typer.Option(help="API key with the scopes decide and outcomes. Default: the variable RIGHTMATCH_KEY.")] = None,
+    connections: Annotated[int, typer.Option(min=1, max=512, help="Members who ask at the same time.")] = 32,
+    between: Annotated[
+        str, typer.Option(help="Before each day: features (build them here), loop (and retrain), wait (until Airflow built them), nothing.")
+    ] = "features",
+    as_json: JsonOption = False,
+) -> int:
+    """Let the simulated world go on for some days, with the decision service in charge over HTTP."""
+    from training.cli.play import Played
+    from training.cli.play import play as go_on
+
+    return go_on(Played(days, url, key, connections, between), as_json=as_json)
+
+
+@world.callback()
+def worlds() -> None:
+    """The simulated world of this home."""
+
+
 def main(arguments: list[str] | None = None) -> None:
     """The console script. Our own errors are a message and exit code 1, without a traceback; Ctrl-C, SIGTERM and SIGHUP are 130."""
     try:

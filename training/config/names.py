@@ -10,8 +10,8 @@ from pydantic import BaseModel
 from training.domain.errors import ConfigError
 
 PREFIX = "RIGHTMATCH_"
-OUTSIDE = ("SCHEDULE", "SCHEDULE_FROM", "TARGET", "WAREHOUSE", "CANDIDATE", "MARTS", "FEAST", "RAW")
-"""Read by DAGs, dbt and Feast themselves, not by the settings."""
+OUTSIDE = ("SCHEDULE", "SCHEDULE_FROM", "TARGET", "WAREHOUSE", "CANDIDATE", "MARTS", "FEAST", "RAW", "KEY")
+"""Read by DAGs, dbt, Feast and `rightmatch world play` themselves, not by the settings."""
 FAMILIES = ("RAW_", "POSTGRES_")
 """Beginnings of more such names: one for each raw table, and what dbt needs to reach Postgres."""
 
