@@ -151,6 +151,29 @@ def features(
     return measure(Sizes(members, lookups, stock), as_json=as_json)
 
 
+@app.command()
+def serving(
+    *,
+    members: Annotated[int, typer.Option(min=100, help="Members online.")] = 20_000,
+    arms: Annotated[int, typer.Option(min=2, max=2_000, help="Arms that the champion considers at each decision.")] = 200,
+    rounds: Annotated[int, typer.Option(min=1, help="Turns of each server.")] = 5,
+    requests: Annotated[int, typer.Option(min=20, help="Requests of one connection in each turn, for the latencies.")] = 400,
+    seconds: Annotated[float, typer.Option(min=0.2, help="Of 16 connections in each turn, for the throughput.")] = 3.0,
+    parts: Annotated[str | None, typer.Option(help="http, in_process, workers, arms, during, separated by commas. Default: all.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder of the plot.")] = Path("var/bench"),
+    as_json: JsonOption = False,
+) -> int:
+    """What a decision costs beside Feast's own feature server, stock and tuned: latencies, throughput, start, memory."""
+    from datetime import UTC, datetime
+
+    from bench.serving.command import Sizes, parts_of
+    from bench.serving.command import serving as measure
+    from bench.serving.rounds import Plan
+
+    sizes = Sizes(members, arms, Plan(rounds, requests, seconds))
+    return measure(sizes, parts_of(parts), datetime.now(UTC), out, as_json=as_json)
+
+
 def run(arguments: Sequence[str]) -> int:
     """Run the command that `arguments` name; returns its exit code."""
     code = app(list(arguments), prog_name="rightmatch bench", standalone_mode=False)

@@ -1,0 +1,108 @@
+"""Latencies while something else happens: a champion swap, a materialization of every member, and 500 outcomes a second to learn from."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from bench.serving.load import Address, Load, closed_loop, connect, post, run
+from bench.serving.rounds import DIFFERENT, say
+from bench.serving.setup import Home, beside
+
+CONNECTIONS = 4
+"""Of the load meanwhile."""
+SECONDS = 8.0
+OUTCOMES, BATCH = 500, 10
+"""Outcomes a second, and of one request."""
+SETTLE = 1.0
+"""Seconds of load before and after a process beside it, at least."""
+
+
+@dataclass
+class Posted:
+    """Outcomes that were sent and how many answers were no 2xx; `late` is how far the sender fell behind, seconds."""
+
+    sent: int = 0
+    failed: int = 0
+    late: float = 0.0
+    seconds: list[float] = field(default_factory=list)
+
+
+def during(home: Home, address: Address) -> dict[str, Any]:
+    """p99 of each window, ms, with what a quiet window of the same load gives; failures in all of them."""
+    asked = [home.question(int(i)) for i in np.random.default_rng(3).integers(0, home.members, DIFFERENT)]
+    kept = run(lambda: closed_loop(address, asked, CONNECTIONS, seconds=SECONDS, keep=True))
+    quiet = run(lambda: closed_loop(address, asked, CONNECTIONS, seconds=SECONDS))
+    say(f"quiet: p99 {quiet.ms(99):.2f} ms")
+    swap = run(lambda: _beside(home, address, asked, ["swap", home.versions[1]]))
+    say(f"champion swap: p99 {swap.ms(99):.2f} ms")
+    materialized = run(lambda: _beside(home, address, asked, ["materialize", home.at.isoformat()]))
+    say(f"materialization: p99 {materialized.ms(99):.2f} ms")
+    answers = [json.loads(body) for body in kept.bodies]
+    decisions = [a["decision_id"] for a in answers if a.get("arm")]
+    learning, posted = run(lambda: _learning(home, address, asked, decisions))
+    say(f"{OUTCOMES} outcomes a second: p99 {learning.ms(99):.2f} ms")
+    windows = {"quiet": quiet, "swap": swap, "materialization": materialized, f"outcomes_{OUTCOMES}_per_s": learning}
+    return {name: load.ms(99) for name, load in windows.items()} | {
+        "p50": {name: load.ms(50) for name, load in windows.items()},
+        "failed": sum(load.failed + load.reopened for load in windows.values()),
+        "connections": CONNECTIONS,
+        "outcomes": {"sent": posted.sent, "failed": posted.failed, "latest_s": round(posted.late, 3)},
+    }
+
+
+async def _beside(home: Home, address: Address, asked: Sequence[bytes], words: Sequence[str]) -> Load:
+    """Load from before a process starts beside it until after it has ended."""
+    whole = Load()
+    process = None
+    try:
+        while True:
+            part = await closed_loop(address, asked, CONNECTIONS, seconds=SETTLE)
+            whole.seconds += part.seconds
+            whole.failed += part.failed
+            whole.reopened += part.reopened
+            if process is None:
+                process = beside(home, *words)
+            elif process.poll() is not None:
+                break
+    finally:
+        if process is not None and process.poll() is None:
+            process.terminate()
+    if process.returncode:
+        raise RuntimeError(f"`{' '.join(words)}` beside the service failed ({process.returncode}), so nothing was measured. Its own words are above.")
+    whole.seconds += (await closed_loop(address, asked, CONNECTIONS, seconds=SETTLE)).seconds
+    return whole
+
+
+async def _learning(home: Home, address: Address, asked: Sequence[bytes], decisions: Sequence[str]) -> tuple[Load, Posted]:
+    posted = Posted()
+    load, _ = await asyncio.gather(closed_loop(address, asked, CONNECTIONS, seconds=SECONDS), _post(home, address, decisions, posted))
+    return load, posted
+
+
+async def _post(home: Home, address: Address, decisions: Sequence[str], posted: Posted) -> None:
+    """OUTCOMES a second on one connection, an impression and a click in turn, at their planned instants or as soon after as the answers allow."""
+    connection, clock = await connect(address), asyncio.get_running_loop().time
+    begin = clock()
+    for turn in range(int(SECONDS * OUTCOMES / BATCH)):
+        due = begin + turn * BATCH / OUTCOMES
+        await asyncio.sleep(max(0.0, due - clock()))
+        posted.late = max(posted.late, clock() - due)
+        body = [_outcome(decisions, turn * BATCH + k) for k in range(BATCH)]
+        status, _ = await connection.send(post("/v1/outcomes", json.dumps(body).encode(), [f"Authorization: Bearer {home.key}"]))
+        posted.sent += BATCH
+        posted.failed += BATCH * (status // 100 != 2)  # noqa: PLR2004 - HTTP's class of success
+    connection.close()
+
+
+def _outcome(decisions: Sequence[str], number: int) -> dict[str, str]:
+    kind = ("impression", "click")[number % 2]
+    decision = decisions[number // 2 % len(decisions)]
+    now = datetime.now(UTC).isoformat()  # outcomes happen when they are sent
+    return {"outcome_id": f"{kind}-{decision}", "decision_id": decision, "kind": kind, "occurred_at": now}

@@ -1,0 +1,126 @@
+"""Without HTTP: a whole decision, durable, against one lookup of stock Feast, each in a process of its own and in turns.
+
+`python -m bench.serving.inside decision|lookup ...` answers each line on standard input with the milliseconds of one block of calls, as JSON.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from bench.serving import feast_server, marts
+from bench.serving.rounds import say
+from bench.serving.setup import SURFACE, Home
+from training.config.settings import ROOT
+
+BLOCK, ROUNDS = 300, 4
+"""Calls of one block, of which the first tenth is not counted; blocks of each, after one to warm up."""
+
+
+def in_process(home: Home, feast: Path) -> dict[str, Any]:
+    """Median milliseconds of both, and their ratio. Feast reads its own SQLite store; `optimized` is the same under PYTHONOPTIMIZE=1, as ours runs."""
+    repository = str(feast / feast_server.name_of(feast_server.Variant(feast_server.STOCK, tuned=False)))
+    commands = {"decision": (True, ["decision"]), "lookup": (False, ["lookup", repository]), "optimized": (True, ["lookup", repository])}
+    asked = {name: _start(home, optimized, [*words, str(home.members)]) for name, (optimized, words) in commands.items()}
+    times: dict[str, list[float]] = {name: [] for name in asked}
+    try:
+        for turn in range(ROUNDS + 1):
+            for name, process in asked.items():
+                found = _block(process)
+                if turn:
+                    times[name] += found
+            say(f"in process, block {turn} of {ROUNDS}: " + ", ".join(f"{n} {median(t[-1:] or [0.0]):.2f} ms" for n, t in times.items()))
+    finally:
+        for process in asked.values():
+            process.terminate()
+            process.wait()
+    middle = {name: round(median(found), 3) for name, found in times.items()}
+    return {
+        "decision_ms": middle["decision"],
+        "get_online_features_ms": middle["lookup"],
+        "ratio": round(middle["decision"] / middle["lookup"], 3),
+        "get_online_features_optimized_ms": middle["optimized"],
+    }
+
+
+def _start(home: Home, optimized: bool, words: Sequence[str]) -> subprocess.Popen[str]:
+    command = [sys.executable, *(["-O"] if optimized else []), "-m", "bench.serving.inside", *words]
+    one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    return subprocess.Popen(command, cwd=ROOT, env={**os.environ, **home.env, **one}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def _block(process: subprocess.Popen[str]) -> list[float]:
+    assert process.stdin is not None  # noqa: S101 - both are pipes
+    assert process.stdout is not None  # noqa: S101 - same
+    process.stdin.write("\n")
+    process.stdin.flush()
+    line = process.stdout.readline()
+    if not line:
+        raise RuntimeError(f"{process.args!r} ended, so there is nothing to compare. Its own words are above.")
+    found: list[float] = json.loads(line)
+    return found
+
+
+def _decision(members: int) -> None:
+    """Decisions through the service's own core, one after the other, each answered once it is durable."""
+    from serving.core import Core
+    from serving.messages import DecisionRequest
+
+    from serving import decisions
+    from training.bootstrap import platform
+    from training.config.settings import load_settings
+    from training.domain.nouns import Surface
+    from training.model.threads import steady
+
+    steady()
+    settings = load_settings()
+    wired = platform(settings)
+    core = Core(settings, wired.registry, wired.features)
+
+    async def one(i: int) -> None:
+        await core.decider.ask(decisions.question(DecisionRequest(marts.member(i), Surface(SURFACE)), core.now()))
+
+    with asyncio.Runner() as runner:
+        core.start(runner.get_loop())
+        _answer(lambda i: runner.run(one(i)), members)
+        core.stop()
+
+
+def _lookup(repository: str, members: int) -> None:
+    """`get_online_features(...).to_dict()` by a list of references."""
+    from feast import FeatureStore
+
+    store = FeatureStore(repo_path=repository)
+    _answer(lambda i: store.get_online_features(feast_server.REFERENCES, [{"member_id": marts.member(i)}]).to_dict(), members)
+
+
+def _answer(call: Callable[[int], object], members: int) -> None:
+    rng = np.random.default_rng(1)
+    for _ in sys.stdin:
+        taken = []
+        for i in rng.integers(0, members, BLOCK):
+            begin = perf_counter()
+            call(int(i))
+            taken.append(round((perf_counter() - begin) * 1e3, 4))
+        print(json.dumps(taken[BLOCK // 10 :]), flush=True)
+
+
+def main(words: Sequence[str]) -> int:
+    """One of the two, until standard input ends."""
+    kinds: Mapping[str, Callable[[], None]] = {"decision": lambda: _decision(int(words[1])), "lookup": lambda: _lookup(words[1], int(words[2]))}
+    kinds[words[0]]()
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

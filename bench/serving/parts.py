@@ -1,0 +1,76 @@
+"""The parts of the benchmark: beside Feast's server, by workers, by arms."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from bench.serving import feast_server
+from bench.serving.feast_server import PACKED, STOCK, Variant
+from bench.serving.processes import Server
+from bench.serving.rounds import Contender, Figures, Plan, measure, say
+from bench.serving.setup import Home, build, deciding
+
+ARMS = (20, 200, 2_000)
+WORKERS = (1, 2)
+TUNED = {"feast_tuned_sqlite": Variant(STOCK, tuned=True), "feast_tuned_packed": Variant(PACKED, tuned=True)}
+PLAIN = "feast_stock"
+
+
+def http(home: Home, feast: Path, plan: Plan) -> dict[str, Any]:
+    """The service and Feast's server in turns: tuned over both online stores, of which the faster one counts, and stock over its own."""
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(deciding(home))
+        say(f"the service answers after {server.started:.1f} s")
+        contenders = {"decision": Contender(server.address, home.question)}
+        for name, variant in {**TUNED, PLAIN: Variant(STOCK, tuned=False)}.items():
+            contenders[name] = _feast(stack, feast, variant)
+        found = measure(contenders, home.members, plan, seed=2)
+        memory = _memory(server)
+    best = min(TUNED, key=lambda name: (-found[name].short()["rps"], found[name].short()["p50_ms"]))
+    return compared(found, best) | {"startup_s": round(server.started, 2), "memory_mb": memory}
+
+
+def compared(found: Mapping[str, Figures], best: str) -> dict[str, Any]:
+    """The report of `http`: `best` is the tuned server that counts."""
+    ours, tuned = found["decision"].short(), found[best].short()
+    p50, p99, rps = (round(ours[name] / tuned[name], 3) for name in ("p50_ms", "p99_ms", "rps"))
+    return {
+        "decision": ours,
+        "feast_server": tuned,
+        "feast_server_stock": found[PLAIN].short(),
+        "ratio": {"p50": p50, "p99": p99, "throughput": rps},
+        "feast_server_store": best.removeprefix("feast_tuned_"),
+        "feast_server_by_store": {name.removeprefix("feast_tuned_"): found[name].short() for name in TUNED},
+        "detail": {name: figures.detail() for name, figures in found.items()},
+    }
+
+
+def workers(home: Home, plan: Plan) -> dict[str, float]:
+    """Answers a second by worker processes, in turns."""
+    with contextlib.ExitStack() as stack:
+        contenders = {str(n): Contender(stack.enter_context(deciding(home, n)).address, home.question) for n in WORKERS}
+        return {name: figures.short()["rps"] for name, figures in measure(contenders, home.members, plan, seed=4).items()}
+
+
+def arms(home: Home, folder: Path, at: datetime, plan: Plan, counts: Sequence[int] = ARMS) -> dict[str, dict[str, float]]:
+    """Figures by number of arms, in turns."""
+    homes = {n: home if n == home.arms else build(folder / f"arms_{n}", n, home.members, at, seed=1) for n in counts}
+    with contextlib.ExitStack() as stack:
+        contenders = {str(n): Contender(stack.enter_context(deciding(each)).address, each.question) for n, each in homes.items()}
+        return {name: figures.short() for name, figures in measure(contenders, home.members, plan, seed=5).items()}
+
+
+def _feast(stack: contextlib.ExitStack, feast: Path, variant: Variant) -> Contender:
+    server = stack.enter_context(feast_server.serving(feast, variant))
+    say(f"Feast's server, {feast_server.name_of(variant)}, answers after {server.started:.1f} s")
+    return Contender(server.address, lambda i: feast_server.question(i, variant.tuned))
+
+
+def _memory(server: Server) -> dict[str, float]:
+    """Resident MB of all its processes, the largest one, and their number; forks share pages, so the sum counts some twice."""
+    each = server.memory_mb()
+    return {"total": round(sum(each.values()), 1), "largest": max(each.values()), "processes": float(len(each))}

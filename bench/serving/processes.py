@@ -1,0 +1,102 @@
+"""Servers as processes of their own: started on a free local port, waited for, measured, and gone at the end with their children."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil  # type: ignore[import-untyped]
+
+from bench.serving.load import Address, connect
+from training.config.settings import ROOT
+from training.domain.errors import NotReadyError
+
+START_SECONDS = 120.0
+STOP_SECONDS = 20.0
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server that answers. `started` is the seconds from its start until it first did."""
+
+    address: Address
+    process: subprocess.Popen[bytes]
+    started: float
+
+    def memory_mb(self) -> dict[str, float]:
+        """Resident memory of the process and each of its children, by pid, MB (2^20 bytes)."""
+        family = [psutil.Process(self.process.pid), *psutil.Process(self.process.pid).children(recursive=True)]
+        return {str(p.pid): round(p.memory_info().rss / 2**20, 1) for p in family}
+
+    def cpu_seconds(self) -> float:
+        """Processor time that the process and its living children have used."""
+        family = [psutil.Process(self.process.pid), *psutil.Process(self.process.pid).children(recursive=True)]
+        return sum(sum(p.cpu_times()[:2]) for p in family)
+
+
+def free_port() -> int:
+    """A port that nobody uses now."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+    return port
+
+
+@contextlib.contextmanager
+def running(command: Sequence[str], port: int, probe: bytes, env: Mapping[str, str], log: Path, folder: Path = ROOT) -> Iterator[Server]:
+    """Run `command` until the block ends; yields once `probe` is answered with 200. `env` is added to this process's. Output goes to `log`.
+
+    Raises NotReadyError with the end of the log if that takes longer than START_SECONDS or the process ends.
+    """
+    address, begin = Address("127.0.0.1", port), time.perf_counter()
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            list(command), cwd=folder, env={**os.environ, **env}, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+        )
+    try:
+        while not _answers(address, probe):
+            if process.poll() is not None or time.perf_counter() - begin > START_SECONDS:
+                words = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-12:])
+                raise NotReadyError(f"{' '.join(command[:6])} ... does not answer on port {port}, so it cannot be measured. Its last words:\n{words}")
+            time.sleep(0.02)
+        yield Server(address, process, time.perf_counter() - begin)
+    finally:
+        _end(process)
+
+
+def _answers(address: Address, probe: bytes) -> bool:
+    async def once() -> int:
+        connection = await connect(address)
+        try:
+            return (await asyncio.wait_for(connection.send(probe), 5.0))[0]
+        finally:
+            connection.close()
+
+    with contextlib.suppress(OSError, TimeoutError):
+        return asyncio.run(once()) == 200  # noqa: PLR2004 - OK
+    return False
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Ask the process to stop, then make it and its session end."""
+    family = []
+    with contextlib.suppress(psutil.NoSuchProcess):
+        family = psutil.Process(process.pid).children(recursive=True)
+    process.terminate()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(STOP_SECONDS)
+    for left in family:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            left.kill()
+    if process.poll() is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()

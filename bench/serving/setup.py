@@ -1,0 +1,92 @@
+"""A home that can serve: members online, a champion over so many arms, a key; and the service over it, as users start it.
+
+Settings are the defaults but for three: no cap and no rate limit is ever reached, so that every decision scores every arm, and requests leave no line in
+a log, as with Feast's tuned server. Every decision goes into the durable log all the same.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from bench.serving import marts
+from bench.serving.load import get, post
+from bench.serving.processes import Server, free_port, running
+from training.config.settings import ROOT, Settings
+
+NEVER = "1000000000"
+OPEN = {
+    **{f"RIGHTMATCH_SERVING__CAPS__{name}": NEVER for name in ("DAY", "WEEK", "CHANNEL_DAY", "CHANNEL_WEEK")},
+    "RIGHTMATCH_SERVING__RATE_LIMIT": f"{NEVER}/second",
+    "RIGHTMATCH_SERVING__ACCESS_LOG": "false",
+}
+READY = get("/readyz")
+SURFACE = "web"
+"""Where the benchmark's arms are shown."""
+
+
+@dataclass(frozen=True)
+class Home:
+    """What was set up. `at` is the event time of all features, `versions` are two versions of one champion, of which the first is in charge."""
+
+    settings: Settings
+    members: int
+    arms: int
+    at: datetime
+    versions: tuple[str, str]
+    env: Mapping[str, str]
+    key: str
+
+    def question(self, i: int) -> bytes:
+        """The request for a decision on member `i`."""
+        return post("/v1/decisions", json.dumps({"member_id": marts.member(i), "surface": SURFACE}).encode(), [f"Authorization: Bearer {self.key}"])
+
+
+def build(folder: Path, arms: int, members: int, at: datetime, seed: int) -> Home:
+    """Train, write, materialize and register in `folder`; about a minute."""
+    from bench.serving.champion import champion, write
+    from training.bootstrap import platform
+
+    model, catalog = champion(arms, seed)
+    write(catalog, folder / "catalog")
+    settings = Settings(home=folder / "home", catalog=folder / "catalog")
+    marts.write(settings.marts, members, catalog, at, seed)
+    wired = platform(settings)
+    wired.features.apply()
+    wired.features.materialize(at)
+    model.save(folder / "model")
+    first, second = (wired.registry.register(folder / "model", {"run_id": name}) for name in ("first", "second"))
+    wired.registry.point("champion", first)
+    env = {"RIGHTMATCH_HOME": str(settings.home), "RIGHTMATCH_CATALOG": str(settings.catalog), "PYTHONPATH": _path(), **OPEN}
+    return Home(settings, members, arms, at, (first, second), env, _key(env))
+
+
+@contextlib.contextmanager
+def deciding(home: Home, workers: int = 1) -> Iterator[Server]:
+    """`rightmatch serve` until the block ends; it is up once a champion decides."""
+    port = free_port()
+    command = [sys.executable, "-m", "training.cli.main", "serve", "--port", str(port), "--workers", str(workers)]
+    with running(command, port, READY, home.env, home.settings.home / "serve.log") as server:
+        yield server
+
+
+def beside(home: Home, *words: str) -> subprocess.Popen[bytes]:
+    """Start `python -m bench.serving.beside` on this home as a process of its own."""
+    return subprocess.Popen([sys.executable, "-m", "bench.serving.beside", *words], cwd=ROOT, env={**os.environ, **home.env}, stdout=subprocess.DEVNULL)
+
+
+def _key(env: Mapping[str, str]) -> str:
+    command = [sys.executable, "-m", "training.cli.main", "keys", "create", "bench", "--scope", "decide", "--scope", "outcomes"]
+    made = subprocess.run(command, cwd=ROOT, env={**os.environ, **env}, stdout=subprocess.PIPE, text=True, check=True)
+    return made.stdout.strip().splitlines()[-1]
+
+
+def _path() -> str:
+    return os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])

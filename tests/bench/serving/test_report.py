@@ -1,0 +1,62 @@
+"""The shape of the report, and which of Feast's servers counts."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from bench.serving.command import PARTS, flat, parts_of, picture, show
+from bench.serving.load import Load
+from bench.serving.parts import compared
+from bench.serving.rounds import Figures
+from training.domain.errors import ConfigError
+
+
+def figures(ms: float, rate: int) -> Figures:
+    """A server that always takes `ms` and answers `rate` a second."""
+    made = Figures()
+    made.add(Load([ms / 1e3] * 100, 1.0), Load([ms / 1e3] * rate, 1.0))
+    return made
+
+
+def test_the_report_has_the_promised_names_and_the_faster_tuned_server_counts():
+    """1 ms and 800/s against 2 ms and 200/s over our store, 4 ms and 100/s over Feast's: the ratios are those to the former."""
+    found = {"decision": figures(1, 800), "feast_tuned_sqlite": figures(4, 100), "feast_tuned_packed": figures(2, 200), "feast_stock": figures(10, 50)}
+    report = compared(found, "feast_tuned_packed")
+    assert report["decision"] == {"p50_ms": 1.0, "p99_ms": 1.0, "rps": 800.0}
+    assert report["feast_server"] == {"p50_ms": 2.0, "p99_ms": 2.0, "rps": 200.0}
+    assert report["feast_server_stock"] == {"p50_ms": 10.0, "p99_ms": 10.0, "rps": 50.0}
+    assert report["ratio"] == {"p50": 0.5, "p99": 0.5, "throughput": 4.0}
+    assert report["feast_server_store"] == "packed"
+    assert set(report["detail"]) == set(found)
+    assert json.loads(json.dumps(report)) == report
+
+
+def test_a_figure_that_misses_its_goal_says_so(capsys):
+    """Ratios of 0.4 and 0.6 beside the goal of 0.5; the detail is left to JSON."""
+    show({"ratio": {"p50": 0.4, "p99": 0.6, "throughput": 4.0}, "startup_s": 1.5, "detail": {"x": 1}})
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["ratio.p50", "0.4", "goal:", "at", "most", "0.5,", "met"]
+    assert lines[1].endswith("goal: at most 0.5, MISSED")
+    assert lines[2].endswith("goal: at least 4, met")
+    assert len(lines) == 4
+
+
+def test_parts_are_named_or_all():
+    """An unknown name is refused before anything is trained."""
+    assert parts_of(None) == PARTS
+    assert parts_of("arms, http") == ("arms", "http")
+    with pytest.raises(ConfigError, match="There is no part 'htp'"):
+        parts_of("htp")
+
+
+def test_names_are_joined_by_points():
+    """Nested objects become one line a figure."""
+    assert dict(flat({"a": {"b": {"c": 1}}, "d": 2})) == {"a.b.c": 1, "d": 2}
+
+
+def test_the_plot_draws_both_percentiles():
+    """Two curves over three numbers of arms."""
+    svg = picture({n: {"p50_ms": k, "p99_ms": 2 * k} for k, n in enumerate(("20", "200", "2000"), 1)})
+    assert svg.count("<polyline") == 2
