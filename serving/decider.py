@@ -15,8 +15,7 @@ from serving.decide import Features, World, decide
 from serving.features import Lookup
 from serving.metrics import Metrics
 from training.adapters.decision_log import DecisionLog
-from training.adapters.log_reads import Known
-from training.domain.served import Asked, MemberState, Reason, Served
+from training.domain.served import UNNAMED, Asked, Reason, Served
 
 WAITING = 4_096
 """Most requests that wait; more are refused, since their callers would have gone by the time."""
@@ -109,55 +108,37 @@ class Decider:
         return batch
 
     def _serve(self, batch: Sequence[_Waiting]) -> list[Served]:
-        start = perf_counter()
-        world, asked = self._source.world, [w.asked for w in batch]
+        """Features first; then, under the members' lock, their states, the decisions, and the commit."""
+        start, world, asked = perf_counter(), self._source.world, [w.asked for w in batch]
         for w in batch:
             self._metrics.stage("queue", start - w.since)
-        members, requests = [a.member_id for a in asked], [a.request_id for a in asked]
-        features = self._lookup.members(members)
-        looked = perf_counter()
-        self._metrics.stage("features", looked - start)
-        known = self._read(members, requests, asked)
-        read = perf_counter()
-        self._metrics.stage("state", read - looked)
-        served = [self._decide(a, features[a.member_id], known, world) for a in asked]
-        decided = perf_counter()
-        self._metrics.stage("decide", decided - read)
-        kept = self._keep(served, known, features, world)
-        self._metrics.stage("log", perf_counter() - decided)
-        return kept
-
-    def _read(self, members: Sequence[str], requests: Sequence[str], asked: Sequence[Asked]) -> Known | None:
+        features = self._lookup.members([a.member_id for a in asked])
+        self._metrics.stage("features", perf_counter() - start)
         try:
-            return self._log.read(members, requests, min(a.at for a in asked))
+            return self._decided(asked, features, world)
         except Exception as error:  # noqa: BLE001 - unreadable is an answer here: nobody may be shown anything
             self._metrics.trouble("state", error)
-            return None
+        return self._unread(asked, features, world)
 
-    def _decide(self, asked: Asked, features: Features | Reason, known: Known | None, world: World) -> Served:
-        if known is not None and asked.request_id in known.earlier:
-            return known.earlier[asked.request_id]
-        state = None if known is None else known.states.get(asked.member_id, MemberState())
-        return decide(asked, features, state, world, self._draw())
+    def _decided(self, asked: Sequence[Asked], features: Mapping[str, Features | Reason], world: World) -> list[Served]:
+        began = perf_counter()
+        with self._log.writing([a.member_id for a in asked]) as writing:
+            named = [a.request_id for a in asked if not a.request_id.startswith(UNNAMED)]
+            known = writing.read([a.member_id for a in asked], named, min(a.at for a in asked))
+            read = perf_counter()
+            new = [decide(a, features[a.member_id], known.states[a.member_id], world, self._draw()) for a in asked if a.request_id not in known.earlier]
+            made = perf_counter()
+            writing.append(new, known.earlier)
+        for name, seconds in (("state", read - began), ("decide", made - read), ("log", perf_counter() - made)):
+            self._metrics.stage(name, seconds)
+        return _in_order(asked, [*known.earlier.values(), *new])
 
-    def _keep(self, served: list[Served], known: Known | None, features: Mapping[str, Features | Reason], world: World) -> list[Served]:
-        """Append what is new, under a lock and against the state as it is then; whoever's state has changed meanwhile is decided again."""
-        asked = {s.asked.request_id: s.asked for s in served if known is None or s.asked.request_id not in known.earlier}
-        if not asked:
-            return served
-        with self._log.writing([a.member_id for a in asked.values()]) as writing:
-            now = writing.read([a.member_id for a in asked.values()], list(asked), min(a.at for a in asked.values()))
-            final = [self._settled(s, known, now, features, world) if s.asked.request_id in asked else s for s in served]
-            stands = writing.append([s for s in final if s.asked.request_id in asked])
-        return [stands.get(s.asked.request_id, s) for s in final]
-
-    def _settled(self, served: Served, known: Known | None, now: Known, features: Mapping[str, Features | Reason], world: World) -> Served:
-        asked = served.asked
-        if asked.request_id in now.earlier:
-            return now.earlier[asked.request_id]
-        if known is None or known.states.get(asked.member_id) == now.states.get(asked.member_id):
-            return served
-        return decide(asked, features[asked.member_id], now.states.get(asked.member_id, MemberState()), world, served.u)
+    def _unread(self, asked: Sequence[Asked], features: Mapping[str, Features | Reason], world: World) -> list[Served]:
+        """`none` for all, kept too. Raises what the log raises where even that cannot be written: then nothing was decided."""
+        new = [decide(a, features[a.member_id], None, world, self._draw()) for a in asked]
+        with self._log.writing([a.member_id for a in asked]) as writing:
+            stands = writing.append(new)
+        return [stands.get(s.asked.request_id, s) for s in new]
 
     def _answer(self, batch: Sequence[_Waiting], served: Sequence[Served]) -> None:
         for s in served:
@@ -171,6 +152,11 @@ class Decider:
     def _give(self, answers: Iterable[tuple[asyncio.Future[Served], Served | Exception]]) -> None:
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(_resolve, list(answers))
+
+
+def _in_order(asked: Sequence[Asked], served: Iterable[Served]) -> list[Served]:
+    found = {s.asked.request_id: s for s in served}
+    return [found[a.request_id] for a in asked]
 
 
 def _resolve(answers: Sequence[tuple[asyncio.Future[Served], Served | Exception]]) -> None:

@@ -16,7 +16,7 @@ from serving.messages import DecisionRequest, answer
 from serving.problems import Refusal
 from training.config.serving import Clock
 from training.domain.nouns import Context, Surface
-from training.domain.served import Asked, Served
+from training.domain.served import UNNAMED, Asked, Served
 
 _DECODER = bodies.decoder(DecisionRequest)
 JSON = "application/json"
@@ -35,13 +35,21 @@ def question(body: DecisionRequest, at: datetime) -> Asked:
     """As the core takes it; without a request id it gets one of its own."""
     return Asked(
         decision_id=secrets.token_hex(16),
-        request_id=body.request_id or f"auto-{secrets.token_hex(16)}",
+        request_id=_name(body.request_id),
         member_id=body.member_id,
         at=at,
         context=Context(body.surface, at.hour, at.weekday()),
         channels=tuple(body.channels) if body.channels is not None else None,
         exclude=tuple(sorted(set(body.exclude))),
     )
+
+
+def _name(request_id: str | None) -> str:
+    if request_id is None:
+        return UNNAMED + secrets.token_hex(16)
+    if request_id.startswith(UNNAMED):
+        raise Refusal(422, "Invalid request", f"A request id must not begin with {UNNAMED!r}: the service names requests so that have none. Choose another.")
+    return request_id
 
 
 async def settled(core: Core, asked: Asked) -> Served:

@@ -73,10 +73,9 @@ def _block(process: subprocess.Popen[str]) -> list[float]:
 
 def _decision(members: int) -> None:
     """Decisions through the service's own core, one after the other, each answered once it is durable."""
+    from serving import decisions
     from serving.core import Core
     from serving.messages import DecisionRequest
-
-    from serving import decisions
     from training.bootstrap import platform
     from training.config.settings import load_settings
     from training.domain.nouns import Surface

@@ -29,13 +29,15 @@ class Writing:
         """As `DecisionLog.read`, with nobody else deciding on the members between this and the commit."""
         return log_reads.known(self._connection, members, request_ids, now)
 
-    def append(self, served: Sequence[Served]) -> dict[str, Served]:
+    def append(self, served: Sequence[Served], earlier: Mapping[str, Served] | None = None) -> dict[str, Served]:
         """Add decisions. Those whose request id has been answered already are not added: what stands is returned by request id, and is the answer.
+
+        `earlier` is what `read` found in this transaction for these request ids; without it they are looked up.
 
         Raises ValueError for a decision that could never be evaluated; LogError where a decision id is not new.
         """
         in_order(self._connection, decision_table)
-        stands = log_reads.earlier(self._connection, [s.asked.request_id for s in served])
+        stands = dict(log_reads.earlier(self._connection, [s.asked.request_id for s in served]) if earlier is None else earlier)
         new: dict[str, Served] = {}
         for one in served:
             request = one.asked.request_id

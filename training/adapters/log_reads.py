@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import BigInteger, Connection, bindparam, cast, null, select
 
 from training.adapters.log_engine import instant, micros
 from training.adapters.log_record import Row, served_of
@@ -45,11 +45,13 @@ def known(connection: Connection, members: Collection[str], request_ids: Collect
 def states(connection: Connection, members: Collection[str], now: datetime) -> dict[str, MemberState]:
     """Messages oldest first; those that a clock ahead of `now` dated into the future count too."""
     asked = {"members": list(members)}
-    messages = defaultdict[str, list[tuple[str, datetime]]](list)
-    for member, channel, at in connection.execute(_MESSAGES, {**asked, "since": micros(now - REMEMBERED)}):
-        messages[member].append((channel, instant(at)))
-    gone = withdrawn(connection, members)
-    return {m: MemberState(tuple(messages.get(m, ())), gone.get(m, frozenset())) for m in members}
+    messages, gone = defaultdict[str, list[tuple[str, datetime]]](list), defaultdict[str, set[str]](set)
+    for member, channel, at in connection.execute(_STATES, {**asked, "since": micros(now - REMEMBERED)}):
+        if at is None:
+            gone[member].add(channel)
+        else:
+            messages[member].append((channel, instant(at)))
+    return {m: MemberState(tuple(messages.get(m, ())), frozenset(gone.get(m, ()))) for m in members}
 
 
 def withdrawn(connection: Connection, members: Collection[str]) -> dict[str, frozenset[str]]:
@@ -100,11 +102,13 @@ def unique(ids: Sequence[str]) -> list[str]:
 
 _d, _o, _w = decision_table.c, outcome_table.c, withdrawal_table.c
 _COLUMNS = [c for c in _d if c.name != "seq"]
-_MESSAGES = (
-    select(_d.member_id, _d.channel_id, _d.decided_at)
+_STATES = (
+    select(_d.member_id, _d.channel_id, _d.decided_at.label("at"))
     .where(_d.member_id.in_(bindparam("members", expanding=True)), _d.decided_at > bindparam("since"), _d.channel_id.is_not(None))
-    .order_by(_d.decided_at, _d.seq)
+    .union_all(select(_w.member_id, _w.channel_id, cast(null(), BigInteger)).where(_w.member_id.in_(bindparam("members", expanding=True))))
+    .order_by("at")
 )
+"""Messages with their instants, and withdrawn channels without one."""
 _WITHDRAWN = select(_w.member_id, _w.channel_id).where(_w.member_id.in_(bindparam("members", expanding=True)))
 _EARLIER = select(*_COLUMNS).where(_d.request_id.in_(bindparam("requests", expanding=True)))
 _FIND = select(*_COLUMNS).where(_d.decision_id == bindparam("decision"))

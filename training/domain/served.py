@@ -16,6 +16,10 @@ CHAMPION, FALLBACK = "champion", "fallback"
 """Assignment groups of decisions that a champion took, and of those that nobody could: the latter are kept apart wherever policies are judged."""
 
 
+UNNAMED = "auto-"
+"""How request ids begin that the service made up for callers who gave none: nobody can have asked under one before."""
+
+
 class Reason(StrEnum):
     """Why a decision is what it is. All but the first are fallbacks."""
 
