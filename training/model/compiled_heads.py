@@ -81,9 +81,8 @@ class Heads:
         return found.reshape(len(self.heads), self.draws)
 
     def products(self, base: Base, alone: Singles, known: npt.NDArray[np.int64]) -> Singles:
-        """Logits [P, H, S] before what is fixed of the arm, for products of the codes `known` [P] (0: unknown)."""
-        each = np.concatenate([np.zeros_like(base.each[:1]), base.each])[known]
-        found: Singles = (each.astype(np.float32) @ self.each).reshape(len(known), *alone.shape)
+        """Logits [P, R, S] of the first R heads, `alone` [R, S], before what is fixed of the arm, for products of the codes `known` [P] (0: unknown)."""
+        found: Singles = (base.each[known].astype(np.float32) @ self.each[:, : alone.size]).reshape(len(known), *alone.shape)
         found += alone
         return found
 

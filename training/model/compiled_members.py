@@ -33,7 +33,9 @@ ONE = np.ones(1)
 
 
 class Base(NamedTuple):
-    """Of one member in one context: base columns of phi [base], what each product would add to each label's logit [P, L], and the context [12]."""
+    """Of one member in one context: base columns of phi [base], what each product, after an unknown one, would add to each label's logit
+    [1 + P, L], and the context [12].
+    """
 
     columns: Doubles
     each: Doubles
@@ -85,7 +87,9 @@ class Members:
         hidden = np.maximum(first[: len(matrix)], 0.0)
         columns = np.concatenate([ONE, np.tanh(hidden @ matrix + shift), first[len(matrix) :]])
         labels = (len(first) - len(matrix)) // (self.products + 1)
-        return Base(columns, first[len(matrix) + labels :].reshape(self.products, labels), about)
+        each = np.zeros((1 + self.products, labels), dtype=np.float64)
+        each[1:] = first[len(matrix) + labels :].reshape(self.products, labels)
+        return Base(columns, each, about)
 
     def numeric(self, features: Mapping[str, object]) -> Doubles:
         """As `NumberEncoder.encode`, in float32 steps, of one member."""

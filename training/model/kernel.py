@@ -35,12 +35,13 @@ class Worth(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """What one member adds. By product and head [P, H, S]: odds, or negative log odds, and `over`. The network's columns [A, k]. What is added to the utility
-    of all arms of a product [P, S], and the utility of `none` [S].
+    """What one member adds. By product and head that reads the arm [P, R, S]: odds, or negative log odds, and `over`; by product and other head [P, F, S] its
+    probability, with what it is worth. The network's columns [A, k]. What is added to the utility of all arms of a product [P, S]; that of `none` [S].
     """
 
     pulls: Singles
     over: Singles
+    flat: Singles
     pair: Singles | None
     shift: Singles
     nothing: Singles
@@ -83,18 +84,19 @@ class Kernel:
 
     def _asked(self, base: Base, plan: Plan) -> Asked:
         alone = self.heads.alone(base)
-        pulls = self.heads.products(base, alone, self._shelf.known)
-        pulls[:, self._odds :] *= -1
-        odds = pulls[:, : self._odds]
-        np.exp(np.minimum(np.maximum(odds, -FARTHEST, out=odds), FARTHEST, out=odds), out=odds)
         unprompted = np.reciprocal(1 + np.exp(-alone))
-        over = np.empty_like(pulls)
-        over[:, : self._odds], over[:, self._odds : self._read], over[:, self._read :] = odds, 1, unprompted[self._read :]
-        over *= self._weights
+        pulls = self.heads.products(base, alone[: self._read], self._shelf.known)
+        odds, logits, weights = pulls[:, : self._odds], pulls[:, self._odds :], self._weights[:, : self._read]
+        np.exp(np.minimum(np.maximum(odds, -FARTHEST, out=odds), FARTHEST, out=odds), out=odds)
+        over = pulls * weights
+        if logits.size:
+            np.negative(logits, out=logits)
+            over[:, self._odds :] = weights[:, self._odds :]
+        flat = unprompted[self._read :] * self._weights[:, self._read :]
         pair = self._pairs.columns(base, plan) if self._pairs else None
-        return Asked(pulls, over, pair, *self._apart(over, unprompted))
+        return Asked(pulls, over, flat, pair, *self._apart(over, flat, unprompted))
 
-    def _apart(self, over: Singles, unprompted: Singles) -> tuple[Singles, Singles]:
+    def _apart(self, over: Singles, flat: Singles, unprompted: Singles) -> tuple[Singles, Singles]:
         """What does not differ between the arms of a product, and what `none` is worth. A first step that alone varies is told here what hangs on it."""
         shift = np.zeros((len(over), self.heads.draws), dtype=np.float32)
         left = np.zeros(self.heads.draws, dtype=np.float32)
@@ -109,7 +111,7 @@ class Kernel:
             if level is not None:
                 shift += each.money * level
             if rest and each.varies and not each.split:
-                over[:, each.steps[0]] *= over[:, each.steps[1]] - over[:, each.steps[2]]
+                over[:, each.steps[0]] *= flat[:, each.steps[1] - self._read] - flat[:, each.steps[2] - self._read]
         return shift, left
 
     def _turn(self, asked: Asked, turn: Turn, found: Singles) -> None:
@@ -122,8 +124,8 @@ class Kernel:
             under[i] += pulls[i]
             np.exp(under[i], out=under[i])
             under[i] += 1
-        np.divide(over[: self._read], under, out=under)
-        terms = [term for each in self._worths if each.varies for term in self._terms(each, [*under, *over[self._read :]])]
+        np.divide(over, under, out=under)
+        terms = [term for each in self._worths if each.varies for term in self._terms(each, [*under, *_of(asked.flat, turn)])]
         for term in terms[1:]:
             terms[0] += term
         np.add(terms[0] if terms else 0.0, asked.shift[turn.product], out=found)
