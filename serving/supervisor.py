@@ -14,6 +14,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from time import monotonic, sleep
 
 from serving.logs import say
@@ -29,6 +30,8 @@ AGAIN = 1.0
 """Seconds between two starts of the same child."""
 PR_SET_PDEATHSIG = 1
 """Of prctl(2)."""
+HEAVY = ("feast", "feast.infra.offline_stores.duckdb", "training.adapters.feast_online", "training.adapters.feast_engine", "training.adapters.feast_store")
+"""What a child would import when it first asks the store."""
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -72,10 +75,10 @@ def listening(settings: Settings) -> socket.socket:
 
 
 def _children(settings: Settings, listener: socket.socket) -> list[Child]:
-    import feast  # noqa: F401 - once, before the forks
-
     from serving import learn, worker
 
+    for name in HEAVY:
+        import_module(name)
     workers = [Child(f"worker {i + 1}", lambda: worker.serve(settings, listener)) for i in range(settings.serving.workers)]
     return [*workers, Child("learner", learn.main)]
 
