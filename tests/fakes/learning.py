@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Engine
 
 from tests.fakes.training_frame import training_frame
 from training.adapters.decision_log import DecisionLog
@@ -98,8 +97,3 @@ def filled(folder: Path, count: int = 40, begin: datetime = AS_OF) -> DecisionLo
     log = DecisionLog(f"sqlite:///{folder / 'log.db'}")
     fill(log, [served(i, begin + i * HOUR / 2) for i in range(count)])
     return log
-
-
-def engine(log: DecisionLog) -> Engine:
-    """Its connections."""
-    return log.engine

@@ -148,12 +148,12 @@ def batches(engine: Engine, version: str, after: int, until: int) -> Iterator[tu
             yield int(posterior), [Answer(row.decision_id, Stage(row.stage), row.answer) for row in group]
 
 
-def decisions(engine: Engine, ids: Sequence[str]) -> dict[str, Served]:
-    """Those decisions by id. Raises DataError for a damaged one, NotReadyError where one is gone."""
+def decisions(engine: Engine, ids: Sequence[str]) -> list[Served]:
+    """Those decisions, in any order. Raises DataError for a damaged one, NotReadyError where one is gone."""
     with reading(engine) as connection:
         rows = _rows(connection, select(decision_table), decision_table.c.decision_id, ids)
-        found = {served.asked.decision_id: served for served in map(served_of, rows)}
-    gone = [decision_id for decision_id in ids if decision_id not in found]
+        found = [served_of(row) for row in rows]
+    gone = sorted(set(ids) - {served.asked.decision_id for served in found})
     if gone:
         raise NotReadyError(
             f"{len(gone)} decision(s) that a posterior learned from are no longer in the log, e.g. {gone[0]}: it cannot be rebuilt. "

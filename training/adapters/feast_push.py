@@ -22,7 +22,7 @@ class OnlineMembers(FeastStore):
 
         One transaction, of rows that were available at their event time, as dbt says of its own: so the last one who writes for that time wins, be it a
         materialization that is repeated, and a row of a later time wins always. Feast's `write_to_online_store` does the same through a table of pandas at
-        many times the cost. Only Feast's own writer to a cluster of Redis, which this falls back on, leaves a row of the same second as it is.
+        some five times the cost. Only Feast's own writer to a cluster of Redis, which this falls back on, leaves a row of the same second as it is.
         """
         if not rows:
             return

@@ -6,13 +6,15 @@ start that the log knows more than the snapshots, and goes on from there: the he
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
+from typing import NamedTuple
 
+import torch
 from sqlalchemy import Connection, Engine
 
 from training.adapters import answers as log
@@ -25,7 +27,7 @@ from training.domain.labels import WINDOWS
 from training.domain.nouns import Label
 from training.domain.served import Served
 from training.model.matching import MatchingModel
-from training.model.online import TOLD_BY, Answer, Heads, Sight, due, learned, shown, teachable, teaches, trained_until
+from training.model.online import TOLD_BY, Answer, Encoded, Heads, Sight, due, learned, shown, teachable, teaches, trained_until
 
 MOST = 512
 """Rows that one batch takes from each place where it looks: a batch stays below a tenth of a second, so that nothing waits long for the next one."""
@@ -71,7 +73,7 @@ class Learner:
         answers = [answer for each in material for answer in self._answers(each, now)]
         reached, more = {name: batch.reached for name, batch in found.items()}, any(batch.more for batch in found.values())
         if answers:
-            heads = after(self.heads, self._sight, answers, {each.served.asked.decision_id: each.served for each in material})
+            heads = after(self.heads, self._sight, answers, Known.of(self._sight, [each.served for each in material], answers))
             log.keep(self.engine, self.version, self.posterior + 1, answers, reached)
             self.heads, self.posterior = heads, self.posterior + 1
             files.publish(self.folder, self.version, self.posterior, self.heads)
@@ -130,10 +132,10 @@ def rebuild(see: Sight, engine: Engine, folder: Path, version: str, posterior: i
     reached, heads = _nearest(folder, version, posterior, see.model.heads)
     recorded = log.batches(engine, version, reached, posterior)
     while some := list(islice(recorded, TOGETHER)):
-        ids = list(dict.fromkeys(answer.decision_id for _, answers in some for answer in answers))
-        served = log.decisions(engine, ids)
-        for number, answers in some:
-            heads, reached = after(heads, see, answers, served), number
+        answers = [answer for _, batch in some for answer in batch]
+        known = Known.of(see, log.decisions(engine, named(answers)), answers)
+        for number, batch in some:
+            heads, reached = after(heads, see, batch, known), number
     if reached != posterior:
         raise NotReadyError(
             f"The log says how posterior {reached} of model {version} came about, but not {posterior}: it cannot be rebuilt. Restore the log from a backup."
@@ -141,10 +143,30 @@ def rebuild(see: Sight, engine: Engine, folder: Path, version: str, posterior: i
     return heads
 
 
-def after(heads: Heads, see: Sight, answers: Sequence[Answer], served: Mapping[str, Served]) -> Heads:
-    """The heads after one batch; each decision's phi is computed once, in the order in which the answers name them."""
-    rows = {decision_id: i for i, decision_id in enumerate(dict.fromkeys(answer.decision_id for answer in answers))}
-    phi = see.phi([shown(served[decision_id]) for decision_id in rows])
+class Known(NamedTuple):
+    """Encoded decisions and where each one stands."""
+
+    rows: Encoded
+    place: Mapping[str, int]
+
+    @classmethod
+    def of(cls, see: Sight, decisions: Iterable[Served], answers: Sequence[Answer]) -> Known:
+        """Those of `decisions` that `answers` name."""
+        wanted = set(named(answers))
+        some = [each for each in decisions if each.asked.decision_id in wanted]
+        return cls(see.encode([shown(each) for each in some]), {each.asked.decision_id: i for i, each in enumerate(some)})
+
+
+def named(answers: Sequence[Answer]) -> list[str]:
+    """The decisions that are answered about, each once, in order."""
+    return list(dict.fromkeys(answer.decision_id for answer in answers))
+
+
+def after(heads: Heads, see: Sight, answers: Sequence[Answer], known: Known) -> Heads:
+    """The heads after one batch. The towers see its decisions together, in the order in which the answers name them: that order is part of the bytes."""
+    ids = named(answers)
+    rows = {decision_id: i for i, decision_id in enumerate(ids)}
+    phi = see.seen(known.rows.take(torch.tensor([known.place[decision_id] for decision_id in ids])))
     return learned(heads, phi, [(rows[answer.decision_id], answer.stage, answer.answer) for answer in answers])
 
 

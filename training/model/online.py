@@ -27,7 +27,8 @@ from training.domain.errors import DataError
 from training.domain.labels import WINDOWS
 from training.domain.nouns import Context, Label, OutcomeKind
 from training.domain.served import Reason, Served
-from training.model.arms import ArmBook
+from training.model.arms import ArmBook, ArmRows
+from training.model.encode import MemberRows
 from training.model.funnel import Stage, asked
 from training.model.matching import MatchingModel
 from training.model.posterior import LaplaceLogistic
@@ -121,6 +122,17 @@ def due(stages: Sequence[Stage], followed: Followed, at: datetime, seen: datetim
     return found
 
 
+class Encoded(NamedTuple):
+    """Decisions as the towers take them."""
+
+    members: MemberRows
+    arms: ArmRows
+
+    def take(self, rows: torch.Tensor) -> Encoded:
+        """The given rows."""
+        return Encoded(self.members.take(rows), self.arms.take(rows))
+
+
 class Sight:
     """phi of decisions under one model. `snapshots` gives the arms' features of a version, and is asked once for each.
 
@@ -135,12 +147,20 @@ class Sight:
 
     def phi(self, decisions: Sequence[Shown]) -> torch.Tensor:
         """For each decision phi of its member and arm, [n, d]; there is at least one. An arm that the catalog no longer has is read as a retired one."""
+        return self.seen(self.encode(decisions))
+
+    def encode(self, decisions: Sequence[Shown]) -> Encoded:
+        """The same decisions as rows, each by itself: any of them may be put together afterwards."""
         self._know(decisions)
         codes = torch.from_numpy(self._book.codes([d.arm_id for d in decisions]))
         rates = torch.stack([self._rates[d.arms_version][code] for d, code in zip(decisions, codes.tolist(), strict=True)])
         members = self.model.members.several([d.features for d in decisions], [d.context for d in decisions])
+        return Encoded(members, self._book.rows(codes, rates))
+
+    def seen(self, rows: Encoded) -> torch.Tensor:
+        """What the towers make of encoded rows, [n, d]."""
         with torch.no_grad():
-            found: torch.Tensor = self.model.towers(members, self._book.rows(codes, rates))
+            found: torch.Tensor = self.model.towers(rows.members, rows.arms)
         return found
 
     def _know(self, decisions: Sequence[Shown]) -> None:
