@@ -271,6 +271,7 @@ def test_killed_at_any_moment_it_loses_nothing_and_counts_nothing_twice(tmp_path
     In the end every click is counted once, and the snapshot is what a rebuild gives.
     """
     log = fake.filled(tmp_path)
+    fake.model()  # before the children, who would each train it
     context, rng, told = multiprocessing.get_context("fork"), random.Random(11), iter(clickable(26))
     log.engine.dispose()
     for number in range(25):
