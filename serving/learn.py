@@ -5,7 +5,6 @@ It loses nothing by being killed. What fails is said, and tried again a second l
 
 from __future__ import annotations
 
-import json
 import signal
 import sys
 import threading
@@ -14,10 +13,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from time import monotonic
-from typing import Any, Protocol
+from typing import Protocol
 
 from serving import learner_status
 from serving.learner_status import Status
+from serving.logs import say
 from training.adapters.clock import now
 from training.adapters.learning import Learning
 from training.config.settings import Settings, load_settings
@@ -141,11 +141,6 @@ class Loop:
             self._told = self.totals.answers
 
 
-def say(event: str, **fields: Any) -> None:  # noqa: ANN401 - whatever JSON can hold
-    """One line of JSON."""
-    print(json.dumps({"service": "learner", "event": event, **fields}, default=str), flush=True)
-
-
 def run(settings: Settings, stop: threading.Event) -> int:
     """Learn until `stop`; 0 when it was stopped between two batches, BUSY where another learner is at work. Raises ConfigError or LogError without a log."""
     from training.adapters.feast_push import OnlineMembers
@@ -156,16 +151,17 @@ def run(settings: Settings, stop: threading.Event) -> int:
     from training.model.threads import steady
 
     steady()
+    tell = partial(say, service="learner")
     engine, registry = log_engine(settings.log_url), MlflowRegistry(settings)
     with only_learner(engine, settings.posterior) as mine:
         if not mine:
-            say("busy", error=f"Another process learns from {engine.url.render_as_string()}: two would count a batch twice. Stop it first, or leave it.")
+            tell("busy", error=f"Another process learns from {engine.url.render_as_string()}: two would count a batch twice. Stop it first, or leave it.")
             return BUSY
-        say("started", log=engine.url.render_as_string())
+        tell("started", log=engine.url.render_as_string())
         learning = Learning(settings, engine, registry, Recent(engine, OnlineMembers(settings)))
-        loop = Loop(settings, learning, registry, partial(now, settings.serving.clock, engine), say)
+        loop = Loop(settings, learning, registry, partial(now, settings.serving.clock, engine), tell)
         keep_turning(loop, settings.serving.learn_every_ms / 1000, stop)
-    say("stopped", **vars(loop.totals))
+    tell("stopped", **vars(loop.totals))
     return 0
 
 

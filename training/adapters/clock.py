@@ -1,4 +1,4 @@
-"""What time it is for the decision service and its learner. The one place of theirs that reads the clock."""
+"""What time it is for whoever learns from the decision log. The one place of the learner that reads the clock."""
 
 from __future__ import annotations
 

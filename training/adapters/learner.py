@@ -28,6 +28,7 @@ from training.domain.nouns import Label
 from training.domain.served import Served
 from training.model.matching import MatchingModel
 from training.model.online import TOLD_BY, Answer, Encoded, Heads, Sight, due, learned, shown, teachable, teaches, trained_until
+from training.model.threads import steady
 
 MOST = 512
 """Rows that one batch takes from each place where it looks: a batch stays below a tenth of a second, so that nothing waits long for the next one."""
@@ -120,7 +121,8 @@ class Learner:
 
 
 def sight(model: MatchingModel, catalog: Catalog, engine: Engine) -> Sight:
-    """phi of decisions of that log."""
+    """phi of decisions of that log. The process computes on one thread from here on, else a rebuild would add up in another order than the learner did."""
+    steady()
     return Sight(model, catalog, partial(log.arm_features, engine))
 
 
