@@ -80,8 +80,9 @@ def _round(way: Timed, asked: Sequence[tuple[dict[str, object], Context]], rng: 
 
 
 def _by_layers(ready: Compiled, features: dict[str, object], context: Context) -> torch.Tensor:
-    """The same probabilities by `select`, in the order of the tables."""
-    prices = Prices(ready.shelf.book.value[ready.shelf.codes][None], ready.shelf.book.cost[ready.shelf.codes][None])
+    """The same probabilities by `select`."""
+    codes = ready.shelf.codes[torch.from_numpy(ready.shelf.row)][None]
+    prices = Prices(ready.shelf.book.value[codes], ready.shelf.book.cost[codes])
     with torch.no_grad():
         phi = torch.from_numpy(ready.phi(features, context, range(len(ready.arm_ids))))[None]
         utilities = draw_utilities(phi, ready.model.towers.sizes.base, ready.drawn, prices, ready.settings.utility)
