@@ -7,16 +7,15 @@ from contextlib import contextmanager
 from datetime import datetime
 from functools import cached_property
 
-from sqlalchemy import Connection, Engine, delete, insert, select
+from sqlalchemy import Connection, Engine, delete, select
 
-from training.adapters import log_outcomes, log_reads
+from training.adapters import log_hot, log_outcomes, log_reads
 from training.adapters.log_engine import in_order, insert_new, log_engine, micros, reading, writing
 from training.adapters.log_outcomes import Receipt, lock_members
 from training.adapters.log_reads import Event, Known
-from training.adapters.log_record import row_of
 from training.adapters.log_tables import arms_table, decision_table, pause_table, withdrawal_table
 from training.domain.nouns import Outcome
-from training.domain.served import Served
+from training.domain.served import UNNAMED, Served
 
 
 class Writing:
@@ -27,17 +26,20 @@ class Writing:
 
     def read(self, members: Collection[str], request_ids: Collection[str], now: datetime) -> Known:
         """As `DecisionLog.read`, with nobody else deciding on the members between this and the commit."""
-        return log_reads.known(self._connection, members, request_ids, now)
+        return log_hot.known(self._connection, members, request_ids, now)
 
     def append(self, served: Sequence[Served], earlier: Mapping[str, Served] | None = None) -> dict[str, Served]:
         """Add decisions. Those whose request id has been answered already are not added: what stands is returned by request id, and is the answer.
 
-        `earlier` is what `read` found in this transaction for these request ids; without it they are looked up.
+        `earlier` is what `read` found in this transaction for these request ids; without it they are looked up, and on Postgres once more, since the lock on
+        members does not keep another member's request with the same id out.
 
         Raises ValueError for a decision that could never be evaluated; LogError where a decision id is not new.
         """
         in_order(self._connection, decision_table)
-        stands = dict(log_reads.earlier(self._connection, [s.asked.request_id for s in served]) if earlier is None else earlier)
+        alone = self._connection.dialect.name == "sqlite"
+        named = [s.asked.request_id for s in served if not s.asked.request_id.startswith(UNNAMED)]
+        stands = dict(earlier) if alone and earlier is not None else log_hot.earlier(self._connection, named)
         new: dict[str, Served] = {}
         for one in served:
             request = one.asked.request_id
@@ -46,7 +48,7 @@ class Writing:
             elif request not in stands:
                 new[request] = one
         if new:
-            self._connection.execute(insert(decision_table), [row_of(one) for one in new.values()])
+            log_hot.append(self._connection, list(new.values()))
         return stands
 
 
@@ -68,7 +70,7 @@ class DecisionLog:
     def read(self, members: Collection[str], request_ids: Collection[str], now: datetime) -> Known:
         """States of `members` as of `now`, and the decisions that `request_ids` have got already."""
         with reading(self.engine) as connection:
-            return log_reads.known(connection, members, request_ids, now)
+            return log_hot.known(connection, members, request_ids, now)
 
     @contextmanager
     def writing(self, members: Collection[str]) -> Iterator[Writing]:
@@ -120,7 +122,7 @@ class DecisionLog:
     def withdrawn(self, members: Collection[str]) -> Mapping[str, frozenset[str]]:
         """Channels by which a member opted out; members who did not are left out."""
         with reading(self.engine) as connection:
-            return log_reads.withdrawn(connection, members)
+            return log_hot.withdrawn(connection, members)
 
     def restore_consent(self, member_id: str, channel_id: str) -> bool:
         """Forget a withdrawal, where the member agreed anew; whether there was one."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
@@ -31,7 +31,7 @@ def log_engine(url: str) -> Engine:
     """
     parsed = _parsed(url)
     engine = sqlite_engine(parsed) if parsed.get_backend_name() == "sqlite" else _postgres(parsed)
-    with telling("opened"), _transaction(engine) as connection:
+    with telling("opened"), _transaction(engine, writes=True) as connection:
         if engine.dialect.name == "postgresql":
             lock(connection, [_SCHEMA])
         METADATA.create_all(connection)
@@ -41,23 +41,24 @@ def log_engine(url: str) -> Engine:
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
     """A connection whose statements see one state of the log (Postgres: each statement its own)."""
-    with telling("read"), engine.connect() as connection:
+    with telling("read", engine), _transaction(engine) as connection:
         yield connection
 
 
 @contextmanager
 def writing(engine: Engine) -> Iterator[Connection]:
     """One transaction: durable when the block has ended, nothing of it kept if the block raises. SQLite takes its write lock at once."""
-    with telling("written"), _transaction(engine) as connection:
+    with telling("written", engine), _transaction(engine, writes=True) as connection:
         yield connection
 
 
 @contextmanager
-def telling(done: str) -> Iterator[None]:
-    """A database's error as LogError: what could not be `done`, and the database's own words."""
+def telling(done: str, engine: Engine | None = None) -> Iterator[None]:
+    """A database's error, or that of the driver of `engine`, as LogError: what could not be `done`, and the database's own words."""
+    refusals: tuple[type[Exception], ...] = (SQLAlchemyError, engine.dialect.loaded_dbapi.Error) if engine else (SQLAlchemyError,)
     try:
         yield
-    except SQLAlchemyError as error:
+    except refusals as error:
         own = str(getattr(error, "orig", None) or error).strip().splitlines()
         raise LogError(
             f"The decision log could not be {done}: {own[0] if own else type(error).__name__}. {_MEANS[done]} "
@@ -68,7 +69,7 @@ def telling(done: str) -> Iterator[None]:
 def lock(connection: Connection, names: Sequence[str]) -> None:
     """Hold `names` until the transaction ends. In one order for all, so that two transactions never wait for each other; SQLite's writer is alone anyway."""
     if connection.dialect.name == "postgresql" and names:
-        keys = sorted({int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "big", signed=True) for name in names})
+        keys = sorted({int.from_bytes(blake2b(name.encode(errors="surrogatepass"), digest_size=8).digest(), "big", signed=True) for name in names})
         connection.execute(_LOCK, {"keys": keys})
 
 
@@ -122,8 +123,10 @@ def _parsed(url: str) -> URL:
     return parsed
 
 
-def _transaction(engine: Engine) -> AbstractContextManager[Connection]:
-    return engine.execution_options(**{WRITES: True}).begin()
+@contextmanager
+def _transaction(engine: Engine, *, writes: bool = False) -> Iterator[Connection]:
+    with engine.connect() as connection, connection.execution_options(**{WRITES: writes}).begin():
+        yield connection
 
 
 def _postgres(url: URL) -> Engine:
