@@ -20,6 +20,7 @@ from serving.learner_status import Status
 from serving.logs import say
 from training.adapters.clock import now
 from training.adapters.learning import Learning
+from training.config.serving import Clock
 from training.config.settings import Settings, load_settings
 
 ASK_CHAMPION, ASK_MATERIALIZED, AGAIN, SAY = 0.5, 2.0, 1.0, 60.0
@@ -72,12 +73,14 @@ class Loop:
         self._learn, self._refresh = Every(0.0), Every(0.0)
         self._trouble = {"learn": "", "refresh": ""}
         self._told = 0
+        self._calendar = settings.serving.clock
+        self._oldest: tuple[datetime, float] | None = None
         self.totals = Totals()
 
     def turn(self, at: float) -> bool:
         """One batch of each duty at `at` (monotonic seconds); returns whether there is more to do at once."""
         more = [self._attempt(name, duty, every, at) for name, duty, every in self._duties() if every.due(at)]
-        self._report()
+        self._report(at)
         return any(more)
 
     def _duties(self) -> tuple[tuple[str, Callable[[float], bool], Every], ...]:
@@ -118,16 +121,25 @@ class Loop:
         self.totals.rows += rows
         return more
 
-    def _report(self) -> None:
+    def _behind(self, since: datetime | None, at: float) -> float:
+        """Seconds that the oldest outcome not looked at has waited. In a calendar of the data's own only what the loop saw of that is known."""
+        if since is None:
+            self._oldest = None
+            return 0.0
+        if self._oldest is None or self._oldest[0] != since:
+            self._oldest = (since, at)
+        told = (self._clock() - since) / timedelta(seconds=1) if self._calendar is Clock.WALL else 0.0
+        return max(told, at - self._oldest[1])
+
+    def _report(self, seconds: float) -> None:
         learner = self._learning.learner
         try:
             since = learner.waiting_since() if learner else None
-            at = self._clock()
             status = Status(
-                at=at.isoformat(),
+                at=self._clock().isoformat(),
                 model_version=learner.version if learner else "",
                 posterior=learner.posterior if learner else 0,
-                lag_seconds=max(0.0, (at - since) / timedelta(seconds=1)) if since else 0.0,
+                lag_seconds=self._behind(since, seconds),
                 waiting=self._learning.recent.waiting,
                 trouble="; ".join(filter(None, self._trouble.values())),
                 **vars(self.totals),
