@@ -95,7 +95,8 @@ def request(pipe: Connection, url: str, gate: Barrier, seed: int, requests: int)
         gate.wait()
         one = served(f"{i}", f"m{seed}")
         with log.writing([one.asked.member_id]) as writer:
-            stands = writer.append([one])
+            known = writer.read([one.asked.member_id], [one.asked.request_id], AT)
+            stands = writer.append([one], known.earlier)
         pipe.send((i, stands.get(one.asked.request_id, one).asked.member_id))
 
 

@@ -85,11 +85,12 @@ _MARK = {"sqlite": "?", "postgresql": "%s"}
 _AMONG = {"sqlite": "IN (SELECT value FROM json_each(?))", "postgresql": "= ANY(%s)"}
 _LIST: dict[str, Callable[[list[str]], object]] = {"sqlite": json.dumps, "postgresql": list}
 _COLUMNS = tuple(c.name for c in _d if c.name != "seq")
-_WITHDRAWN = f"SELECT {_w.member_id.name}, {_w.channel_id.name} FROM {withdrawal_table.name} WHERE {_w.member_id.name} $among"  # noqa: S608 - as above
+_WITHDRAWN = f"SELECT {_w.member_id.name}, {_w.channel_id.name} FROM {withdrawal_table.name} WHERE {_w.member_id.name} $among"  # noqa: S608 - names of tables
 _STATES = (
     f"SELECT {_d.member_id.name}, {_d.channel_id.name}, {_d.decided_at.name} AS at FROM {decision_table.name} WHERE {_d.member_id.name} $among "  # noqa: S608 - as above
     f"AND {_d.decided_at.name} > ? AND {_d.channel_id.name} IS NOT NULL "
-    f"UNION ALL SELECT {_w.member_id.name}, {_w.channel_id.name}, CAST(NULL AS bigint) FROM {withdrawal_table.name} WHERE {_w.member_id.name} $among ORDER BY at"
+    f"UNION ALL SELECT {_w.member_id.name}, {_w.channel_id.name}, CAST(NULL AS bigint) FROM {withdrawal_table.name} WHERE {_w.member_id.name} $among "
+    "ORDER BY at"
 )
 """Messages with their instants, and withdrawn channels without one."""
 _EARLIER = f"SELECT {', '.join(_COLUMNS)} FROM {decision_table.name} WHERE {_d.request_id.name} $among"  # noqa: S608 - as above
