@@ -34,10 +34,11 @@ MISSING = 0.1
 Timed = Callable[[dict[str, object], Context], object]
 
 
-def measure(arms: Sequence[int], seed: int = 1) -> list[dict[str, object]]:
+def measure(arms: Sequence[int], seed: int = 1) -> Iterator[dict[str, object]]:
     """One line for each number of arms: milliseconds a decision, compiled and layer by layer, and where the compiled ones go. Trains a champion for each."""
     steady()
-    return [_timed(Compiled.build(*champion(count, seed), Settings(), "1"), seed) for count in arms]
+    for count in arms:
+        yield _timed(Compiled.build(*champion(count, seed), Settings(), "1"), seed)
 
 
 def _timed(found: Compiled, seed: int) -> dict[str, object]:
@@ -100,4 +101,4 @@ def _members(ready: Compiled, rng: np.random.Generator) -> Iterator[tuple[dict[s
 
 if __name__ == "__main__":
     for line in measure([int(a) for a in sys.argv[1:]] or ARMS):
-        print(json.dumps(line))
+        print(json.dumps(line), flush=True)
