@@ -14,6 +14,7 @@ from bench.curves import Curve, chart, save
 from bench.serving import feast_server, parts
 from bench.serving.rounds import Plan, say
 from bench.serving.setup import Home, build, deciding
+from training.cli.stopping import stoppable
 from training.domain.errors import ConfigError
 
 PARTS = ("http", "in_process", "workers", "arms", "during")
@@ -41,7 +42,7 @@ def parts_of(words: str | None) -> tuple[str, ...]:
 def serving(sizes: Sizes, wanted: tuple[str, ...], now: datetime, out: Path, *, as_json: bool) -> int:
     """Set up, measure what is `wanted`, print it. Features are of the last midnight before `now`."""
     at = now.replace(hour=0, minute=0, second=0, microsecond=0)
-    with tempfile.TemporaryDirectory(prefix="rightmatch_serving_") as name:
+    with stoppable(), tempfile.TemporaryDirectory(prefix="rightmatch_serving_") as name:
         folder = Path(name)
         say(f"Training a champion over {sizes.arms} arms, and bringing {sizes.members:,} members online.")
         home = build(folder / "home", sizes.arms, sizes.members, at, seed=1)

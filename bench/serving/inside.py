@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import subprocess
@@ -20,7 +21,7 @@ import numpy as np
 
 from bench.serving import feast_server, marts
 from bench.serving.rounds import say
-from bench.serving.setup import SURFACE, Home
+from bench.serving.setup import SURFACE, Home, without_disk
 from training.config.settings import ROOT
 
 BLOCK, ROUNDS = 300, 4
@@ -30,33 +31,40 @@ BLOCK, ROUNDS = 300, 4
 def in_process(home: Home, feast: Path) -> dict[str, Any]:
     """Median milliseconds of both, and their ratio. Feast reads its own SQLite store; `optimized` is the same under PYTHONOPTIMIZE=1, as ours runs."""
     repository = str(feast / feast_server.name_of(feast_server.Variant(feast_server.STOCK, tuned=False)))
-    commands = {"decision": (True, ["decision"]), "lookup": (False, ["lookup", repository]), "optimized": (True, ["lookup", repository])}
-    asked = {name: _start(home, optimized, [*words, str(home.members)]) for name, (optimized, words) in commands.items()}
-    times: dict[str, list[float]] = {name: [] for name in asked}
-    try:
+    lookup = ["lookup", repository]
+    times: dict[str, list[float]] = {}
+    with without_disk(home) as other, contextlib.ExitStack() as stack:
+        asked = {
+            "decision": _start(stack, home, True, ["decision"]),
+            "lookup": _start(stack, home, False, lookup),
+            "optimized": _start(stack, home, True, lookup),
+        }
+        if other is not None:
+            asked["without_disk"] = _start(stack, other, True, ["decision"])
         for turn in range(ROUNDS + 1):
             for name, process in asked.items():
                 found = _block(process)
                 if turn:
-                    times[name] += found
-            say(f"in process, block {turn} of {ROUNDS}: " + ", ".join(f"{n} {median(t[-1:] or [0.0]):.2f} ms" for n, t in times.items()))
-    finally:
-        for process in asked.values():
-            process.terminate()
-            process.wait()
+                    times.setdefault(name, []).extend(found)
+                say(f"in process, block {turn} of {ROUNDS}: " + ", ".join(f"{n} {median(t):.2f} ms" for n, t in times.items()))
     middle = {name: round(median(found), 3) for name, found in times.items()}
     return {
         "decision_ms": middle["decision"],
         "get_online_features_ms": middle["lookup"],
         "ratio": round(middle["decision"] / middle["lookup"], 3),
         "get_online_features_optimized_ms": middle["optimized"],
+        **({"decision_without_disk_ms": middle["without_disk"]} if "without_disk" in middle else {}),
     }
 
 
-def _start(home: Home, optimized: bool, words: Sequence[str]) -> subprocess.Popen[str]:
-    command = [sys.executable, *(["-O"] if optimized else []), "-m", "bench.serving.inside", *words]
+def _start(stack: contextlib.ExitStack, home: Home, optimized: bool, words: Sequence[str]) -> subprocess.Popen[str]:
+    """A process that lives as long as `stack`."""
+    command = [sys.executable, *(["-O"] if optimized else []), "-m", "bench.serving.inside", *words, str(home.members)]
     one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    return subprocess.Popen(command, cwd=ROOT, env={**os.environ, **home.env, **one}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **home.env, **one}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    stack.callback(process.wait)
+    stack.callback(process.terminate)
+    return process
 
 
 def _block(process: subprocess.Popen[str]) -> list[float]:

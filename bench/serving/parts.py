@@ -12,39 +12,46 @@ from bench.serving import feast_server
 from bench.serving.feast_server import PACKED, STOCK, Variant
 from bench.serving.processes import Server
 from bench.serving.rounds import Contender, Figures, Plan, measure, say
-from bench.serving.setup import Home, build, deciding
+from bench.serving.setup import Home, build, deciding, sync_ms, without_disk
 
 ARMS = (20, 200, 2_000)
 WORKERS = (1, 2)
 TUNED = {"feast_tuned_sqlite": Variant(STOCK, tuned=True), "feast_tuned_packed": Variant(PACKED, tuned=True)}
 PLAIN = "feast_stock"
+IN_MEMORY = "decision_without_disk"
+"""The service with its log in memory."""
 
 
 def http(home: Home, feast: Path, plan: Plan) -> dict[str, Any]:
-    """The service and Feast's server in turns: tuned over both online stores, of which the faster one counts, and stock over its own."""
+    """The service and Feast's server in turns: tuned over both online stores, and stock over its own."""
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(deciding(home))
         say(f"the service answers after {server.started:.1f} s")
         contenders = {"decision": Contender(server.address, home.question)}
+        memory_home = stack.enter_context(without_disk(home))
+        if memory_home is not None:
+            contenders[IN_MEMORY] = Contender(stack.enter_context(deciding(memory_home)).address, memory_home.question)
         for name, variant in {**TUNED, PLAIN: Variant(STOCK, tuned=False)}.items():
             contenders[name] = _feast(stack, feast, variant)
         found = measure(contenders, home.members, plan, seed=2)
-        memory = _memory(server)
-    best = min(TUNED, key=lambda name: (-found[name].short()["rps"], found[name].short()["p50_ms"]))
-    return compared(found, best) | {"startup_s": round(server.started, 2), "memory_mb": memory}
+        memory, sync = _memory(server), sync_ms(home.settings.home)
+    return compared(found) | {"startup_s": round(server.started, 2), "memory_mb": memory, "sync_ms": sync}
 
 
-def compared(found: Mapping[str, Figures], best: str) -> dict[str, Any]:
-    """The report of `http`: `best` is the tuned server that counts."""
-    ours, tuned = found["decision"].short(), found[best].short()
-    p50, p99, rps = (round(ours[name] / tuned[name], 3) for name in ("p50_ms", "p99_ms", "rps"))
+def compared(found: Mapping[str, Figures]) -> dict[str, Any]:
+    """The report of `http`. Of the two tuned servers the better one counts, figure by figure; `feast_server_store` says which."""
+    ours, both = found["decision"].short(), {name.removeprefix("feast_tuned_"): found[name].short() for name in TUNED}
+    best = {figure: (max if figure == "rps" else min)(both, key=lambda store: both[store][figure]) for figure in ours}
+    tuned = {figure: both[store][figure] for figure, store in best.items()}
     return {
         "decision": ours,
         "feast_server": tuned,
         "feast_server_stock": found[PLAIN].short(),
-        "ratio": {"p50": p50, "p99": p99, "throughput": rps},
-        "feast_server_store": best.removeprefix("feast_tuned_"),
-        "feast_server_by_store": {name.removeprefix("feast_tuned_"): found[name].short() for name in TUNED},
+        "ratio": _ratio(ours, tuned),
+        **({"ratio_without_disk": _ratio(found[IN_MEMORY].short(), tuned)} if IN_MEMORY in found else {}),
+        "feast_server_store": best,
+        **({IN_MEMORY: found[IN_MEMORY].short()} if IN_MEMORY in found else {}),
+        "feast_server_by_store": both,
         "detail": {name: figures.detail() for name, figures in found.items()},
     }
 
@@ -62,6 +69,10 @@ def arms(home: Home, folder: Path, at: datetime, plan: Plan, counts: Sequence[in
     with contextlib.ExitStack() as stack:
         contenders = {str(n): Contender(stack.enter_context(deciding(each)).address, each.question) for n, each in homes.items()}
         return {name: figures.short() for name, figures in measure(contenders, home.members, plan, seed=5).items()}
+
+
+def _ratio(ours: Mapping[str, float], theirs: Mapping[str, float]) -> dict[str, float]:
+    return {name: round(ours[figure] / theirs[figure], 3) for name, figure in (("p50", "p50_ms"), ("p99", "p99_ms"), ("throughput", "rps"))}
 
 
 def _feast(stack: contextlib.ExitStack, feast: Path, variant: Variant) -> Contender:

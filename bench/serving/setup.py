@@ -11,13 +11,15 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from time import perf_counter
 
 from bench.serving import marts
-from bench.serving.load import get, post
+from bench.serving.load import get, percentile, post
 from bench.serving.processes import Server, free_port, running
 from training.config.settings import ROOT, Settings
 
@@ -27,6 +29,7 @@ OPEN = {
     "RIGHTMATCH_SERVING__RATE_LIMIT": f"{NEVER}/second",
     "RIGHTMATCH_SERVING__ACCESS_LOG": "false",
 }
+MEMORY = Path("/dev/shm")  # noqa: S108 - a folder in it is made with tempfile
 READY = get("/readyz")
 SURFACE = "web"
 """Where the benchmark's arms are shown."""
@@ -43,6 +46,11 @@ class Home:
     versions: tuple[str, str]
     env: Mapping[str, str]
     key: str
+
+    def on(self, folder: Path) -> Home:
+        """The same with a decision log, and a key, of its own in `folder`."""
+        env = {**self.env, "RIGHTMATCH_SERVING__LOG_URL": f"sqlite:///{folder / 'decisions.db'}"}
+        return replace(self, env=env, key=_key(env))
 
     def question(self, i: int) -> bytes:
         """The request for a decision on member `i`."""
@@ -66,6 +74,28 @@ def build(folder: Path, arms: int, members: int, at: datetime, seed: int) -> Hom
     wired.registry.point("champion", first)
     env = {"RIGHTMATCH_HOME": str(settings.home), "RIGHTMATCH_CATALOG": str(settings.catalog), "PYTHONPATH": _path(), **OPEN}
     return Home(settings, members, arms, at, (first, second), env, _key(env))
+
+
+@contextlib.contextmanager
+def without_disk(home: Home) -> Iterator[Home | None]:
+    """`home` with its log in memory, whose syncs cost nothing: what is left is the service's own work. None where the machine has no such folder."""
+    if not MEMORY.is_dir():
+        yield None
+        return
+    with tempfile.TemporaryDirectory(prefix="rightmatch_", dir=MEMORY) as name:
+        yield home.on(Path(name))
+
+
+def sync_ms(folder: Path, times: int = 100) -> dict[str, float]:
+    """What the disk under `folder` takes to make 4 KB durable, at the median and the 99th percentile: no durable answer can be faster."""
+    taken = []
+    with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
+        for _ in range(times):
+            file.write(bytes(4_096))
+            begin = perf_counter()
+            os.fdatasync(file.fileno())
+            taken.append(perf_counter() - begin)
+    return {"p50": percentile(taken, 50), "p99": percentile(taken, 99)}
 
 
 @contextlib.contextmanager

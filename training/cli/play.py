@@ -22,7 +22,7 @@ FEATURES = ("land", "transform", "validate", "materialize")
 RETRAIN = ("training_set", "train", "evaluate", "judge", "promote")
 PATIENCE = 3_600.0
 """Seconds that Airflow has for a day's features."""
-COLUMNS = ("day", "asked", "shown", "clicks", "conversions", "opt_outs", "expected", "uniform", "fallbacks", "models", "seconds")
+COLUMNS = ("day", "asked", "shown", "clicks", "conversions", "opt_outs", "expected", "uniform", "fallbacks", "reasons", "models", "seconds")
 
 
 class Between(StrEnum):
@@ -147,5 +147,5 @@ def _shown(days: Iterable[Any], to: TextIO) -> Iterable[Any]:
 
 def _cell(value: object) -> str:
     if isinstance(value, dict):
-        return "+".join(f"v{name}" for name in value)
+        return ",".join(f"{name}:{count}" for name, count in value.items())
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 from bench.serving import feast_server, marts
 from bench.serving.champion import offers
 from bench.serving.feast_server import PACKED, STOCK, Variant
+from bench.serving.setup import sync_ms
 from training.adapters.parquet import arrow_schema
 from training.config.settings import Settings
 from training.domain.schema import ARM_FEATURES, MEMBER_FEATURES
@@ -47,3 +48,10 @@ def test_both_stores_of_feast_are_filled_alike_and_questions_ask_for_the_same_fe
     assert answers[0] == answers[1]
     assert len(answers[0]) == len(feast_server.REFERENCES) + 1
     assert answers[0]["consents"] == [""]
+
+
+def test_a_sync_takes_time_and_leaves_nothing(tmp_path):
+    """The 99th percentile is no less than the median, and the folder is as it was."""
+    found = sync_ms(tmp_path, times=20)
+    assert 0 < found["p50"] <= found["p99"]
+    assert not list(tmp_path.iterdir())
