@@ -46,7 +46,7 @@ def in_process(home: Home, feast: Path) -> dict[str, Any]:
                 found = _block(process)
                 if turn:
                     times.setdefault(name, []).extend(found)
-                say(f"in process, block {turn} of {ROUNDS}: " + ", ".join(f"{n} {median(t):.2f} ms" for n, t in times.items()))
+            say(f"in process, block {turn} of {ROUNDS}: " + ", ".join(f"{n} {median(t):.2f} ms" for n, t in times.items()))
     middle = {name: round(median(found), 3) for name, found in times.items()}
     return {
         "decision_ms": middle["decision"],
