@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from bench.serving.load import Address, Load, closed_loop, connect, post, run
-from bench.serving.rounds import DIFFERENT, say
+from bench.serving.rounds import DIFFERENT, TOGETHER, say
 from bench.serving.setup import Home, beside
 
 CONNECTIONS = 4
@@ -37,7 +37,7 @@ class Posted:
 def during(home: Home, address: Address) -> dict[str, Any]:
     """p99 of each window, ms, with what a quiet window of the same load gives; failures in all of them."""
     asked = [home.question(int(i)) for i in np.random.default_rng(3).integers(0, home.members, DIFFERENT)]
-    kept = run(lambda: closed_loop(address, asked, CONNECTIONS, seconds=SECONDS, keep=True))
+    kept = run(lambda: closed_loop(address, asked, TOGETHER, count=int(SECONDS * OUTCOMES * 0.6), keep=True))  # two outcomes each, some shown nothing
     quiet = run(lambda: closed_loop(address, asked, CONNECTIONS, seconds=SECONDS))
     say(f"quiet: p99 {quiet.ms(99):.2f} ms")
     swap = run(lambda: _beside(home, address, asked, ["swap", home.versions[1]]))
@@ -105,4 +105,4 @@ def _outcome(decisions: Sequence[str], number: int) -> dict[str, str]:
     kind = ("impression", "click")[number % 2]
     decision = decisions[number // 2 % len(decisions)]
     now = datetime.now(UTC).isoformat()  # outcomes happen when they are sent
-    return {"outcome_id": f"{kind}-{decision}", "decision_id": decision, "kind": kind, "occurred_at": now}
+    return {"outcome_id": f"{kind}-{number}", "decision_id": decision, "kind": kind, "occurred_at": now}

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from bench.serving.command import PARTS, flat, parts_of, picture, show
+from bench.serving.during import _outcome
 from bench.serving.load import Load
 from bench.serving.parts import compared
 from bench.serving.rounds import Figures
@@ -65,3 +66,11 @@ def test_the_plot_draws_both_percentiles():
     """Two curves over three numbers of arms."""
     svg = picture({n: {"p50_ms": k, "p99_ms": 2 * k} for k, n in enumerate(("20", "200", "2000"), 1)})
     assert svg.count("<polyline") == 2
+
+
+def test_outcomes_never_repeat_and_take_decisions_in_turn():
+    """An impression and a click of each decision; beyond the last decision they begin again with ids of their own."""
+    sent = [_outcome(["a", "b"], number) for number in range(6)]
+    assert [(o["kind"], o["decision_id"]) for o in sent[:4]] == [("impression", "a"), ("click", "a"), ("impression", "b"), ("click", "b")]
+    assert sent[4]["decision_id"] == "a"
+    assert len({o["outcome_id"] for o in sent}) == 6
