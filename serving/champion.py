@@ -21,6 +21,7 @@ from training.adapters.decision_log import DecisionLog
 from training.adapters.ports import FeatureStore, ModelRegistry
 from training.config.settings import Settings
 from training.domain.catalog import load_catalog
+from training.domain.errors import NotReadyError
 from training.model.compiled import Compiled
 from training.model.matching import MatchingModel
 
@@ -39,20 +40,28 @@ class Outside:
     clock: Callable[[], datetime]
 
 
+@dataclass
+class Kept:
+    """The last good model behind an alias, and what failed since: "VERSION: why"."""
+
+    alias: str
+    compiled: Compiled | None = None
+    failed: str = ""
+
+
 class Watch:
     """`world` is read by the decider; `look` is called by the watching thread, and once before anything is served."""
 
     def __init__(self, outside: Outside, settings: Settings) -> None:
         self._outside, self._settings = outside, settings
         self._catalog = load_catalog(settings.catalog)
-        self._champion: Compiled | None = None
-        self._failed = ""
+        self._champion, self._canary = Kept("champion"), Kept("challenger")
         self._pointer: object = None
         self._next: dict[str, float] = {}
         self.troubles: dict[str, str] = {}
         self.newest: datetime | None = None
         """Event time of the newest arms' features."""
-        self.world = World(Menus(self._catalog, settings.serving.caps), None, None, settings.serving, {"policy": policy_note(settings)})
+        self.world = World(Menus(self._catalog, settings.serving.caps), None, None, None, settings.serving, {"policy": policy_note(settings)})
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
 
@@ -69,13 +78,14 @@ class Watch:
     @property
     def champion(self) -> Compiled | None:
         """What is in charge."""
-        return self._champion
+        return self._champion.compiled
 
     def look(self) -> None:
         """Look at everything whose time has come."""
         for name, every, what in (
             ("pauses", PAUSES_EVERY, self._pauses),
-            ("champion", CHAMPION_EVERY, self._version),
+            ("champion", CHAMPION_EVERY, lambda: self._renew(self._champion)),
+            ("canary", CHAMPION_EVERY, self._share),
             ("arms", ARMS_EVERY, self._arms),
             ("posterior", EVERY, self._posterior),
         ):
@@ -106,26 +116,34 @@ class Watch:
         if paused != self.world.paused:
             self.world = replace(self.world, paused=paused)
 
-    def _version(self) -> None:
-        version = self._outside.registry.peek("champion")
-        now = self._champion.version if self._champion else None
-        if version is None or version in (now, self._failed):
-            if version == self._failed and version:
-                raise RuntimeError(self.troubles.get("champion", f"version {version} could not be loaded"))
+    def _share(self) -> None:
+        """The challenger decides for a share of members only where the settings give it one, and while it is another model than the champion."""
+        if self._settings.serving.canary_share > 0:
+            self._renew(self._canary)
+
+    def _renew(self, kept: Kept) -> None:
+        """Load the version behind the alias where it is another one. One that failed is not loaded again, and what failed is said until the alias moves."""
+        version = self._outside.registry.peek(kept.alias)
+        if version is None or (kept.compiled is not None and version == kept.compiled.version):
+            kept.failed = ""
             return
+        if kept.failed.startswith(f"{version}: "):
+            raise NotReadyError(kept.failed)
         try:
             model = MatchingModel.load(self._outside.registry.fetch(version))
-            compiled = Compiled.build(model, self._catalog, self._settings, version)
-            self._swap(self._with_arms(compiled))
-        except Exception:
-            self._failed = version
-            raise
-        self._failed, self._pointer = "", None
-        say("champion", version=version)
+            kept.compiled = self._with_arms(Compiled.build(model, self._catalog, self._settings, version))
+        except Exception as error:
+            kept.failed = f"{version}: {error}"
+            raise NotReadyError(kept.failed) from error
+        kept.failed, self._pointer = "", None
+        self._show()
+        say(kept.alias, version=version)
 
     def _arms(self) -> None:
-        if self._champion is not None:
-            self._swap(self._with_arms(self._champion))
+        for kept in (self._champion, self._canary):
+            if kept.compiled is not None:
+                kept.compiled = self._with_arms(kept.compiled)
+        self._show()
 
     def _with_arms(self, compiled: Compiled) -> Compiled:
         """With the arms' features as they are online now, which are kept in the log under their digest."""
@@ -141,18 +159,21 @@ class Watch:
         return compiled.with_arms(found, version)
 
     def _posterior(self) -> None:
-        champion = self._champion
+        champion = self._champion.compiled
         pointer = posterior_files.current(self._settings.posterior)
         if champion is None or pointer is None or pointer == self._pointer:
             return
         if pointer.model_version == champion.version and pointer.posterior != champion.posterior:
             heads = posterior_files.read(self._settings.posterior, pointer.model_version, pointer.posterior)
-            self._swap(champion.with_heads(heads, pointer.posterior))
+            self._champion.compiled = champion.with_heads(heads, pointer.posterior)
+            self._show()
         self._pointer = pointer
 
-    def _swap(self, compiled: Compiled) -> None:
-        self._champion = compiled
-        self.world = replace(self.world, champion=compiled)
+    def _show(self) -> None:
+        """Swap the world whole."""
+        champion, canary = self._champion.compiled, self._canary.compiled
+        same = champion is not None and canary is not None and champion.version == canary.version
+        self.world = replace(self.world, champion=champion, canary=None if same else canary)
 
 
 def policy_note(settings: Settings) -> str:

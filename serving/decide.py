@@ -12,9 +12,10 @@ import numpy.typing as npt
 
 from serving.menus import Menu, Menus, agreed
 from training.config.serving import ServingSettings, Without
+from training.domain.assignment import chosen
 from training.domain.nouns import NONE, Context
 from training.domain.schema import FEATURE_SERVICE
-from training.domain.served import CHAMPION, FALLBACK, Asked, MemberState, Reason, Served
+from training.domain.served import CANARY, CHAMPION, FALLBACK, Asked, MemberState, Reason, Served
 from training.model.compiled import pick
 
 UNIFORM = "uniform"
@@ -51,10 +52,14 @@ class Scoring(Protocol):
 
 @dataclass(frozen=True)
 class World:
-    """Everything but the member, as of one moment; a batch of decisions reads one World. None means that it could not be read, or is not there."""
+    """Everything but the member, as of one moment; a batch of decisions reads one World. None means that it could not be read, or is not there.
+
+    `canary` decides for its share of members while it is there.
+    """
 
     menus: Menus
     champion: Scoring | None
+    canary: Scoring | None
     paused: frozenset[str] | None
     serving: ServingSettings
     notes: Mapping[str, str] = field(default_factory=dict)
@@ -78,23 +83,24 @@ def decide(asked: Asked, features: Features | Reason, state: MemberState | None,
     if asked.at - features.at > world.serving.features_max_age:
         return fallback(asked, Reason.STALE_FEATURES, world, u, features)
     menu = world.menus.menu(asked, agreed(features.values.get("consents")), state, world.paused)
-    if world.champion is None and world.serving.without_champion is Without.NONE:
+    scoring, group = _in_charge(asked.member_id, world)
+    if scoring is None and world.serving.without_champion is Without.NONE:
         return fallback(asked, Reason.NO_CHAMPION, world, u, features)
-    p = _probabilities(world.champion, features, asked, menu)
-    chosen = menu.arms[pick(p, u)]
-    arm = world.menus.catalog.arms.get(chosen)
+    p = _probabilities(scoring, features, asked, menu)
+    shown = menu.arms[pick(p, u)]
+    arm = world.menus.catalog.arms.get(shown)
     return Served(
         asked=asked,
-        chosen_arm=chosen,
+        chosen_arm=shown,
         channel_id=arm.channel_id if arm else "",
         feasible=menu.arms,
         p=p,
         excluded=menu.excluded,
-        reason=Reason.CHAMPION if world.champion else Reason.NO_CHAMPION,
-        group=CHAMPION if world.champion else UNIFORM,
-        model_version=world.champion.version if world.champion else "",
-        posterior=world.champion.posterior if world.champion else 0,
-        arms_version=world.champion.arms_version if world.champion else "",
+        reason=Reason.CHAMPION if scoring else Reason.NO_CHAMPION,
+        group=group,
+        model_version=scoring.version if scoring else "",
+        posterior=scoring.posterior if scoring else 0,
+        arms_version=scoring.arms_version if scoring else "",
         feature_service=FEATURE_SERVICE,
         features=features.values,
         features_at=features.at,
@@ -102,6 +108,14 @@ def decide(asked: Asked, features: Features | Reason, state: MemberState | None,
         expires_at=asked.at + timedelta(minutes=world.serving.expires_minutes),
         notes={**world.notes, "product": arm.product_id, "creative": arm.creative_id} if arm else world.notes,
     )
+
+
+def _in_charge(member_id: str, world: World) -> tuple[Scoring | None, str]:
+    """Whose decision it is, and the group that is logged for it."""
+    serving = world.serving
+    if world.canary is not None and chosen(serving.canary_salt, member_id, serving.canary_share):
+        return world.canary, CANARY
+    return world.champion, CHAMPION if world.champion else UNIFORM
 
 
 def _probabilities(champion: Scoring | None, features: Features, asked: Asked, menu: Menu) -> npt.NDArray[np.float64]:

@@ -12,7 +12,7 @@ from training.config.serving import ServingSettings, Without
 from training.config.settings import Settings
 from training.domain.catalog import load_catalog
 from training.domain.nouns import NONE, Context, Surface
-from training.domain.served import CHAMPION, FALLBACK, Asked, MemberState, Reason
+from training.domain.served import CANARY, CHAMPION, FALLBACK, Asked, MemberState, Reason
 
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
 ASKED = Asked("d", "r", "m", NOW, Context(Surface.OUTBOUND, 12, 1))
@@ -38,7 +38,7 @@ class Falling:
 def world():
     """With a champion."""
     serving = ServingSettings()
-    return World(Menus(load_catalog(Settings().catalog), serving.caps), Falling(), frozenset(), serving, {"policy": "{}"})
+    return World(Menus(load_catalog(Settings().catalog), serving.caps), Falling(), None, frozenset(), serving, {"policy": "{}"})
 
 
 @pytest.mark.parametrize(
@@ -78,6 +78,20 @@ def test_without_a_champion_a_first_log_can_be_gathered(world):
     assert served.group == UNIFORM
     assert served.p.tolist() == [1 / len(served.feasible)] * len(served.feasible)
     assert served.chosen_arm == served.feasible[-1]
+
+
+def test_a_canary_decides_for_its_share_of_members(world):
+    """By the hash of the member alone; the group says so."""
+    canary = Falling()
+    canary.version = "8"
+    split = replace(world, canary=canary, serving=ServingSettings(canary_share=0.2))
+    groups = [decide(replace(ASKED, member_id=f"m{i}"), KNOWN, MemberState(), split, 0.5) for i in range(2000)]
+    assert {(s.group, s.model_version) for s in groups} == {(CHAMPION, "7"), (CANARY, "8")}
+    assert sum(s.group == CANARY for s in groups) == pytest.approx(400, abs=60)
+    alone = [
+        decide(replace(ASKED, member_id=f"m{i}"), KNOWN, MemberState(), replace(split, serving=ServingSettings(canary_share=0.1)), 0.5) for i in range(2000)
+    ]
+    assert all(two.group == CANARY for one, two in zip(alone, groups, strict=True) if one.group == CANARY)
 
 
 def test_with_nothing_allowed_none_is_certain(world):

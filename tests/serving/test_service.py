@@ -198,6 +198,7 @@ def test_metrics_and_probes(service):
     """What an operator reads."""
     with service.client() as client:
         ask(client, 160)
+        ask(client, 0)
         text = client.get("/metrics").text
     for name in ("stage_seconds", "propensity_entropy", "arm_total", "feature_age", "posterior_version", "posterior_lag", "fallbacks_total", "request_seconds"):
         assert f"rightmatch_{name}" in text

@@ -12,8 +12,9 @@ import numpy.typing as npt
 
 from training.domain.nouns import NONE, Context, Decision
 
-CHAMPION, FALLBACK = "champion", "fallback"
-"""Assignment groups of decisions that a champion took, and of those that nobody could: the latter are kept apart wherever policies are judged."""
+CHAMPION, CANARY, FALLBACK = "champion", "canary", "fallback"
+"""Assignment groups of decisions that the champion took, those of the challenger for its share of members, and those that nobody could take: the last are
+kept apart wherever policies are judged."""
 
 
 UNNAMED = "auto-"
