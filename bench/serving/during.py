@@ -105,4 +105,4 @@ def _outcome(decisions: Sequence[str], number: int) -> dict[str, str]:
     kind = ("impression", "click")[number % 2]
     decision = decisions[number // 2 % len(decisions)]
     now = datetime.now(UTC).isoformat()  # outcomes happen when they are sent
-    return {"outcome_id": f"{kind}-{number}", "decision_id": decision, "kind": kind, "occurred_at": now}
+    return {"outcome_id": f"{kind}-{number}-{decision}", "decision_id": decision, "kind": kind, "occurred_at": now}
