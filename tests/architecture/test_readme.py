@@ -40,4 +40,4 @@ def test_each_linked_file_exists():
 def test_each_named_test_exists():
     """A guarantee names the test that holds it: `tests/path.py::name`."""
     for path, name in re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", README):
-        assert f"def {name}(" in (ROOT / path).read_text(), f"README names {path}::{name}, which does not exist"
+        assert re.search(rf"^(def {name}\(|{name} = )", (ROOT / path).read_text(), re.MULTILINE), f"README names {path}::{name}, which does not exist"
