@@ -57,7 +57,7 @@ class ServingSettings(Strict):
     access_log: bool = Field(True, description="A line of the log for every request, not for failures alone")
     personalizer_surface: Surface = Field(Surface.WEB, description="Where callers of the Personalizer interface stand who do not say it")
     personalizer_reward: OutcomeKind = Field(OutcomeKind.CLICK, description="What a reward above 0 of the Personalizer interface means")
-    rate_limit: str = Field("6000/minute", description="Requests of one key to one worker, as the library `limits` writes it")
+    rate_limit: str = Field("120000/minute", description="Requests of one key to one worker, as the library `limits` writes it")
 
     @property
     def features_max_age(self) -> timedelta:
