@@ -30,7 +30,10 @@ Draw = Callable[[Random, int], Floats]
 
 
 class World(NamedTuple):
-    """n decisions: logging and target policy [n, k], mean reward of each action [n, k], features [n, d], a cluster each, and how a reward is drawn."""
+    """n decisions: logging and target policy [n, k], mean reward of each action [n, k], features [n, d], a cluster each, and how a reward is drawn.
+
+    `claimed`: the propensities that the log states, where they are not those that it has.
+    """
 
     logging: Floats
     target: Floats
@@ -38,6 +41,7 @@ class World(NamedTuple):
     features: Floats
     cluster: npt.NDArray[np.int64]
     reward: Callable[[Random, Floats], Floats] = lambda rng, mean: (rng.random(len(mean)) < mean).astype(np.float64)
+    claimed: Floats | None = None
 
 
 def softmax(scores: Floats) -> Floats:
@@ -65,6 +69,20 @@ def missing(rng: Random, n: int, share: float, everywhere: bool) -> World:
     mean = np.full((n, 4), 0.1)
     mean[:, 3] = np.where(hidden[:, 0], 0.9, 0.1)
     return World(logging, target, mean, rng.normal(size=(n, 1)), np.arange(n))
+
+
+def turned(world: World) -> World:
+    """Hidden actions pay less than all others instead of more."""
+    return world._replace(mean=1.0 - world.mean)
+
+
+def wrong(rng: Random, n: int, factor: float) -> World:
+    """The log takes the target's favourite `factor` times as often as it claims, and the others for the rest."""
+    found = supported(rng, n)
+    best = found.target.argmax(axis=1)[:, None] == np.arange(found.target.shape[1])
+    claimed = np.full(found.target.shape, 0.2)
+    true = np.where(best, 0.2 * factor, (1 - 0.2 * factor) / 4)
+    return found._replace(logging=true, claimed=claimed)
 
 
 def level(rng: Random, n: int) -> World:
@@ -97,6 +115,11 @@ OFF_POLICY: tuple[tuple[str, Callable[[Random, int], World], int], ...] = (
     ("10% never taken, reward 1000 +- 1", level, 2000),
     ("missing in 5% of contexts", lambda rng, n: missing(rng, n, 0.05, everywhere=False), 3000),
     ("missing in 10% of contexts", lambda rng, n: missing(rng, n, 0.1, everywhere=False), 1000),
+    ("5% never taken, pays less", lambda rng, n: turned(missing(rng, n, 0.05, everywhere=True)), 3000),
+    ("missing in 5%, pays less there", lambda rng, n: turned(missing(rng, n, 0.05, everywhere=False)), 3000),
+    ("missing in 10%, pays less there", lambda rng, n: turned(missing(rng, n, 0.1, everywhere=False)), 1000),
+    ("favourites taken 15% less than claimed", lambda rng, n: wrong(rng, n, 0.85), 3000),
+    ("favourites taken 15% more than claimed", lambda rng, n: wrong(rng, n, 1.15), 3000),
     ("1% of rows have an amount", amounts, 500),
     ("100 clusters of unequal size", unequal, 2000),
 )
@@ -114,7 +137,7 @@ def one_log(world: World, rng: Random, value: float) -> tuple[list[bool], float,
     n, k = world.logging.shape
     action = (world.logging.cumsum(axis=1) > rng.random((n, 1)) * world.logging.sum(axis=1, keepdims=True)).argmax(axis=1)
     rows = np.arange(n)
-    log = Logged(action, world.logging[rows, action], world.reward(rng, world.mean[rows, action]), world.cluster)
+    log = Logged(action, (world.logging if world.claimed is None else world.claimed)[rows, action], world.reward(rng, world.mean[rows, action]), world.cluster)
     policy = Policy(np.arange(n + 1) * k, np.tile(np.arange(k), n), world.target.ravel())
     found, support = evaluate(log, policy, cross_fitted(log, policy, world.features, k, 5), 0.05)
     said = warnings(support) + reward_warnings(log.reward, found["snips"].influence, log.cluster)

@@ -11,21 +11,23 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training.evaluation.intervals import Floats, Interval, Scale, Worst, bounded, clustered, scale
+from training.evaluation.intervals import Floats, Interval, Worst, bounded, clustered, scale
 from training.evaluation.logged import Logged, Policy, Predictions, sum_by_row, weights
 from training.evaluation.support import Support, support
 from training.evaluation.unseen import unseen
+from training.evaluation.widening import NOTHING, widenings
 
 NAMES = ("ips", "snips", "dr")
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value with its two-sided interval and the influence values behind it."""
+    """A value with its two-sided interval, the influence values behind it, and how far down and up what was not seen widens the interval."""
 
     value: float
     interval: Interval
     influence: Floats
+    slack: Interval = NOTHING
 
 
 def influences(log: Logged, policy: Policy, predicted: Predictions, weight: Floats) -> dict[str, Floats]:
@@ -47,28 +49,24 @@ def evaluate(log: Logged, policy: Policy, predicted: Predictions, alpha: float) 
     found = support(weight, log.cluster, unseen(log, policy, weight))
     ends = scale(log.reward)
     values = influences(log, policy, predicted, weight)
-    return {name: _absolute(values[name], log, found, alpha, found.unseen.mass * reach(name, ends)) for name in NAMES}, found
+    slack = widenings(log, policy, predicted.entries, found.unseen, ends, float(values["snips"].mean()))
+    return {name: _absolute(values[name], log, found, alpha, slack[name]) for name in NAMES}, found
 
 
-def reach(name: str, ends: Scale) -> float:
-    """By how much probability that was not seen moves an estimator: IPS loses the whole reward, the others take it for one within the seen range."""
-    return max(abs(ends.low), abs(ends.high)) if name == "ips" else ends.width
-
-
-def _absolute(influence: Floats, log: Logged, found: Support, alpha: float, slack: float) -> Estimate:
+def _absolute(influence: Floats, log: Logged, found: Support, alpha: float, slack: Interval) -> Estimate:
     ends, value = scale(log.reward), float(influence.mean())
     if not np.isfinite(value):
         interval = (ends.low, ends.high) if ends.binary else (-np.inf, np.inf)
-        return Estimate(float("nan"), interval, influence)
+        return Estimate(float("nan"), interval, influence, slack)
     inside = float(np.clip(value, ends.low, ends.high))
     worst = Worst(found.typical_weight * (ends.low - inside), found.typical_weight * (ends.high - inside), found.cluster_factor)
-    return Estimate(value, bounded(clustered(influence, log.cluster, alpha, worst), value, ends, slack), influence)
+    return Estimate(value, bounded(clustered(influence, log.cluster, alpha, worst), value, ends, slack), influence, slack)
 
 
-def difference(first: Floats, second: Floats, log: Logged, weight_gap: Floats, alpha: float, slack: float = 0.0) -> Estimate:
+def difference(first: Floats, second: Floats, log: Logged, weight_gap: Floats, alpha: float, slack: Interval = NOTHING) -> Estimate:
     """`first` - `second` (influence values of two policies on the same rows), with the interval of the paired difference.
 
-    `weight_gap` [n] is the difference of their weights; the pseudo-observation has its typical size. `slack` is reward that neither could show.
+    `weight_gap` [n] is the difference of their weights; the pseudo-observation has its typical size. `slack`: down and up, reward that neither could show.
     """
     influence = first - second
     value = float(influence.mean())
@@ -79,4 +77,4 @@ def difference(first: Floats, second: Floats, log: Logged, weight_gap: Floats, a
     far = typical * max(ends.high - rate, rate - ends.low)
     crowd = float(np.bincount(log.cluster).mean())
     low, high = clustered(influence, log.cluster, alpha, Worst(-far, far, max(1.0, crowd)))
-    return Estimate(value, (low - slack, high + slack), influence)
+    return Estimate(value, (low - slack[0], high + slack[1]), influence, slack)

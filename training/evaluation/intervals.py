@@ -100,9 +100,9 @@ def _end(sums: Floats, pseudo: float, alpha: float) -> float:
     return abs(pseudo) + quantile * float(np.sqrt(second * groups / (groups - 1.0)))
 
 
-def bounded(interval: Interval, value: float, ends: Scale, slack: float = 0.0) -> Interval:
-    """Widen by `slack` (reward that support cannot see), then cut at the ends of a 0/1 reward; `value` always stays inside."""
-    low, high = interval[0] - slack, interval[1] + slack
+def bounded(interval: Interval, value: float, ends: Scale, slack: Interval = (0.0, 0.0)) -> Interval:
+    """Widen by `slack` (down and up: reward that support cannot see), then cut at the ends of a 0/1 reward; `value` always stays inside."""
+    low, high = interval[0] - slack[0], interval[1] + slack[1]
     if ends.binary:
         low, high = max(low, ends.low), min(high, ends.high)
     return min(low, value), max(high, value)

@@ -10,11 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from training.domain.errors import DataError
-from training.evaluation.estimators import NAMES, Estimate, difference, evaluate, reach
-from training.evaluation.intervals import Floats, Ints, scale
+from training.evaluation.estimators import NAMES, Estimate, difference, evaluate
+from training.evaluation.intervals import Floats, Interval, Ints, scale
 from training.evaluation.logged import Logged, Policy, Predictions, chosen, sum_by_row, weights
 from training.evaluation.reward_model import cross_fitted
 from training.evaluation.support import Support, warnings
+from training.evaluation.widening import reach
 
 EDGES = (0.0, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 """Lower edges of the weight histogram; the last bin is open."""
@@ -117,7 +118,6 @@ def compare(log: Log, reward: Floats, predicted: Floats | None, alpha: float, fo
     theirs, base = evaluate(logged, second, guess, 2 * alpha)
     gap = weights(logged, first) - weights(logged, second)
     ends, apart = scale(reward), float(np.abs(log.challenger - log.baseline).sum()) / len(log)
-    missing = min(found.unseen.mass + base.unseen.mass, apart)  # two policies that agree cannot differ by what was not seen
     return Comparison(
         rows=len(log),
         members=int(log.cluster.max()) + 1,
@@ -125,9 +125,17 @@ def compare(log: Log, reward: Floats, predicted: Floats | None, alpha: float, fo
         binary=ends.binary,
         challenger=mine,
         baseline=theirs,
-        difference={name: difference(mine[name].influence, theirs[name].influence, logged, gap, 2 * alpha, missing * reach(name, ends)) for name in NAMES},
+        difference={
+            name: difference(mine[name].influence, theirs[name].influence, logged, gap, 2 * alpha, _slack(mine[name], theirs[name], apart * reach(name, ends)))
+            for name in NAMES
+        },
         support={"challenger": found, "baseline": base},
     )
+
+
+def _slack(mine: Estimate, theirs: Estimate, most: float) -> Interval:
+    """Down and up for the difference; two policies that agree cannot differ by what was not seen, so at most `most`."""
+    return min(mine.slack[0] + theirs.slack[1], most), min(mine.slack[1] + theirs.slack[0], most)
 
 
 def _taken(log: Log, predicted: Floats) -> Predictions:

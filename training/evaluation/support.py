@@ -38,7 +38,7 @@ class Support:
     unseen: Unseen
 
     def numbers(self) -> dict[str, float]:
-        """All that is a number, by name; `unseen` is the mass by which the intervals are widened."""
+        """All that is a number, by name; `unseen` is the mass for which the intervals are widened."""
         return asdict(self) | {"unseen": self.unseen.mass}
 
 
@@ -100,12 +100,15 @@ def _missing(found: Support, names: Sequence[str]) -> list[str]:
             "The propensities are wrong, or some contexts never offered it."
         )
     weight = f"The mean weight is {found.mean_weight:.4g} and should be about {1.0 - lack.never:.4g}"
-    if lack.off > 0.0:
+    if lack.off + lack.over > 0.0:
         said.append(f"{weight}: the propensities are wrong, or the target chooses what the log could not choose.")
     elif abs(found.mean_weight + lack.never - 1.0) > HEAVY * 2:
         said.append(f"{weight}; with this few effective rows that may be chance or missing support.")
     if lack.mass > 0.0:
-        said.append(f"The intervals are widened by {lack.mass:.2g} of the reward's range, that of IPS by as much of the largest reward.")
+        said.append(
+            f"The intervals are widened by {lack.mass:.2g} of the target's probability at its worst reward within the range, "
+            "that of IPS by as much of the largest reward."
+        )
     return said
 
 

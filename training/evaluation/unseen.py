@@ -5,7 +5,7 @@ for each action the mean of `weight x 1{taken}` is the mean of the target's prob
 
 1. An action that the log never took, or could not because another had propensity 1: its mass is known exactly, and left out of the two tests.
 2. An action whose part falls short of its target probability: it could not be chosen in some contexts, though it was in others.
-3. The mean weight itself misses what is left, as with propensities that are wrong throughout.
+3. The mean weight itself misses what is left, or exceeds it, as with propensities that are wrong throughout.
 
 The tests, since weights are noisy: clustered standard errors, but not below those of independent rows (two clusters are often equal by chance), and
 Student's t with G - 1 degrees of freedom for G clusters.
@@ -38,23 +38,29 @@ _DENSE = 4
 
 @dataclass(frozen=True)
 class Unseen:
-    """Mass: `never` seen for certain; `short` of support in some contexts by (action code, mass); `off` by the mean weight."""
+    """Mass: `never` seen for certain; `short` of support in some contexts by (action code, mass); `off` by the mean weight, or `over` by it."""
 
     never: float = 0.0
     short: tuple[tuple[int, float], ...] = ()
     off: float = 0.0
+    over: float = 0.0
+
+    @property
+    def missing(self) -> float:
+        """Target probability that the log had less chance to take than it says."""
+        return self.never + max(sum(mass for _, mass in self.short), self.off)
 
     @property
     def mass(self) -> float:
         """By how much reward times probability an estimate may be wrong, as a share."""
-        return self.never + max(sum(mass for _, mass in self.short), self.off)
+        return self.missing + self.over
 
 
 def unseen(log: Logged, policy: Policy, weight: Floats) -> Unseen:
     """Diagnose `weight` [n] of `policy` on `log`. A single cluster has no standard error, so that only what is certain counts."""
     size = int(max(policy.action.max(), log.action.max())) + 1
     taken = np.bincount(log.action, minlength=size)
-    rest = replace(policy, p=np.where(_certain(log, policy, taken), 0.0, policy.p))
+    rest = replace(policy, p=np.where(certain(log, policy), 0.0, policy.p))
     never = float((policy.p - rest.p).sum()) / len(log)
     groups = int(log.cluster.max()) + 1
     if groups == 1:
@@ -63,24 +69,26 @@ def unseen(log: Logged, policy: Policy, weight: Floats) -> Unseen:
     asked = int((np.bincount(policy.action, weights=policy.p, minlength=size) > 0.0).sum())
     limit = stats.t.isf(ALARMS / max(1, asked), groups - 1)
     short = np.flatnonzero((taken >= ENOUGH) & (lack > limit * error + SLIP))
-    return Unseen(never, tuple((int(a), float(lack[a] + CARE * error[a])) for a in short), _off(weight, 1.0 - never, log.cluster))
+    gap = _gap(weight, 1.0 - never, log.cluster)
+    return Unseen(never, tuple((int(a), float(lack[a] + CARE * error[a])) for a in short), max(-gap, 0.0), max(gap, 0.0))
 
 
-def _certain(log: Logged, policy: Policy, taken: Ints) -> npt.NDArray[np.bool_]:
-    """Entries that the log never took, or for certain could not; `taken` [size] counts the rows of each action."""
+def certain(log: Logged, policy: Policy) -> npt.NDArray[np.bool_]:
+    """Entries that the log never took, or for certain could not."""
+    taken = np.bincount(log.action, minlength=int(policy.action.max()) + 1)
     closed = np.where(log.propensity >= _CERTAIN, log.action, -1)[policy.rows()]
     return np.asarray((taken[policy.action] == 0) | ((closed >= 0) & (policy.action != closed)), dtype=bool)
 
 
-def _off(weight: Floats, expected: float, cluster: Ints) -> float:
-    """How far the mean weight lies from what is `expected`, with its error; 0 where that may be chance."""
+def _gap(weight: Floats, expected: float, cluster: Ints) -> float:
+    """How far the mean weight lies above (+) or below (-) what is `expected`, its error added; 0 where that may be chance."""
     mean = float(weight.mean())
     sums = cluster_sums(weight - mean, cluster)
     groups = len(sums)
     square = max(float(np.square(sums).sum()) * groups / (groups - 1), float(np.square(weight - mean).sum()))
     error = float(np.sqrt(square)) / len(weight)
-    gap = abs(mean - expected)
-    return gap + CARE * error if gap > float(stats.t.isf(TAIL, groups - 1)) * error + SLIP else 0.0
+    gap = mean - expected
+    return float(gap + np.sign(gap) * CARE * error) if abs(gap) > float(stats.t.isf(TAIL, groups - 1)) * error + SLIP else 0.0
 
 
 def _shortfalls(log: Logged, policy: Policy, weight: Floats, size: int) -> tuple[Floats, Floats]:

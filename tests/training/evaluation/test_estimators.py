@@ -82,18 +82,18 @@ def test_wrong_propensities_widen_the_interval():
 
 @pytest.mark.parametrize("level", [0.0, 1000.0])
 def test_an_action_never_taken_widens_by_what_it_may_hold(level):
-    """A tenth of the target on it: SNIPS and DR miss at most a tenth of the range, IPS loses a tenth of the rewards' level."""
+    """A tenth of the target on it: SNIPS and DR miss at most a tenth of the range, from its lowest to its highest value, IPS a tenth of the rewards' level."""
     rng = np.random.default_rng(12)
     reward = level + rng.normal(size=2000)
     log = Logged(np.tile([0, 1], 1000), np.full(2000, 0.5), reward, np.arange(2000))
     policy = Policy(np.arange(2001) * 3, np.tile([0, 1, 2], 2000), np.tile([0.45, 0.45, 0.1], 2000))
     estimates, found = evaluate(log, policy, cross_fitted(log, policy, np.zeros((2000, 0)), 3, 5), 0.05)
-    seen = {name: 0.1 * (np.abs(reward).max() if name == "ips" else np.ptp(reward)) for name in NAMES}
+    seen = {name: 0.1 * (max(reward.max(), 0.0) - min(reward.min(), 0.0) if name == "ips" else np.ptp(reward)) for name in NAMES}
     assert found.unseen.never == pytest.approx(0.1)
     for name in NAMES:
         low, high = estimates[name].interval
         assert low < level < high
-        assert 2 * seen[name] < high - low < 2 * seen[name] + 0.2
+        assert seen[name] < high - low < seen[name] + 0.2
 
 
 def test_rare_clustered_rewards_are_covered():
@@ -128,10 +128,10 @@ def test_difference_of_a_policy_with_itself_is_nothing():
 
 
 def test_the_difference_is_widened_by_what_is_missing():
-    """By exactly the slack, on both sides."""
+    """By exactly the slack, each end by its own."""
     values = influences(LOG, TARGET, PREDICTED, weights(LOG, TARGET))["dr"]
-    bare, wide = (difference(values, LOG.reward, LOG, np.zeros(4), 0.05, slack).interval for slack in (0.0, 0.25))
-    assert wide == pytest.approx((bare[0] - 0.25, bare[1] + 0.25))
+    bare, wide = (difference(values, LOG.reward, LOG, np.zeros(4), 0.05, slack).interval for slack in ((0.0, 0.0), (0.25, 0.5)))
+    assert wide == pytest.approx((bare[0] - 0.25, bare[1] + 0.5))
 
 
 def test_the_paired_difference_is_narrower_than_two_intervals():

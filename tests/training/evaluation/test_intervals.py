@@ -57,6 +57,6 @@ def test_scale_and_bounds():
     assert scale(np.zeros(3)) == Scale(0.0, 1.0, binary=True)
     assert scale(np.array([0.0, 1.0, 0.5])) == Scale(0.0, 1.0, binary=False)
     assert scale(np.full(3, 7.0)) == Scale(0.0, 7.0, binary=False)
-    assert bounded((-0.5, 0.4), 0.1, Scale(0.0, 1.0, binary=True), 0.2) == pytest.approx((0.0, 0.6))
+    assert bounded((-0.5, 0.4), 0.1, Scale(0.0, 1.0, binary=True), (0.9, 0.2)) == pytest.approx((0.0, 0.6))
     assert bounded((0.9, 1.9), 1.5, Scale(0.0, 1.0, binary=True)) == (0.9, 1.5)
     assert bounded((-0.5, 0.4), 0.1, Scale(0.0, 1.0, binary=False)) == (-0.5, 0.4)

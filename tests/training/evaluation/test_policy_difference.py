@@ -124,6 +124,23 @@ def test_what_either_policy_hides_widens_the_difference():
         assert any("action(s) less often" in said for said in found.plain()["warnings"])
 
 
+def test_a_weight_that_is_low_by_chance_cannot_hide_conversions_that_nobody_makes():
+    """A rare reward: of a log whose mean weight is 3.2 errors too low, the hidden rest has little to lose (its prediction, 2%) and much to gain."""
+    rng = np.random.default_rng(9)
+    uniform, wish = np.full((20_000, ARMS), 0.25), np.tile([0.97, 0.01, 0.01, 0.01], (20_000, 1))
+    rate = np.array([0.02, 0.005, 0.005, 0.005])
+    taken = rng.permutation(np.repeat(np.arange(ARMS), [4_802, 5_066, 5_066, 5_066]))
+    log = log_of(taken, np.arange(20_000), wish, uniform, uniform)
+    reward = (rng.random(20_000) < rate[taken]).astype(float)
+    found = compare(log, reward, np.tile(rate, 20_000), 0.05, 3)
+    mass = found.support["challenger"].unseen.mass
+    down, up = found.difference["dr"].slack
+    low, high = found.difference["dr"].interval
+    assert mass > 0.05
+    assert (down, up) == pytest.approx((0.02 * mass, 0.995 * 0.03 + 0.98 * (mass - 0.03)), rel=1e-6)
+    assert 0.0 < low < 0.97 * 0.02 + 0.03 * 0.005 - 0.00875 < high
+
+
 def test_two_policies_that_agree_hide_nothing_from_their_difference():
     """Both play arm 3 where the log could not: whatever it earns there, they earn it alike."""
     log, reward = hidden(2)

@@ -34,6 +34,7 @@ def test_mass_by_hand():
     assert Unseen().mass == 0.0
     assert Unseen(0.1, ((2, 0.05), (3, 0.02)), 0.04).mass == pytest.approx(0.17)
     assert Unseen(0.1, ((2, 0.05),), 0.4).mass == pytest.approx(0.5)
+    assert (Unseen(0.1, over=0.2).missing, Unseen(0.1, over=0.2).mass) == pytest.approx((0.1, 0.3))
 
 
 def test_an_action_never_taken_counts_exactly():
@@ -71,7 +72,7 @@ def test_full_support_is_rarely_accused(actions):
         rng = np.random.default_rng(seed)
         logging, target = rng.dirichlet(np.full(actions, 5.0), 1000), rng.dirichlet(np.full(actions, 2.0), 1000)
         lack = found(logging, target, rng)
-        accused += bool(lack.short) or lack.off > 0.0
+        accused += bool(lack.short) or lack.off + lack.over > 0.0
     assert accused <= 6
 
 
@@ -87,12 +88,15 @@ def test_few_clusters_do_not_accuse_the_propensities(clusters):
 
 
 def test_wrong_propensities_are_found():
-    """Twice too large: the mean weight is 1/2, and the mass is what it misses plus two standard errors."""
+    """Twice too large: the mean weight is 1/2, and the mass is what it misses plus two standard errors; twice too small: 2, and what it has too much."""
     rng = np.random.default_rng(2)
     log, policy = problem(np.full((1000, 2), 0.5), np.tile([0.6, 0.4], (1000, 1)), rng)
     weight = weights(log, policy) / 2
     error = weight.std() / 1000**0.5
     assert unseen(log, policy, weight).off == pytest.approx(1 - weight.mean() + 2 * error, rel=1e-3)
+    assert unseen(log, policy, weight).over == 0.0
+    much = unseen(log, policy, 4 * weight)
+    assert (much.off, much.over) == (0.0, pytest.approx(4 * weight.mean() - 1 + 8 * error, rel=1e-3))
 
 
 def test_rows_of_one_cluster_are_not_independent():
