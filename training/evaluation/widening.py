@@ -3,7 +3,8 @@
 With rho the ratio of true to logged probability (0 where the log could not act), DR misses E[sum_a p (1 - rho) (mean reward - prediction)], SNIPS the
 unseen share of (mean reward there - estimate), IPS that share of the reward itself. Rewards lie in their range, so each end is a worst case and no guess,
 and the two ends differ: where one row in a hundred converts, hidden probability can hide many conversions but has few to lose. Where in the policy
-the mass lies is not known; the worst place is taken. A mean weight that is too large (rho > 1) says nothing of where: the whole range, at both ends.
+the mass lies is not known; the worst place is taken. A mean weight that is too large (rho > 1) turns the two ends round, and since rho has no upper limit,
+all of the excess may lie at the one worst entry.
 """
 
 from __future__ import annotations
@@ -30,12 +31,13 @@ def widenings(log: Logged, policy: Policy, predicted: Floats, lack: Unseen, ends
     middle = float(np.clip(snips, ends.low, ends.high)) if np.isfinite(snips) else None
     below, above = (ends.width, ends.width) if middle is None else (middle - ends.low, ends.high - middle)
     lost, gained = max(0.0, -ends.low), max(0.0, ends.high)
-    known, over = certain(log, policy), lack.over * ends.width
-    down, up = (_worst(policy, known, lack, np.maximum(room, 0.0)) for room in (predicted - ends.low, ends.high - predicted))
+    known = certain(log, policy)
+    fall, rise = (np.maximum(room, 0.0) for room in (predicted - ends.low, ends.high - predicted))
+    most = [lack.over * float(room[policy.p > 0.0].max()) for room in (rise, fall)]
     return {
         "ips": (lack.missing * lost + lack.over * gained, lack.missing * gained + lack.over * lost),
-        "snips": (lack.missing * below + over, lack.missing * above + over),
-        "dr": (down + over, up + over),
+        "snips": (lack.missing * below + lack.over * above, lack.missing * above + lack.over * below),
+        "dr": (_worst(policy, known, lack, fall) + most[0], _worst(policy, known, lack, rise) + most[1]),
     }
 
 
