@@ -68,7 +68,8 @@ def build(folder: Path, arms: int, members: int, at: datetime, seed: int) -> Hom
     marts.write(settings.marts, members, catalog, at, seed)
     wired = platform(settings)
     wired.features.apply()
-    wired.features.materialize(at)
+    with contextlib.redirect_stdout(sys.stderr):  # what it says is progress
+        wired.features.materialize(at)
     model.save(folder / "model")
     first, second = (wired.registry.register(folder / "model", {"run_id": name}) for name in ("first", "second"))
     wired.registry.point("champion", first)
