@@ -15,6 +15,7 @@ from serving.decide import Features, World, decide
 from serving.features import Lookup
 from serving.metrics import Metrics
 from training.adapters.decision_log import DecisionLog
+from training.domain.errors import LogError
 from training.domain.served import UNNAMED, Asked, Reason, Served
 
 WAITING = 4_096
@@ -66,7 +67,7 @@ class Decider:
 
     async def ask(self, asked: Asked) -> Served:
         """The decision, once it is durable. Raises Busy where too many wait, Unlogged where it could not be kept."""
-        if self._queue.qsize() >= WAITING:
+        if self._queue.qsize() + len(self._later) >= WAITING:
             raise Busy
         answer: asyncio.Future[Served] = asyncio.get_running_loop().create_future()
         self._queue.put(_Waiting(asked, answer, perf_counter()))
@@ -74,10 +75,20 @@ class Decider:
 
     def _run(self) -> None:
         while batch := self._next():
-            try:
-                self._answer(batch, self._serve(batch))
-            except Exception as error:  # noqa: BLE001 - whatever the log raises, callers must be told, and the next batch served
+            self._take(batch)
+
+    def _take(self, batch: Sequence[_Waiting]) -> None:
+        """Serve them together; where one of them cannot be served, each by itself, so that it is the only one to know."""
+        try:
+            served = self._serve(batch)
+        except Exception as error:  # noqa: BLE001 - whatever is raised, callers must be told, and the next batch served
+            if len(batch) == 1 or isinstance(error, LogError):
                 self._refuse(batch, error)
+                return
+            for one in batch:
+                self._take([one])
+        else:
+            self._answer(batch, served)
 
     def _next(self) -> list[_Waiting]:
         """What waits, a member and a request once; empty at the end."""
@@ -116,8 +127,10 @@ class Decider:
         self._metrics.stage("features", perf_counter() - start)
         try:
             return self._decided(asked, features, world)
-        except Exception as error:  # noqa: BLE001 - unreadable is an answer here: nobody may be shown anything
-            self._metrics.trouble("state", error)
+        except Exception as error:
+            if len(batch) > 1 and not isinstance(error, LogError):
+                raise
+            self._metrics.trouble("state", error)  # unreadable is an answer here: nobody may be shown anything
         return self._unread(asked, features, world)
 
     def _decided(self, asked: Sequence[Asked], features: Mapping[str, Features | Reason], world: World) -> list[Served]:
@@ -128,10 +141,10 @@ class Decider:
             read = perf_counter()
             new = [decide(a, features[a.member_id], known.states[a.member_id], world, self._draw()) for a in asked if a.request_id not in known.earlier]
             made = perf_counter()
-            writing.append(new, known.earlier)
+            stands = writing.append(new, known.earlier)
         for name, seconds in (("state", read - began), ("decide", made - read), ("log", perf_counter() - made)):
             self._metrics.stage(name, seconds)
-        return _in_order(asked, [*known.earlier.values(), *new])
+        return _in_order(asked, [*new, *known.earlier.values(), *stands.values()])
 
     def _unread(self, asked: Sequence[Asked], features: Mapping[str, Features | Reason], world: World) -> list[Served]:
         """`none` for all, kept too. Raises what the log raises where even that cannot be written: then nothing was decided."""
@@ -141,8 +154,9 @@ class Decider:
         return [stands.get(s.asked.request_id, s) for s in new]
 
     def _answer(self, batch: Sequence[_Waiting], served: Sequence[Served]) -> None:
-        for s in served:
-            self._metrics.decided(s)
+        for w, s in zip(batch, served, strict=True):
+            if s.asked.decision_id == w.asked.decision_id:  # not what stood already
+                self._metrics.decided(s)
         self._give((w.answer, s) for w, s in zip(batch, served, strict=True))
 
     def _refuse(self, batch: Sequence[_Waiting], error: Exception) -> None:
@@ -155,6 +169,7 @@ class Decider:
 
 
 def _in_order(asked: Sequence[Asked], served: Iterable[Served]) -> list[Served]:
+    """Of several that were made for one request the last one stands."""
     found = {s.asked.request_id: s for s in served}
     return [found[a.request_id] for a in asked]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -11,26 +12,39 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from serving.decide import World
-from serving.decider import Decider, Unlogged
+from serving.decider import Busy, Decider, Unlogged
 from serving.features import Lookup
 from serving.menus import Menus
 from serving.metrics import Metrics
+from tests.fakes.logs import postgres, served
 from training.adapters.decision_log import DecisionLog
 from training.config.serving import CapSettings, ServingSettings, Without
 from training.config.settings import Settings
 from training.domain.catalog import load_catalog
 from training.domain.errors import LogError
 from training.domain.nouns import NONE, Context, Surface
-from training.domain.served import FALLBACK, Asked, Reason
+from training.domain.served import FALLBACK, Asked, Reason, Served
 
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
 
 
 class Store:
-    """Everybody consents to e-mail."""
+    """Everybody consents to e-mail; of one member it says what no log can keep."""
 
     def online_members(self, member_ids):
-        return [{"consents": "email", "event_timestamp": NOW} for _ in member_ids]
+        return [{"consents": "email", "event_timestamp": NOW} | ({"odd": object()} if member == "odd" else {}) for member in member_ids]
+
+
+class Held(Store):
+    """Answers once for each turn of `gate`, and says that it was `reached`."""
+
+    def __init__(self):
+        self.gate, self.reached = threading.Semaphore(0), threading.Semaphore(0)
+
+    def online_members(self, member_ids):
+        self.reached.release()
+        self.gate.acquire()
+        return super().online_members(member_ids)
 
 
 class Source:
@@ -47,6 +61,24 @@ class Unreadable(DecisionLog):
     def writing(self, members):
         with super().writing(members) as real:
             real.read = refuse
+            yield real
+
+
+class Raced(DecisionLog):
+    """After each look another worker answers another member under the request id r1, where the database lets it."""
+
+    @contextmanager
+    def writing(self, members):
+        with super().writing(members) as real:
+            look = real.read
+
+            def read(*question):
+                found = look(*question)
+                with DecisionLog(self.engine.url.render_as_string(hide_password=False)).writing(["another"]) as other:
+                    other.append([served("1", "another")])
+                return found
+
+            real.read = read
             yield real
 
 
@@ -73,8 +105,8 @@ def asked(member, request):
 def answers(tmp_path):
     """Ask a decider over a log of the given kind; answers or exceptions in order."""
 
-    def run(kind, questions):
-        log = kind(f"sqlite:///{tmp_path / 'log.db'}")
+    def run(kind, questions, url=""):
+        log = kind(url or f"sqlite:///{tmp_path / 'log.db'}")
         decider = Decider(log, Lookup(Store(), 5), Source(), Metrics(CollectorRegistry()), lambda: 0.999)
 
         async def ask():
@@ -105,6 +137,48 @@ def test_a_request_is_answered_once(answers):
     assert {s.asked.decision_id for s in found} == {"d-r1"}
     later, _ = answers(DecisionLog, [again])
     assert later[0].asked.decision_id == "d-r1"
+
+
+def test_what_is_answered_is_what_the_log_holds(answers, tmp_path):
+    """Two workers race for one request id with two members: the one who comes second gets the decision that stands, which names the other member."""
+    with postgres(tmp_path) as server:
+        found, log = answers(Raced, [asked("m1", "r-1")], server)
+        assert (found[0].asked.member_id, found[0].asked.decision_id) == ("another", "d-1")
+        assert log.find("d-r-1") is None
+        log.engine.dispose()
+
+
+def test_what_cannot_be_kept_of_one_member_harms_nobody_else(answers):
+    """Whoever shares its batch is decided on as ever; the one is refused."""
+    found, log = answers(DecisionLog, [asked(who, f"r-{who}") for who in ("m1", "odd", "m2")])
+    assert isinstance(found[1], Unlogged)
+    assert [found[i].reason for i in (0, 2)] == [Reason.NO_CHAMPION] * 2
+    assert [log.find(f"d-r-{who}") is not None for who in ("m1", "odd", "m2")] == [True, False, True]
+
+
+def test_a_crowd_of_one_member_is_bounded_too(tmp_path, monkeypatch):
+    """Requests that wait for a later batch count among those that wait."""
+    monkeypatch.setattr("serving.decider.WAITING", 20)
+    store, log = Held(), DecisionLog(f"sqlite:///{tmp_path / 'log.db'}")
+    decider = Decider(log, Lookup(store, 10), Source(), Metrics(CollectorRegistry()), lambda: 0.999)
+
+    async def ask():
+        decider.start(asyncio.get_running_loop())
+        first = [asyncio.create_task(decider.ask(asked("m1", f"r{i}"))) for i in range(15)]
+        for seen in (1, 2):  # in the second look all the others are put off
+            await asyncio.to_thread(store.reached.acquire)
+            if seen == 1:
+                store.gate.release()
+        more = [asyncio.create_task(decider.ask(asked("m1", f"more{i}"))) for i in range(15)]
+        await asyncio.sleep(0)
+        store.gate.release(100)
+        found = await asyncio.gather(*first, *more, return_exceptions=True)
+        await asyncio.to_thread(decider.stop)
+        return found
+
+    found = asyncio.run(ask())
+    assert all(isinstance(f, Served) for f in found[:15])
+    assert sum(isinstance(f, Busy) for f in found[15:]) == 15 - (20 - 13)
 
 
 def test_unreadable_states_show_nothing_and_say_so(answers):
