@@ -19,6 +19,7 @@ from serving.menus import Menus
 from training.adapters import posterior_files
 from training.adapters.decision_log import DecisionLog
 from training.adapters.ports import FeatureStore, ModelRegistry
+from training.config.serving import Clock
 from training.config.settings import Settings
 from training.domain.catalog import load_catalog
 from training.domain.errors import NotReadyError
@@ -143,20 +144,26 @@ class Watch:
         for kept in (self._champion, self._canary):
             if kept.compiled is not None:
                 kept.compiled = self._with_arms(kept.compiled)
+        if self.champion is None and self._settings.serving.clock is Clock.DATA:
+            self._online()  # for its instant
         self._show()
 
     def _with_arms(self, compiled: Compiled) -> Compiled:
         """With the arms' features as they are online now, which are kept in the log under their digest."""
-        ids = list(self._catalog.arms)
-        found = dict(zip(ids, self._outside.features.online_arms(ids), strict=True))
-        stamps = [at for row in found.values() if isinstance(at := row.pop("event_timestamp", None), datetime)]
-        self.newest = max(stamps, default=self.newest)
+        found = self._online()
         content = json.dumps(found, sort_keys=True)
         version = sha256(content.encode()).hexdigest()[:16]
         if version == compiled.arms_version:
             return compiled
         self._outside.log.keep_arms(version, content, self._outside.clock())
         return compiled.with_arms(found, version)
+
+    def _online(self) -> dict[str, dict[str, object]]:
+        ids = list(self._catalog.arms)
+        found = dict(zip(ids, self._outside.features.online_arms(ids), strict=True))
+        stamps = [at for row in found.values() if isinstance(at := row.pop("event_timestamp", None), datetime)]
+        self.newest = max(stamps, default=self.newest)
+        return found
 
     def _posterior(self) -> None:
         champion = self._champion.compiled

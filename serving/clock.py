@@ -6,6 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 from training.config.serving import Clock
 
+BEGINNING, END = datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
+"""Instants outside are nobody's: nothing could be added to them or taken from them."""
+
 
 def wall() -> datetime:
     """Now. The one place where serving reads the clock for what it decides."""

@@ -35,7 +35,7 @@ class Core:
         self.watch = Watch(Outside(registry, features, self.log, wall), settings)
         self.registry = registry
         self.lookup = Lookup(features, settings.serving.lookup_budget_ms / 1e3)
-        self.ingest = Ingest(self.log)
+        self.ingest = Ingest(self.log, settings.serving.clock)
         self.decider = Decider(self.log, self.lookup, self.watch, self.metrics, uniform)
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -56,9 +56,10 @@ class Core:
         """The instant of a request on the service's clock."""
         return clock.instant(self.settings.serving.clock, asked_at, self.watch.newest, self.wall())
 
-    def received(self, latest: datetime) -> datetime:
-        """When outcomes arrive, the `latest` of which happened then: now, or in a world of its own no earlier than that."""
-        return self.wall() if self.settings.serving.clock is Clock.WALL else max(latest, self.now())
+    def received(self) -> datetime:
+        """When outcomes arrive: now. In a world of its own whose features nobody has seen yet only the outcomes say when that is."""
+        own = self.settings.serving.clock is Clock.DATA
+        return clock.BEGINNING if own and self.watch.newest is None else self.now()
 
 
 def uniform() -> float:

@@ -10,6 +10,7 @@ from fastapi import Request
 from starlette.responses import Response
 
 from serving import bodies
+from serving.clock import BEGINNING, END
 from serving.core import Core
 from serving.decider import Busy, Unlogged
 from serving.messages import DecisionRequest, answer
@@ -25,7 +26,7 @@ JSON = "application/json"
 async def decide(core: Core, request: Request) -> Response:
     """Decide, keep, answer."""
     body: DecisionRequest = await bodies.read(request, _DECODER)
-    at = core.now(_allowed(core, body.at))
+    at = core.now(allowed(core, body.at))
     asked = question(body, at)
     served = await settled(core, asked)
     return Response(msgspec.json.encode(answer(served)), media_type=JSON)
@@ -72,7 +73,10 @@ async def settled(core: Core, asked: Asked) -> Served:
     return served
 
 
-def _allowed(core: Core, at: datetime | None) -> datetime | None:
+def allowed(core: Core, at: datetime | None) -> datetime | None:
+    """The instant that a request asks for. Raises Refusal where it may not, or where nothing could be added to it."""
     if at is not None and core.settings.serving.clock is not Clock.DATA:
         raise Refusal(422, "Invalid request", "`at` is only for a service on the data's clock (serving.clock = data): here the time is now. Leave it out.")
+    if at is not None and not BEGINNING <= at < END:
+        raise Refusal(422, "Invalid request", f"`at` is {at.isoformat()}, outside of {BEGINNING.year} to {END.year}. Nothing was decided.")
     return at

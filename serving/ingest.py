@@ -11,6 +11,7 @@ from queue import Empty, SimpleQueue
 
 from training.adapters.decision_log import DecisionLog
 from training.adapters.log_outcomes import Receipt
+from training.config.serving import Clock
 from training.domain.nouns import Outcome
 
 MOST = 2_000
@@ -27,8 +28,8 @@ class _Waiting:
 class Ingest:
     """`take` from the event loop; a thread appends what waits and answers once it is durable."""
 
-    def __init__(self, log: DecisionLog) -> None:
-        self._log = log
+    def __init__(self, log: DecisionLog, clock: Clock) -> None:
+        self._log, self._clock = log, clock
         self._queue: SimpleQueue[_Waiting | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="ingest", daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -72,7 +73,7 @@ class Ingest:
 
     def _append(self, batch: Sequence[_Waiting]) -> list[list[Receipt]]:
         together = [outcome for w in batch for outcome in w.outcomes]
-        receipts = self._log.append_outcomes(together, max(w.received_at for w in batch))
+        receipts = self._log.append_outcomes(together, max(w.received_at for w in batch), self._clock)
         parts, start = [], 0
         for w in batch:
             parts.append(receipts[start : start + len(w.outcomes)])

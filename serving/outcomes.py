@@ -37,7 +37,7 @@ async def apply(core: Core, items: Sequence[tuple[int, Outcome]]) -> OutcomeAnsw
     if not items:
         return OutcomeAnswer(0, 0)
     try:
-        receipts = await core.ingest.take([o for _, o in items], core.received(max(o.occurred_at for _, o in items)))
+        receipts = await core.ingest.take([o for _, o in items], core.received())
     except Exception as error:  # noqa: BLE001 - whatever the log raises, the caller must know that nothing was kept
         core.metrics.trouble("log", error)
         raise Refusal(503, "Log unavailable", "The outcomes could not be kept, so none was applied. Send them again.", {"Retry-After": "1"}) from None

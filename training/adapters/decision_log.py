@@ -14,6 +14,7 @@ from training.adapters.log_engine import in_order, insert_new, log_engine, micro
 from training.adapters.log_outcomes import Receipt, lock_members
 from training.adapters.log_reads import Event, Known
 from training.adapters.log_tables import arms_table, decision_table, pause_table, withdrawal_table
+from training.config.serving import Clock
 from training.domain.nouns import Outcome
 from training.domain.served import UNNAMED, Served
 
@@ -79,10 +80,13 @@ class DecisionLog:
             lock_members(connection, set(members))
             yield Writing(connection)
 
-    def append_outcomes(self, outcomes: Sequence[Outcome], received_at: datetime) -> list[Receipt]:
-        """Keep outcomes in one transaction; receipts in their order, of which those accepted or repeated are durable."""
+    def append_outcomes(self, outcomes: Sequence[Outcome], received_at: datetime, clock: Clock = Clock.WALL) -> list[Receipt]:
+        """Keep outcomes in one transaction; receipts in their order, of which those accepted or repeated are durable.
+
+        By the data's clock an outcome that happens after `received_at` is received when it happens.
+        """
         with writing(self.engine) as connection:
-            return log_outcomes.append_outcomes(connection, outcomes, received_at)
+            return log_outcomes.append_outcomes(connection, outcomes, received_at, clock)
 
     def find(self, decision_id: str) -> Served | None:
         """One decision, or None."""

@@ -15,6 +15,7 @@ from training.adapters.log_engine import in_order, insert_new, instant, lock, mi
 from training.adapters.log_reads import outcome_of
 from training.adapters.log_record import keepable
 from training.adapters.log_tables import decision_table, outcome_table, withdrawal_table
+from training.config.serving import Clock
 from training.domain.labels import WINDOWS
 from training.domain.nouns import NONE, Outcome, OutcomeKind
 
@@ -43,8 +44,11 @@ class Receipt:
     why: str = ""
 
 
-def append_outcomes(connection: Connection, outcomes: Sequence[Outcome], received_at: datetime) -> list[Receipt]:
-    """Receipts in order. What is accepted is kept, and an opt-out withdraws the channel of its decision's arm with it."""
+def append_outcomes(connection: Connection, outcomes: Sequence[Outcome], received_at: datetime, clock: Clock = Clock.WALL) -> list[Receipt]:
+    """Receipts in order. What is accepted is kept, and an opt-out withdraws the channel of its decision's arm with it.
+
+    By the data's clock an outcome that happens after `received_at` is received when it happens.
+    """
     named = {o.decision_id for o in outcomes if keepable(o.decision_id, _DECISION_ID)}
     decisions = {row.decision_id: row for row in connection.execute(_DECISIONS, {"ids": list(named)})}
     leaving = {decisions[o.decision_id].member_id for o in outcomes if o.kind is OutcomeKind.OPT_OUT and o.decision_id in decisions}
@@ -54,11 +58,11 @@ def append_outcomes(connection: Connection, outcomes: Sequence[Outcome], receive
     kept = {row["outcome_id"]: outcome_of(row) for row in connection.execute(_KEPT, {"ids": list(ids)}).mappings()}
     receipts, new = [], list[Outcome]()
     for outcome in outcomes:
-        receipts.append(_receipt(outcome, kept.get(outcome.outcome_id), decisions.get(outcome.decision_id), received_at))
+        receipts.append(_receipt(outcome, kept.get(outcome.outcome_id), decisions.get(outcome.decision_id), None if clock is Clock.DATA else received_at))
         if receipts[-1].answer is Answer.ACCEPTED:
             kept[outcome.outcome_id] = outcome
             new.append(outcome)
-    _keep(connection, new, decisions, micros(received_at))
+    _keep(connection, new, decisions, micros(received_at), clock)
     return receipts
 
 
@@ -67,14 +71,14 @@ def lock_members(connection: Connection, members: Sequence[str] | set[str]) -> N
     lock(connection, [f"member {m}" for m in members])
 
 
-def refusal(outcome: Outcome, decided_at: datetime, chosen_arm: str, received_at: datetime) -> str:
-    """Why an outcome of this decision cannot have happened; empty where it can."""
+def refusal(outcome: Outcome, decided_at: datetime, chosen_arm: str, received_at: datetime | None) -> str:
+    """Why an outcome of this decision cannot have happened; empty where it can. Without `received_at` it may lie in the future."""
     at, kind = outcome.occurred_at, outcome.kind.value
     if chosen_arm == NONE and outcome.kind is not OutcomeKind.CONVERSION:
         return f"decision {outcome.decision_id} showed nothing, so there is nothing that a {kind} could follow"
     if at < decided_at:
         return f"occurred_at {at.isoformat()} lies before its decision, {decided_at.isoformat()}"
-    if at > received_at + AHEAD:
+    if received_at is not None and at > received_at + AHEAD:
         return f"occurred_at {at.isoformat()} lies more than {AHEAD.seconds // 60} minutes after {received_at.isoformat()}, when it was received"
     if at >= decided_at + CLOSED:
         return f"occurred_at {at.isoformat()} lies {CLOSED.days} days or more after its decision, when its last label had closed"
@@ -83,7 +87,7 @@ def refusal(outcome: Outcome, decided_at: datetime, chosen_arm: str, received_at
     return ""
 
 
-def _receipt(outcome: Outcome, kept: Outcome | None, decision: Row[Any] | None, received_at: datetime) -> Receipt:
+def _receipt(outcome: Outcome, kept: Outcome | None, decision: Row[Any] | None, received_at: datetime | None) -> Receipt:
     if not (outcome.outcome_id and keepable(outcome.outcome_id, LONGEST)):
         return Receipt(outcome.outcome_id, Answer.REFUSED, f"outcome_id is not 1 to {LONGEST} characters that every database keeps")
     if outcome.occurred_at.tzinfo is None:
@@ -98,9 +102,10 @@ def _receipt(outcome: Outcome, kept: Outcome | None, decision: Row[Any] | None, 
     return Receipt(outcome.outcome_id, Answer.REFUSED if why else Answer.ACCEPTED, why)
 
 
-def _keep(connection: Connection, outcomes: Sequence[Outcome], decisions: Mapping[str, Row[Any]], received_at: int) -> None:
+def _keep(connection: Connection, outcomes: Sequence[Outcome], decisions: Mapping[str, Row[Any]], received_at: int, clock: Clock) -> None:
+    at = {o.outcome_id: max(received_at, micros(o.occurred_at)) if clock is Clock.DATA else received_at for o in outcomes}
     if outcomes:
-        connection.execute(insert(outcome_table), [_row(o, decisions[o.decision_id].member_id, received_at) for o in outcomes])
+        connection.execute(insert(outcome_table), [_row(o, decisions[o.decision_id].member_id, at[o.outcome_id]) for o in outcomes])
     gone = [decisions[o.decision_id] for o in outcomes if o.kind is OutcomeKind.OPT_OUT]
     if gone:
         rows = [{"member_id": d.member_id, "channel_id": d.channel_id, "withdrawn_at": received_at} for d in gone]

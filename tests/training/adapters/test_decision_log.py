@@ -13,6 +13,7 @@ from training.adapters import log_outcomes
 from training.adapters.decision_log import DecisionLog
 from training.adapters.log_outcomes import LONGEST
 from training.adapters.log_tables import decision_table, outcome_table
+from training.config.serving import Clock
 from training.domain.errors import LogError
 from training.domain.nouns import NONE, Outcome, OutcomeKind
 from training.domain.served import MemberState
@@ -209,3 +210,12 @@ def test_a_thousand_members_and_outcomes_at_once(log):
     states = log.read([f"m{i}" for i in range(1000)], [f"r-{i}" for i in range(1000)], AT)
     assert all(state.withdrawn == {"email"} and len(state.messages) == 1 for state in states.states.values())
     assert len(states.earlier) == 1000
+
+
+def test_by_the_datas_clock_an_outcome_is_received_when_it_happens(log):
+    """One far ahead moves no other, and none is early; each window still closes."""
+    append(log, served("1"))
+    ahead, late = happened("ahead", "1", at=AT + 9 * DAY), happened("late", "1", at=AT + log_outcomes.CLOSED)
+    receipts = log.append_outcomes([happened("now", "1"), ahead, late], AT + 2 * HOUR, Clock.DATA)
+    assert [r.answer.value for r in receipts] == ["accepted", "accepted", "refused"]
+    assert [(e.outcome.outcome_id, e.received_at) for e in log.events(0, 9)] == [("now", AT + 2 * HOUR), ("ahead", AT + 9 * DAY)]
