@@ -6,11 +6,16 @@ import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as Late
+from contextlib import suppress
 from datetime import datetime
 from typing import Protocol
 
 from serving.decide import Features
 from training.domain.served import Reason
+
+NOBODY = "nobody"
+WARM = 10.0
+"""Most seconds that `warm` waits; a worker answers then, with a store that is down."""
 
 
 class Store(Protocol):
@@ -46,6 +51,11 @@ class Lookup:
             except Exception:  # noqa: BLE001 - whatever a store raises, the member gets the safe answer, and the reason says that the store is down
                 return dict.fromkeys(ids, Reason.STORE_DOWN)
         return {member: _features(row) for member, row in zip(ids, rows, strict=True)}
+
+    def warm(self) -> None:
+        """Ask once, for nobody and without a budget: the first question opens connections and reads definitions. Later ones find what fails."""
+        with self._lock, suppress(Exception):
+            self._thread.submit(self._store.online_members, [NOBODY]).result(WARM)
 
     @property
     def open(self) -> bool:

@@ -1,6 +1,7 @@
 """The time budget and its breaker, on a store that can be held up."""
 
 import threading
+import time
 from datetime import UTC, datetime
 
 from serving.decide import Features
@@ -46,4 +47,29 @@ def test_a_store_that_fails_is_down_for_that_question():
     lookup = Lookup(store, 5)
     assert lookup.members(["bad"]) == {"bad": Reason.STORE_DOWN}
     assert isinstance(lookup.members(["m1"])["m1"], Features)
+    lookup.close()
+
+
+def test_the_first_question_is_as_quick_as_any_other():
+    """What a store does once, such as connecting, is done before anybody asks; a store that is down then keeps no worker from answering."""
+
+    class Slow(Store):
+        def online_members(self, member_ids):
+            time.sleep(0.0 if self.asked else 0.2)
+            return super().online_members(member_ids)
+
+    store = Slow()
+    store.gate.set()
+    lookup = Lookup(store, 0.1)
+    lookup.warm()
+    assert lookup.members(["m1"]) == {"m1": Features({"visits_7d": 1.0}, AT)}
+    lookup.close()
+
+    class Down:
+        def online_members(self, member_ids):
+            raise OSError("no connection")
+
+    lookup = Lookup(Down(), 0.1)
+    lookup.warm()
+    assert lookup.members(["m1"]) == {"m1": Reason.STORE_DOWN}
     lookup.close()
