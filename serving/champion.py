@@ -1,4 +1,4 @@
-"""The world as last seen: champion, posterior, arms' features and paused arms, watched by a thread and swapped whole.
+"""The world as last seen: champion, posterior, arms' features and paused arms, watched by threads and swapped whole.
 
 A decision reads one World, so none mixes two models. What cannot be loaded leaves the last good one in charge and is said in `troubles`.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import sha256
@@ -16,6 +16,7 @@ from time import monotonic
 from serving.decide import World
 from serving.logs import say
 from serving.menus import Menus
+from serving.pauses import Pauses
 from training.adapters import posterior_files
 from training.adapters.decision_log import DecisionLog
 from training.adapters.ports import FeatureStore, ModelRegistry
@@ -39,6 +40,8 @@ class Outside:
     features: FeatureStore
     log: DecisionLog
     clock: Callable[[], datetime]
+    tell: Callable[[str, int], None]
+    """Hears champion and posterior whenever the world is shown anew."""
 
 
 @dataclass
@@ -51,7 +54,7 @@ class Kept:
 
 
 class Watch:
-    """`world` is read by the decider; `look` is called by the watching thread, and once before anything is served."""
+    """`world` is read by the decider; `look` is what the watching threads do, and is called once before anything is served."""
 
     def __init__(self, outside: Outside, settings: Settings) -> None:
         self._outside, self._settings = outside, settings
@@ -62,19 +65,28 @@ class Watch:
         self.troubles: dict[str, str] = {}
         self.newest: datetime | None = None
         """Event time of the newest arms' features."""
-        self.world = World(Menus(self._catalog, settings.serving.caps), None, None, None, settings.serving, {"policy": policy_note(settings)})
+        self._world = World(Menus(self._catalog, settings.serving.caps), None, None, None, settings.serving, {"policy": policy_note(settings)})
+        self._pauses = Pauses(outside.log)
         self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
+        self._threads = [threading.Thread(target=self._run, args=(look,), name="watch", daemon=True) for look in (self._look_at_pauses, self._look_around)]
 
     def start(self) -> None:
         """Look once, then go on looking."""
         self.look()
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
     def stop(self) -> None:
-        """End the thread."""
+        """End the threads."""
         self._stopped.set()
-        self._thread.join()
+        for thread in self._threads:
+            thread.join()
+
+    @property
+    def world(self) -> World:
+        """As last seen."""
+        paused = self._pauses.known
+        return self._world if self._world.paused == paused else replace(self._world, paused=paused)
 
     @property
     def champion(self) -> Compiled | None:
@@ -83,13 +95,25 @@ class Watch:
 
     def look(self) -> None:
         """Look at everything whose time has come."""
-        for name, every, what in (
-            ("pauses", PAUSES_EVERY, self._pauses),
-            ("champion", CHAMPION_EVERY, lambda: self._renew(self._champion)),
-            ("canary", CHAMPION_EVERY, self._share),
-            ("arms", ARMS_EVERY, self._arms),
-            ("posterior", EVERY, self._posterior),
-        ):
+        self._look_at_pauses()
+        self._look_around()
+
+    def _look_at_pauses(self) -> None:
+        """In a thread of its own: neither a model that is being loaded nor a store that hangs delays the kill switch."""
+        self._look([("pauses", PAUSES_EVERY, self._pauses.look)])
+
+    def _look_around(self) -> None:
+        self._look(
+            [
+                ("champion", CHAMPION_EVERY, lambda: self._renew(self._champion)),
+                ("canary", CHAMPION_EVERY, self._share),
+                ("arms", ARMS_EVERY, self._arms),
+                ("posterior", EVERY, self._posterior),
+            ]
+        )
+
+    def _look(self, parts: Sequence[tuple[str, float, Callable[[], None]]]) -> None:
+        for name, every, what in parts:
             now = monotonic()
             if now < self._next.get(name, 0.0):
                 continue
@@ -100,22 +124,15 @@ class Watch:
             except Exception as error:  # noqa: BLE001 - whatever cannot be read, the last good world goes on (or fails closed: pauses)
                 self._trouble(name, error)
 
-    def _run(self) -> None:
+    def _run(self, look: Callable[[], None]) -> None:
         while not self._stopped.wait(EVERY):
-            self.look()
+            look()
 
     def _trouble(self, name: str, error: Exception) -> None:
         words = f"{type(error).__name__}: {error}"
         if self.troubles.get(name) != words:
             say("trouble", part=name, error=words)
         self.troubles[name] = words
-        if name == "pauses":
-            self.world = replace(self.world, paused=None)
-
-    def _pauses(self) -> None:
-        paused = self._outside.log.paused()
-        if paused != self.world.paused:
-            self.world = replace(self.world, paused=paused)
 
     def _share(self) -> None:
         """The challenger decides for a share of members only where the settings give it one, and while it is another model than the champion."""
@@ -180,7 +197,8 @@ class Watch:
         """Swap the world whole."""
         champion, canary = self._champion.compiled, self._canary.compiled
         same = champion is not None and canary is not None and champion.version == canary.version
-        self.world = replace(self.world, champion=champion, canary=None if same else canary)
+        self._world = replace(self._world, champion=champion, canary=None if same else canary, paused=self._pauses.known)
+        self._outside.tell(champion.version if champion else "", champion.posterior if champion else 0)
 
 
 def policy_note(settings: Settings) -> str:

@@ -32,7 +32,7 @@ class Core:
         self.log = DecisionLog(settings.log_url)
         self.metrics = Metrics()
         self.guard = Guard(RecentKeys(ApiKeys(self.log.engine), KEYS_FOR), settings.serving.rate_limit)
-        self.watch = Watch(Outside(registry, features, self.log, wall), settings)
+        self.watch = Watch(Outside(registry, features, self.log, wall, self.metrics.versions), settings)
         self.registry = registry
         self.lookup = Lookup(features, settings.serving.lookup_budget_ms / 1e3)
         self.ingest = Ingest(self.log, settings.serving.clock)
@@ -41,6 +41,7 @@ class Core:
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Look at the world once, then serve on `loop`."""
         self.watch.start()
+        self.lookup.warm()
         self.decider.start(loop)
         self.ingest.start(loop)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 
 STATUS = "status.json"
@@ -44,3 +45,12 @@ def read(folder: Path) -> Status | None:
         return Status(**json.loads((folder / STATUS).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
+
+
+def behind(folder: Path, now: datetime) -> float | None:
+    """Seconds that the learner is behind: what it said, and for how long it has said nothing since, which counts once it has gone. None as `read`."""
+    status = read(folder)
+    if status is None:
+        return None
+    silent = now.timestamp() - (folder / STATUS).stat().st_mtime
+    return status.lag_seconds + max(0.0, silent)

@@ -32,10 +32,10 @@ class Metrics:
         self._age = Histogram("rightmatch_feature_age_hours", "Age of the member's features", buckets=HOURS, registry=where)
         self._outcomes = Counter("rightmatch_outcomes_total", "Outcomes", ["kind", "receipt"], registry=where)
         self._trouble = Counter("rightmatch_trouble_total", "Failures that were answered safely", ["part"], registry=where)
-        self._champion = Gauge("rightmatch_champion_version", "Version in charge; 0 without one", registry=where, multiprocess_mode="min")
-        self._posterior = Gauge("rightmatch_posterior_version", "Version of its posterior", registry=where, multiprocess_mode="min")
+        self._champion = Gauge("rightmatch_champion_version", "Version in charge; 0 without one", registry=where, multiprocess_mode="livemin")
+        self._posterior = Gauge("rightmatch_posterior_version", "Version of its posterior", registry=where, multiprocess_mode="livemin")
         self._lag = Gauge(
-            "rightmatch_posterior_lag_seconds", "Age of the oldest outcome that the learner has not applied", registry=where, multiprocess_mode="max"
+            "rightmatch_posterior_lag_seconds", "Age of the oldest outcome that the learner has not applied", registry=where, multiprocess_mode="mostrecent"
         )
         self._known_stages = {name: self._stages.labels(name) for name in ("queue", "features", "state", "decide", "log")}
 

@@ -38,9 +38,7 @@ async def readyz(core: Core, request: Request) -> Response:
 async def metrics(core: Core, request: Request) -> Response:
     """Prometheus' text."""
     del request
-    champion = core.watch.champion
-    core.metrics.versions(champion.version if champion else "", champion.posterior if champion else 0)
-    status = learner_status.read(core.settings.posterior)
-    if status is not None:
-        core.metrics.lag(status.lag_seconds)
+    behind = learner_status.behind(core.settings.posterior, core.wall())
+    if behind is not None:
+        core.metrics.lag(behind)
     return Response(core.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")

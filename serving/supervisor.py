@@ -106,11 +106,19 @@ def _keep(child: Child) -> None:
         if not ended:
             return
         say("ended", child=child.name, pid=child.pid, code=os.waitstatus_to_exitcode(status))
+        _forget(child.pid)
         child.pid = 0
     if monotonic() - child.started >= AGAIN:
         child.started = monotonic()
         child.pid = _fork(child)
         say("started", child=child.name, pid=child.pid)
+
+
+def _forget(pid: int) -> None:
+    """Drop the gauges of a process that has ended; what it counted stays."""
+    from prometheus_client import multiprocess  # imported before MULTIPROCESS is set, it would keep metrics in memory
+
+    multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]
 
 
 def _fork(child: Child) -> int:

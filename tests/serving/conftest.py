@@ -102,7 +102,7 @@ class Service:
 
     def workers(self) -> list[int]:
         """Process ids of the workers that were started last."""
-        last = {str(line["child"]): int(str(line["pid"])) for line in self.said() if line["event"] == "started"}
+        last = {str(line["child"]): int(str(line["pid"])) for line in self.said() if line["event"] == "started" and "child" in line}
         return [pid for name, pid in last.items() if name.startswith("worker")]
 
 

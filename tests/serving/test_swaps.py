@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import threading
 from collections import Counter
 from dataclasses import replace
@@ -79,6 +81,25 @@ def test_a_click_is_seen_by_the_next_second(running):
 
         wait(lambda: (a := after())["posterior"] > before["posterior"] and a["features"]["clicks_28d"] == before["features"]["clicks_28d"] + 1, 3.0)
         assert after()["features"]["messages_7d"] > before["features"]["messages_7d"]
+
+
+def test_any_worker_tells_the_metrics_of_all(running):
+    """Both serve version 1; a worker that was killed leaves what it counted and takes what it served with it."""
+
+    def told():
+        lines = [line.rsplit(" ", 1) for line in client.get("/metrics").text.splitlines() if not line.startswith("#")]
+        return {name: float(value) for name, value in lines}
+
+    with running.client() as client:
+        assert told()["rightmatch_champion_version"] == 1.0
+        assert told()["rightmatch_posterior_lag_seconds"] < 5.0
+        before, victim = told()['rightmatch_decisions_total{group="champion",reason="champion"}'], running.workers()[0]
+        os.kill(victim, signal.SIGKILL)
+        wait(lambda: victim not in running.workers() and len(running.workers()) == 2, 10)
+    wait(lambda: httpx.get(f"{running.url}/readyz", timeout=1).status_code == 200, 30)
+    with running.client() as client:
+        wait(lambda: told()["rightmatch_champion_version"] == 1.0, 10)
+        assert told()['rightmatch_decisions_total{group="champion",reason="champion"}'] >= before > 0
 
 
 def test_a_swap_fails_no_request_and_mixes_nothing(running):

@@ -1,0 +1,79 @@
+"""What a worker watches: the kill switch is known whatever else hangs, or nothing is shown."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime
+
+import pytest
+
+from serving import pauses
+from serving.champion import Outside, Watch
+from tests.serving.conftest import wait
+from training.adapters.decision_log import DecisionLog
+from training.config.settings import Settings
+from training.domain.catalog import load_catalog
+from training.domain.errors import LogError
+
+
+class Registry:
+    """Without a champion; from the second look on it hangs until `gate` is open."""
+
+    def __init__(self):
+        self.gate, self.looks = threading.Event(), 0
+
+    def peek(self, alias):
+        self.looks += 1
+        if self.looks > 1:
+            self.gate.wait(20)
+
+
+class Log(DecisionLog):
+    """Reading pauses fails or hangs when told to."""
+
+    fails, gate = False, None
+
+    def paused(self):
+        if self.gate:
+            self.gate.wait(20)
+        if self.fails:
+            raise LogError("the disk is gone")
+        return super().paused()
+
+
+@pytest.fixture(name="watch")
+def _watch(tmp_path):
+    """Running threads over a real log, with its registry."""
+    settings, registry = Settings(home=tmp_path), Registry()
+    log = Log(settings.log_url)
+    watch = Watch(Outside(registry, None, log, lambda: datetime.now(UTC), lambda *_: None), settings)
+    watch.start()
+    yield watch, log, registry
+    registry.gate.set()
+    watch.stop()
+    log.engine.dispose()
+
+
+def test_a_registry_that_hangs_delays_no_pause(watch):
+    """An arm that is paused meanwhile is known to be within a second."""
+    watching, log, registry = watch
+    wait(lambda: registry.looks > 1, 5)
+    arm = next(iter(load_catalog(Settings().catalog).arms))
+    log.pause(arm, datetime.now(UTC))
+    wait(lambda: watching.world.paused == {arm}, 1.0)
+
+
+def test_pauses_that_cannot_be_read_are_not_known(watch, monkeypatch):
+    """At once where reading fails, and after a while where it hangs; then again as soon as it is answered."""
+    monkeypatch.setattr(pauses, "UNSEEN", 0.5)
+    watching, log, _ = watch
+    assert watching.world.paused == frozenset()
+    log.fails = True
+    wait(lambda: watching.world.paused is None, 1.0)
+    assert "pauses" in watching.troubles
+    log.fails = False
+    wait(lambda: watching.world.paused == frozenset(), 1.0)
+    log.gate = threading.Event()
+    wait(lambda: watching.world.paused is None, 2.0)
+    log.gate.set()
+    wait(lambda: watching.world.paused == frozenset(), 1.0)
