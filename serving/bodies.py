@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 import msgspec
 from fastapi import Request
+from starlette.requests import ClientDisconnect
 
 from serving.problems import Refusal
 
@@ -17,7 +18,10 @@ async def read(request: Request, decoder: msgspec.json.Decoder[T]) -> T:
     kind = request.headers.get("content-type", "application/json").split(";")[0].strip().lower()
     if kind != "application/json":
         raise Refusal(415, "Unsupported media type", f"The body says to be {kind!r}; send application/json.")
-    body = await request.body()
+    try:
+        body = await request.body()
+    except ClientDisconnect:
+        raise Refusal(400, "Incomplete request", "The caller went away before the body was there. Nothing was decided or applied.") from None
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as error:

@@ -12,7 +12,7 @@ from training.domain.nouns import NONE, Surface
 from training.domain.served import Asked, MemberState
 
 DAY, WEEK = timedelta(days=1), timedelta(days=7)
-REMEMBERED = 4_096
+REMEMBERED = 512
 """Menus that are kept: members differ in few ways."""
 
 
@@ -39,12 +39,14 @@ class Menus:
     def menu(self, asked: Asked, consents: frozenset[str], state: MemberState, paused: frozenset[str]) -> Menu:
         """What `asked` may be answered with, from the member's consents, what the log knows of the member, and the paused arms."""
         closed = tuple((name, self._closed(name, asked, consents, state)) for name in self._channels[asked.context.surface])
-        key = (closed, asked.exclude, paused)
+        if asked.exclude:  # callers differ in what they rule out
+            return self._build(closed, asked.exclude, paused)
+        key = (closed, paused)
         found = self._known.get(key)
         if found is None:
             if len(self._known) >= REMEMBERED:
                 self._known.clear()
-            found = self._known[key] = self._build(closed, asked.exclude, paused)
+            found = self._known[key] = self._build(closed, (), paused)
         return found
 
     def _closed(self, channel: str, asked: Asked, consents: frozenset[str], state: MemberState) -> str:

@@ -7,6 +7,7 @@ import) and all share that memory. With -O, Feast checks no types of its own at 
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import signal
 import socket
@@ -79,6 +80,8 @@ def _children(settings: Settings, listener: socket.socket) -> list[Child]:
 
     for name in HEAVY:
         import_module(name)
+    gc.collect()
+    gc.freeze()  # a child's garbage collector leaves what was imported alone, else it would copy that memory by writing to it
     workers = [Child(f"worker {i + 1}", lambda: worker.serve(settings, listener)) for i in range(settings.serving.workers)]
     return [*workers, Child("learner", learn.main)]
 

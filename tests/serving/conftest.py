@@ -100,10 +100,13 @@ class Service:
         """The lines of its log."""
         return [json.loads(line) for line in (self.home / "service.log").read_text().splitlines() if line.startswith("{")]
 
+    def children(self) -> dict[str, int]:
+        """Process ids of workers and learner as they were started last, by name."""
+        return {str(line["child"]): int(str(line["pid"])) for line in self.said() if line["event"] == "started" and "child" in line}
+
     def workers(self) -> list[int]:
-        """Process ids of the workers that were started last."""
-        last = {str(line["child"]): int(str(line["pid"])) for line in self.said() if line["event"] == "started" and "child" in line}
-        return [pid for name, pid in last.items() if name.startswith("worker")]
+        """Those of the workers."""
+        return [pid for name, pid in self.children().items() if name.startswith("worker")]
 
 
 @contextmanager
