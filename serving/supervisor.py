@@ -31,8 +31,11 @@ AGAIN = 1.0
 """Seconds between two starts of the same child."""
 PR_SET_PDEATHSIG = 1
 """Of prctl(2)."""
-HEAVY = ("feast", "feast.infra.offline_stores.duckdb", "training.adapters.feast_online", "training.adapters.feast_engine", "training.adapters.feast_store")
-"""What a child would import when it first asks the store."""
+HEAVY = (
+    *("feast", "feast.infra.offline_stores.duckdb", "training.adapters.feast_online", "training.adapters.feast_engine", "training.adapters.feast_store"),
+    "training.model.loops",
+)
+"""What a child would import when it first asks the store, and compile when it first decides."""
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 

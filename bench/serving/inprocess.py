@@ -49,7 +49,7 @@ def _timed(found: Compiled, seed: int) -> dict[str, object]:
         "decision": lambda features, context: ready.score(features, context, menu),
         "layer_by_layer": lambda features, context: _by_layers(ready, features, context),
         "member": ready.members.base,
-        "utilities": lambda features, context: ready.kernel.utilities(ready.members.base(features, context), ready.shelf.plan(menu)),
+        "wins": lambda features, context: ready.kernel.wins(ready.members.base(features, context), ready.shelf.plan(menu)),
     }
     taken: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(ROUNDS):
@@ -67,8 +67,8 @@ def _timed(found: Compiled, seed: int) -> dict[str, object]:
         "ratio": round(median["layer_by_layer"] / median["decision"], 1),
         "of_which_ms": {
             "member": median["member"],
-            "utilities": round(median["utilities"] - median["member"], 4),
-            "winners": round(median["decision"] - median["utilities"], 4),
+            "wins": round(median["wins"] - median["member"], 4),
+            "propensities": round(median["decision"] - median["wins"], 4),
         },
     }
 

@@ -18,7 +18,7 @@ import torch
 from training.config.settings import Settings
 from training.domain.catalog import Catalog
 from training.domain.nouns import Context, Label
-from training.model.compiled_arms import Plan, Said, Shelf
+from training.model.compiled_arms import Said, Shelf
 from training.model.compiled_heads import Heads
 from training.model.compiled_members import Members, Singles
 from training.model.compiled_pairs import Pairs
@@ -28,9 +28,6 @@ from training.model.matching import MatchingModel
 from training.model.posterior import LaplaceLogistic
 from training.model.select import draw_weights
 from training.model.towers import pairs
-
-TURN = 32_768
-"""Numbers of an array that is worked on at once: it stays within the processor's cache."""
 
 
 class Scores(NamedTuple):
@@ -65,7 +62,7 @@ class Compiled:
     @classmethod
     def build(cls, model: MatchingModel, catalog: Catalog, settings: Settings, version: str) -> Compiled:
         """All arms of `catalog`, without recent rates, under the posterior as trained, which is number 0."""
-        shelf = Shelf.build(model.arms, catalog, max(1, TURN // settings.exploration.draws))
+        shelf = Shelf.build(model.arms, catalog)
         said, drawn = shelf.said(model.arms, model.towers, {}), _drawn(model, settings, version, 0)
         members = Members.build(model.members, model.towers)
         return cls(model, settings, version, 0, "", members, shelf, said, drawn, _kernel(model, settings, (shelf, said), drawn))
@@ -92,16 +89,12 @@ class Compiled:
         Raises DataError where there is none, IndexError for a position that is no arm.
         """
         plan = self.shelf.plan(feasible)
-        utilities = self.kernel.utilities(self.members.base(features, context), plan)
-        return Scores(_propensities(utilities, plan, self.settings.exploration.epsilon))
+        wins, epsilon = self.kernel.wins(self.members.base(features, context), plan), self.settings.exploration.epsilon
+        return Scores((1 - epsilon) * wins / self.kernel.heads.draws + epsilon / len(wins))
 
     def utilities(self, features: Mapping[str, object], context: Context, feasible: Sequence[int]) -> Singles:
         """Utility of each feasible arm under each draw, [A, S], as `select.draw_utilities`."""
-        plan = self.shelf.plan(feasible)
-        found = self.kernel.utilities(self.members.base(features, context), plan)
-        ordered = np.empty_like(found)
-        ordered[plan.order] = found
-        return ordered
+        return self.kernel.utilities(self.members.base(features, context), self.shelf.plan(feasible))
 
     def moments(self, features: Mapping[str, object], context: Context, feasible: Sequence[int]) -> Moments:
         """What the posterior expects of each feasible arm, to explain a decision."""
@@ -141,16 +134,3 @@ def _kernel(model: MatchingModel, settings: Settings, arms: tuple[Shelf, Said], 
     shelf, said = arms
     heads = Heads.build(model.towers, said, drawn, settings.exploration.draws)
     return Kernel(heads, Pairs.build(model.towers, said), settings.utility, shelf)
-
-
-def _propensities(utilities: Singles, plan: Plan, epsilon: float) -> npt.NDArray[np.float64]:
-    """As `select.propensities`, of arms in the plan's order; the result is in that of the menu."""
-    arms, draws = utilities.shape
-    best = np.flatnonzero(utilities == utilities.max(axis=0))
-    wins: npt.NDArray[np.float64] = np.empty(arms)
-    if len(best) == draws:
-        wins[plan.order] = np.bincount(best // draws, minlength=arms)
-    else:  # several arms are best under some draw: the one that stands first in the menu wins
-        wins[:] = np.bincount(utilities[np.argsort(plan.order)].argmax(axis=0), minlength=arms)
-    found: npt.NDArray[np.float64] = (1 - epsilon) * wins / draws + epsilon / arms
-    return found

@@ -1,12 +1,12 @@
 """The arms' side of a compiled champion: what is known of every arm before a member asks, and the order in which the arithmetic takes them.
 
 Arms stand by product, then by channel: what a member adds to an arm's logits depends on its product alone, and the arms of one surface lie together, so
-that a menu is a few slices of each table.
+that a menu reads each table in its order.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -19,6 +19,7 @@ from training.domain.errors import DataError
 from training.domain.nouns import NONE
 from training.model.arms import ArmBook, ArmEncoder, counts
 from training.model.compiled_members import Doubles, Singles, double
+from training.model.loops import Menu
 from training.model.stacked import Stacked
 from training.model.towers import Towers
 
@@ -26,8 +27,6 @@ Ints = npt.NDArray[np.int64]
 
 PLANS = 512
 """Menus that are remembered; then all are forgotten."""
-FEWEST = 12
-"""Arms of a product, on average, from which each product has turns of its own; where there are fewer, arms take turns whatever their product."""
 
 
 class Said(NamedTuple):
@@ -41,28 +40,16 @@ class Said(NamedTuple):
     rest: Doubles
 
 
-class Turn(NamedTuple):
-    """Arms that are scored together: their product, or that of each; their rows in the tables; their places in the plan; the cost of each, [n, 1]."""
-
-    product: int | Ints
-    rows: slice | Ints
-    place: slice
-    cost: Singles | None
-    """None where all are free."""
-
-
 class Plan(NamedTuple):
-    """A menu in the tables' order. `order` [A] are positions in the menu and `rows` [A] in the tables; the first `nothing` (0 or 1) of them is `none`."""
+    """A menu in the tables' order, whose `order` [A] are positions in the menu."""
 
     order: Ints
-    rows: Ints
-    nothing: int
-    turns: tuple[Turn, ...]
+    menu: Menu
 
 
 @dataclass(frozen=True, eq=False)
 class Shelf:
-    """All arms of a catalog: `ids` with `none` first, the `row` [A] of each; in the tables' order their codes in the book, products and costs [A].
+    """All arms of a catalog: `ids` with `none` first, the `row` [A] of each; in the tables' order their codes in the book, products (-1: `none`) and costs [A].
 
     `known` [P] are the encoder's codes of the catalog's products (0: unknown), and `value` [P] their worth.
     """
@@ -75,23 +62,21 @@ class Shelf:
     cost: Singles
     known: Ints
     value: Singles
-    chunk: int
-    """Most arms of a turn."""
     plans: dict[tuple[int, ...], Plan] = field(default_factory=dict, init=False, repr=False)
     """Filled as menus are met. Threads may share it: an entry is whole when it is put in, and equal ones may replace each other."""
 
     @classmethod
-    def build(cls, encoder: ArmEncoder, catalog: Catalog, chunk: int) -> Shelf:
+    def build(cls, encoder: ArmEncoder, catalog: Catalog) -> Shelf:
         """Every arm of `catalog`, and `none`."""
         book, ids = ArmBook.build(encoder, catalog, catalog.arms), (NONE, *catalog.arms)
         products, channels = list(catalog.products), list(catalog.channels)
-        place = [(0, -1), *((products.index(arm.product_id), channels.index(arm.channel_id)) for arm in catalog.arms.values())]
+        place = [(-1, -1), *((products.index(arm.product_id), channels.index(arm.channel_id)) for arm in catalog.arms.values())]
         order = np.array([0, *sorted(range(1, len(ids)), key=place.__getitem__)], dtype=np.int64)
         row, codes = np.empty(len(ids), dtype=np.int64), torch.from_numpy(book.codes(ids)[order])
         row[order] = np.arange(len(ids))
         known = [encoder.products.index(p) + 1 if p in encoder.products else 0 for p in products]
         values = np.array([p.value for p in catalog.products.values()], dtype=np.float32)
-        return cls(ids, row, book, codes, np.array([place[i][0] for i in order]), book.cost[codes].numpy(), np.array(known), values, chunk)
+        return cls(ids, row, book, codes, np.array([place[i][0] for i in order]), book.cost[codes].numpy(), np.array(known), values)
 
     def said(self, encoder: ArmEncoder, net: Towers | Stacked, arm_features: Mapping[str, Mapping[str, object]]) -> Said:
         """What `net` says of every arm, in the tables' order. Counts of arms that `arm_features` lacks are unknown."""
@@ -120,21 +105,4 @@ class Shelf:
         rows = self.row[menu]
         order = np.argsort(rows, kind="stable")
         rows = rows[order]
-        nothing = int(rows[0] == 0)
-        return Plan(order, rows, nothing, tuple(self._turns(rows, nothing)))
-
-    def _turns(self, rows: Ints, nothing: int) -> Iterator[Turn]:
-        products, cost = self.product[rows], self.cost[rows][:, None]
-        several = len(rows) - nothing >= FEWEST * len(np.unique(products[nothing:]))
-        for start, stop in self._spans(products, nothing, several=several):
-            place, some = slice(start, stop), rows[start:stop]
-            near = some[-1] - some[0] + 1 == len(some)
-            which = slice(int(some[0]), int(some[-1]) + 1) if near else some
-            yield Turn(int(products[start]) if several else products[place], which, place, cost[place] if cost[place].any() else None)
-
-    def _spans(self, products: Ints, nothing: int, *, several: bool) -> Iterator[tuple[int, int]]:
-        """Bounds of the turns: a product's arms at most, where there are `several` of each."""
-        cuts = [nothing, *(np.flatnonzero(np.diff(products[nothing:])) + 1 + nothing).tolist()] if several else [nothing]
-        for first, end in zip(cuts, [*cuts[1:], len(products)], strict=True):
-            for start in range(first, end, self.chunk):
-                yield start, min(start + self.chunk, end)
+        return Plan(order, Menu(rows, self.product[rows], order.astype(np.int32), self.cost[rows]))

@@ -7,7 +7,6 @@ x draw: with G = exp(member + product) and E = exp(-arm), both known apart, its 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -18,15 +17,13 @@ import numpy.typing as npt
 import torch
 
 from training.model.compiled_arms import Said
-from training.model.compiled_members import Base, Doubles, Singles, double
+from training.model.compiled_members import Doubles, Singles, double
 from training.model.funnel import Stage
 from training.model.stacked import Stacked
 from training.model.towers import Towers
 
 WIDEST = 60.0
 """Log odds of an arm up to which its odds are kept; beyond, float32 has no room for their product with a member's."""
-FARTHEST = 80.0
-"""Log odds at which a member's are cut: with an arm's of at most WIDEST, the probability is within 1e-8 of 0 or 1 there."""
 
 
 class Form(Enum):
@@ -51,8 +48,8 @@ class Head:
 
 @dataclass(frozen=True, eq=False)
 class Heads:
-    """All stages that the utility reads. `odds` [O, A, S] are E of those of that form, the first ones. `base` [b, H S] are the weights of those `columns` of
-    phi's base part that any head reads, and `each` [L, H S] those of the wide part's effect.
+    """All stages that the utility reads. `odds` [A, O, S] are E of those of that form, the first ones. `base` [b, H, S] are the weights of those `columns` of
+    phi's base part that any head reads, and `each` [L, H, S] those of the wide part's effect.
     """
 
     heads: tuple[Head, ...]
@@ -68,23 +65,12 @@ class Heads:
         weights, cut = {stage: double(w) for stage, w in drawn.items()}, net.sizes.base
         parts = {stage: _Parts.of(net, w[:, cut:]) for stage, w in weights.items()}
         heads = tuple(sorted((_head(stage, p, said) for stage, p in parts.items()), key=lambda head: head.form.value))
-        odds = [head.fixed for head in heads if head.form is Form.ODDS]
+        odds = [head.fixed for head in heads if head.form is Form.ODDS and head.fixed is not None]
         bases = np.array([weights[head.stage][:, :cut] for head in heads]).reshape(len(heads), draws, cut)
         each = np.array([parts[head.stage].effect for head in heads]).reshape(len(heads), draws, said.own.shape[1])
         columns = np.flatnonzero(bases.any(axis=(0, 1)))
-        table = np.array(odds, dtype=np.float32).reshape(len(odds), len(said.own), draws)
+        table = np.stack(odds, axis=1) if odds else np.empty((len(said.own), 0, draws), dtype=np.float32)
         return cls(heads, table, draws, columns, _laid(bases[:, :, columns]), _laid(each))
-
-    def alone(self, base: Base) -> Singles:
-        """Logits [H, S] of the member whom nothing is shown."""
-        found: Singles = base.columns[self.columns].astype(np.float32) @ self.base
-        return found.reshape(len(self.heads), self.draws)
-
-    def products(self, base: Base, alone: Singles, known: npt.NDArray[np.int64]) -> Singles:
-        """Logits [P, R, S] of the first R heads, `alone` [R, S], before what is fixed of the arm, for products of the codes `known` [P] (0: unknown)."""
-        found: Singles = (base.each[known].astype(np.float32) @ self.each[:, : alone.size]).reshape(len(known), *alone.shape)
-        found += alone
-        return found
 
 
 class _Parts(NamedTuple):
@@ -113,5 +99,5 @@ def _head(stage: Stage, parts: _Parts, said: Said) -> Head:
 
 
 def _laid(weights: Doubles) -> Singles:
-    """[H, S, k] as one float32 matrix [k, H S]."""
-    return np.ascontiguousarray(weights.reshape(math.prod(weights.shape[:2]), weights.shape[2]).T, dtype=np.float32)
+    """[H, S, k] as float32 [k, H, S]."""
+    return np.ascontiguousarray(weights.transpose(2, 0, 1), dtype=np.float32)

@@ -51,10 +51,10 @@ class Pairs:
         """[m, z] of the arms of `plan`, [A, k]; rows of `none` mean nothing."""
         matrix, shift = self.meet
         u, size = base.columns[1 : 1 + len(matrix)], self.v.shape[1]
-        found = np.empty((len(plan.rows), size + self.second[0].shape[1]), dtype=np.float32)
-        product = np.multiply(self.v[plan.rows], (u @ matrix + shift).astype(np.float32), out=found[:, :size])
+        found = np.empty((len(plan.menu.rows), size + self.second[0].shape[1]), dtype=np.float32)
+        product = np.multiply(self.v[plan.menu.rows], (u @ matrix + shift).astype(np.float32), out=found[:, :size])
         hidden = product @ self.on_product
-        hidden += self.met[plan.rows]
+        hidden += self.met[plan.menu.rows]
         hidden += (u @ self.on_member + base.context.astype(np.float64) @ self.on_context + self.constant).astype(np.float32)
         z = np.maximum(hidden, np.float32(0.0), out=hidden) @ self.second[0]
         z += self.second[1]

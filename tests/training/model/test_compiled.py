@@ -12,6 +12,7 @@ from training.domain.catalog import Channel, Creative
 from training.domain.errors import DataError
 from training.domain.nouns import NONE, Arm, Context, Label, Surface
 from training.domain.schema import ARM_NUMERIC, MEMBER_CATEGORICAL, MEMBER_NUMERIC
+from training.model import kernel
 from training.model.arms import ArmBook, counts
 from training.model.compiled import Compiled, pick, seed_of
 from training.model.compiled_heads import Form
@@ -60,6 +61,8 @@ def check(compiled, catalog, rates, cases, clear=0.5):
         best = truth.topk(min(2, len(feasible)), dim=0).values
         close = int((best[0] - best[-1] < 2 * NEAR).sum()) if len(best) > 1 else 0
         p = compiled.score(features, context, feasible).p
+        wins = np.bincount(found.argmax(axis=0), minlength=len(feasible))
+        assert (p == (1 - epsilon) * wins / len(found.T) + epsilon / len(feasible)).all()
         assert np.abs(p - propensities(truth[None], epsilon)[0].numpy()).max() <= 1e-6 + close / truth.shape[1]
         assert p.sum() == pytest.approx(1.0, abs=1e-12)
         assert p.min() >= epsilon / len(p) - 1e-15
@@ -163,17 +166,11 @@ def test_newcomers(model, settings, catalog, cases):
     assert after.moments(features, context, [1]).chances[Label.CLICKED][0] > found.moments(features, context, [1]).chances[Label.CLICKED][0]
 
 
-def test_many_products_of_few_arms(model, compiled, catalog, settings, cases):
-    """Arms take turns by number where products have too few of them, and long turns are cut."""
-    some = [a for i, a in enumerate(catalog.arms.values()) if i % 5 == 0]
-    few, rates = replace(catalog, arms={a.arm_id: a for a in some}), served(catalog)
-    found = Compiled.build(model, few, settings, "3").with_arms(rates, "today")
-    menu = range(len(found.arm_ids))
-    assert any(isinstance(turn.product, np.ndarray) for turn in found.shelf.plan(menu).turns)
-    check(found, few, rates, [(f, c, menu) for f, c, _ in cases])
-    whole = range(len(compiled.arm_ids))
-    short = replace(compiled.shelf, chunk=5)
-    assert {turn.place.stop - turn.place.start for turn in short.plan(whole).turns} == {5, 2}
+def test_arms_take_turns(model, compiled, catalog, cases, monkeypatch):
+    """Where heads read the network's part, a few arms are worked on at once: five, and what is left."""
+    monkeypatch.setattr(kernel, "TURN", 5 * compiled.settings.exploration.draws)
+    heads = network_heads(model.towers, len(next(iter(model.heads.values())).mean))
+    check(compiled.with_heads(heads, 1), catalog, served(catalog), cases)
 
 
 def test_nothing_carries_over(compiled, cases):

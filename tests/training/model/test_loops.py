@@ -1,0 +1,137 @@
+"""The loops as machine code: sums by hand, ties, what is not a number, and that they are compiled once a machine."""
+
+import os
+import subprocess
+import sys
+
+import numba
+import numpy as np
+import pytest
+
+from training.model.loops import ALL, FARTHEST, FIRST, NONE, Asked, Menu, Race, Weights, Worths, _compiled, ask, contest, exponential
+
+DRAWS = 3
+
+
+def singles(*shape, value=0.0):
+    """float32 of this shape."""
+    return np.full(shape, value, dtype=np.float32)
+
+
+def room(products, heads, rest=0):
+    """Where `ask` writes."""
+    asked = Asked(
+        odds=singles(products, heads, DRAWS, value=1.0),
+        over=singles(products, heads, DRAWS),
+        pull=singles(products, rest, DRAWS),
+        shift=singles(products, DRAWS),
+        nothing=singles(DRAWS),
+        alone=singles(heads, DRAWS),
+        bits=np.zeros(DRAWS, dtype=np.int32),
+    )
+    return asked, Race(singles(DRAWS), np.zeros(DRAWS, dtype=np.int32), singles(DRAWS))
+
+
+def worths(steps, kind, money, against):
+    """Of each label: its steps, its kind, its money by product, and whether it counts against nothing shown."""
+    kinds = np.array(kind, dtype=np.int64)
+    return Worths(np.array(steps, dtype=np.int64).reshape(len(kinds), 3), kinds, np.array(money, dtype=np.float32), np.array(against, dtype=np.bool_))
+
+
+def menu(rows, product, place, cost=0.0):
+    """Arms of the same cost."""
+    return Menu(np.array(rows), np.array(product), np.array(place, dtype=np.int32), singles(len(rows), value=cost))
+
+
+def test_exponentials_are_those_of_numpy():
+    """To the last digits of a float32 over its whole span, and cut beyond."""
+    x = np.linspace(-80, 80, 200_001, dtype=np.float32)
+    found = x.copy()
+    exponential(found, np.empty(len(x), dtype=np.int32))
+    assert np.abs(found / np.exp(x.astype(np.float64)) - 1).max() < 2e-7
+    ends = np.array([-np.inf, np.inf, 1e30, 0.0], dtype=np.float32)
+    exponential(ends, np.empty(4, dtype=np.int32))
+    assert np.allclose(ends, np.exp([-FARTHEST, FARTHEST, FARTHEST, 0.0]), rtol=2e-7)
+
+
+def test_one_head_by_hand():
+    """Odds 3 alone, and 3 x 2 for the second product, where an arm has odds 1/2: P = 6 / (6 + 2) = 3/4; conversions are paid for what they exceed 3/4 by."""
+    weights = Weights(1, np.array([1]), singles(1, 1, DRAWS, value=np.log(3)), singles(1, 1, DRAWS, value=1.0), np.array([0, 1]), singles(2, 1, value=10.0))
+    asked, race = room(2, 1)
+    paid = worths([[0, -1, -1]], [FIRST], [[10.0, 10.0]], [True])
+    ask(np.array([7.0, 1.0]), np.array([[0.0], [np.log(2)]]), weights, paid, asked, race)
+    assert np.allclose(asked.alone, 3 / 4)
+    assert np.allclose(asked.odds[:, 0], [[3.0] * DRAWS, [6.0] * DRAWS])
+    assert np.allclose(asked.over[:, 0], [[30.0] * DRAWS, [60.0] * DRAWS])
+    kept = singles(3, DRAWS)
+    contest(menu([0, 1, 2], [-1, 0, 1], [0, 1, 2], cost=1.0), singles(3, 1, DRAWS, value=2.0), paid, asked, race, kept)
+    assert np.allclose(kept.T, [0.0, 10 * (3 / 5 - 3 / 4) - 1, 10 * (3 / 4 - 3 / 4) - 1], atol=1e-6)
+    assert race.winner.tolist() == [0] * DRAWS
+
+
+@pytest.mark.parametrize("rest", [0, 1])
+def test_steps_by_hand(rest):
+    """A label in three steps with odds 1, 3 and 1/3 alone: P = 1/2 x 3/4 + 1/2 x 1/4 = 1/2, and for an arm of E = 3 (1 for heads without odds, whose
+    pull is told) 1/4 x 1/2 + 3/4 x 1/10 = 1/5.
+    """
+    logits = np.log([[[1.0], [3.0], [1 / 3]]]) * np.ones((1, 3, DRAWS))
+    weights = Weights(3 - rest, np.array([0]), logits.astype(np.float32), singles(0, 3, DRAWS), np.array([0]), np.array([[1.0, 20.0, 20.0]], dtype=np.float32))
+    asked, race = room(1, 3, rest)
+    split = worths([[0, 1, 2]], [ALL], [[20.0]], [False])
+    ask(np.ones(1), np.zeros((1, 0)), weights, split, asked, race)
+    assert np.allclose(asked.nothing, 10.0)
+    assert not asked.shift.any()
+    e = singles(1, 3, DRAWS, value=3.0)
+    if rest:
+        assert np.allclose(asked.pull, np.log(3))
+        e[:, 2] = 9.0  # 1 / (1 + exp(2.2)) = 1/10, as the other way gives
+    kept = singles(1, DRAWS)
+    contest(menu([0], [0], [0]), e, split, asked, race, kept)
+    assert np.allclose(kept, 20 * (1 / 4 * 1 / 2 + 3 / 4 * 1 / 10))
+
+
+@pytest.mark.parametrize(("against", "shift", "nothing"), [(True, 0.0, 0.0), (False, -5.0, -5.0)])
+def test_a_worth_that_no_arm_changes(against, shift, nothing):
+    """It cancels where nothing shown is compared with, and is the same for all where it is not."""
+    weights = Weights(0, np.array([0]), singles(1, 1, DRAWS), singles(0, 1, DRAWS), np.array([0]), singles(1, 1, value=-10.0))
+    asked, race = room(1, 1)
+    ask(np.ones(1), np.zeros((1, 0)), weights, worths([[0, -1, -1]], [NONE], [[-10.0]], [against]), asked, race)
+    assert asked.shift.tolist() == [[shift] * DRAWS]
+    assert asked.nothing.tolist() == [nothing] * DRAWS
+
+
+def held(utilities, place):
+    """Winners among arms of these utilities [A, S], each a product of its own."""
+    asked, race = room(len(utilities), 0)
+    asked.shift[:] = utilities
+    race.best[:] = -np.inf
+    arms = range(len(utilities))
+    contest(menu(arms, arms, place), singles(len(utilities), 0, DRAWS), worths([], [], [[]], []), asked, race, singles(0, DRAWS))
+    return race.winner.tolist()
+
+
+def test_ties_go_to_the_first_of_the_menu():
+    """Whatever the order in which the arms are taken."""
+    assert held([[1.0, 2.0, 5.0], [1.0, 3.0, 5.0], [0.0, 3.0, 5.0]], [0, 1, 2]) == [0, 1, 0]
+    assert held([[1.0, 2.0, 5.0], [1.0, 3.0, 5.0], [0.0, 3.0, 5.0]], [2, 1, 0]) == [1, 0, 0]
+
+
+def test_what_is_not_a_number_does_not_win():
+    """Nor does it keep others from winning; infinities are numbers, and the place is one of the menu's even where no arm has any."""
+    nan, inf = float("nan"), float("inf")
+    assert held([[nan, 1.0, -inf], [0.0, nan, -inf], [-1.0, inf, -inf]], [0, 1, 2]) == [1, 2, 0]
+    assert held([[nan] * 3, [nan] * 3], [1, 0]) == [0, 0, 0]
+
+
+COUNT = "import training.model.loops as l; print(sum(sum(f.stats.cache_hits.values()) for f in (l.exponential, l.ask, l.contest)))"
+
+
+def test_compiled_once_a_machine(tmp_path):
+    """A second process takes what the first has made; where nothing can be kept, it is made again."""
+    kept = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    assert [subprocess.run([sys.executable, "-c", COUNT], env=kept, check=True, capture_output=True, text=True).stdout for _ in range(2)] == ["0\n", "3\n"]
+    space: dict[str, object] = {}
+    exec("def double(x):\n    x[0] += x[0]", space)  # noqa: S102 - a function without a file, beside which nothing can be kept
+    made, x = _compiled(numba.float32[::1])(space["double"]), singles(1, value=2.0)
+    made(x)
+    assert x.tolist() == [4.0]
