@@ -36,8 +36,8 @@ class Form(Enum):
 
 @dataclass(frozen=True, eq=False)
 class Head:
-    """One stage under S draws. `fixed` [A, S] is E, or for LOGITS the negative of what is fixed of the arm; None where no arm is read. `pair` [k, S] are the
-    negative weights of the network's columns [m, s z]; None where they are not read.
+    """One stage under S draws. For LOGITS, `fixed` [A, S] is the negative of what is fixed of the arm, and `pair` [k, S] are the negative weights of the
+    network's columns [m, s z], None where they are not read.
     """
 
     stage: Stage
@@ -64,8 +64,8 @@ class Heads:
         """Compile the weights `drawn` [S, d] of each stage, as `select.draw_weights` gives them, for the arms of which this was `said`."""
         weights, cut = {stage: double(w) for stage, w in drawn.items()}, net.sizes.base
         parts = {stage: _Parts.of(net, w[:, cut:]) for stage, w in weights.items()}
-        heads = tuple(sorted((_head(stage, p, said) for stage, p in parts.items()), key=lambda head: head.form.value))
-        odds = [head.fixed for head in heads if head.form is Form.ODDS and head.fixed is not None]
+        made = sorted((_head(stage, p, said) for stage, p in parts.items()), key=lambda each: each[0].form.value)
+        heads, odds = tuple(head for head, _ in made), [e for _, e in made if e is not None]
         bases = np.array([weights[head.stage][:, :cut] for head in heads]).reshape(len(heads), draws, cut)
         each = np.array([parts[head.stage].effect for head in heads]).reshape(len(heads), draws, said.own.shape[1])
         columns = np.flatnonzero(bases.any(axis=(0, 1)))
@@ -88,14 +88,15 @@ class _Parts(NamedTuple):
         return cls(*np.split(weights, [known, known + deep.arm + deep.match, known + deep.arm + deep.match + labels], axis=1))
 
 
-def _head(stage: Stage, parts: _Parts, said: Said) -> Head:
+def _head(stage: Stage, parts: _Parts, said: Said) -> tuple[Head, Singles | None]:
+    """The head, and its E where it has odds."""
     fixed = said.known @ parts.known.T + said.own @ parts.effect.T + said.rest @ parts.rest.T
     if not (parts.pair.any() or parts.effect.any() or fixed.any()):
-        return Head(stage, Form.FLAT, None, None)
+        return Head(stage, Form.FLAT, None, None), None
     if not parts.pair.any() and np.abs(fixed).max() <= WIDEST:
-        return Head(stage, Form.ODDS, np.exp(-fixed).astype(np.float32), None)
+        return Head(stage, Form.ODDS, None, None), np.exp(-fixed).astype(np.float32)
     pair = np.ascontiguousarray(-parts.pair.T, dtype=np.float32) if parts.pair.any() else None
-    return Head(stage, Form.LOGITS, (-fixed).astype(np.float32), pair)
+    return Head(stage, Form.LOGITS, (-fixed).astype(np.float32), pair), None
 
 
 def _laid(weights: Doubles) -> Singles:

@@ -17,7 +17,9 @@ from training.model.search import Search, likelihood
 
 CHUNK = 32_768
 NEVER = 1e12
-"""Precision of a weight that is 0 for certain."""
+"""Precision of a weight that is known for certain: a column that a head does not read weighs 0."""
+CERTAIN = NEVER / 16
+"""From here on a weight is taken as known, also after some forgetting: its deviation is below 4e-6."""
 
 
 class Posterior(Protocol):
@@ -50,8 +52,11 @@ class LaplaceLogistic:
         return LaplaceLogistic(self.mean + step, precision)
 
     def draw(self, draws: int, nu: float, generator: torch.Generator) -> torch.Tensor:
-        """m + nu L^-T z with H = L L' and z standard normal."""
-        return normal(self.mean, self.precision, (draws, nu), generator)
+        """m + nu L^-T z with H = L L' and z standard normal, of the weights that are not known; the others are what they are known to be."""
+        free = torch.nonzero(self.precision.diagonal() < CERTAIN)[:, 0]
+        found = self.mean.repeat(draws, 1)
+        found[:, free] = normal(self.mean[free], self.precision[free[:, None], free], (draws, nu), generator)
+        return found
 
 
 def normal(mean: torch.Tensor, precision: torch.Tensor, how: tuple[int, float], generator: torch.Generator) -> torch.Tensor:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from training.model.posterior import LaplaceLogistic, deviations, fit
+from training.model.posterior import NEVER, LaplaceLogistic, deviations, fit
 
 TWO = LaplaceLogistic(torch.zeros(2, dtype=torch.float64), torch.eye(2, dtype=torch.float64))
 
@@ -55,6 +55,21 @@ def test_draws_have_the_stated_moments():
     drawn = belief.draw(40_000, 0.5, torch.Generator().manual_seed(1))
     assert torch.allclose(drawn.mean(dim=0), belief.mean, atol=0.02)
     assert torch.allclose(torch.cov(drawn.T), 0.25 * torch.linalg.inv(belief.precision), atol=0.01)
+
+
+def test_known_weights_are_not_drawn():
+    """Of three weights one is known to be 1, also after an answer that all three bear on: the others' covariance is still theirs within all three."""
+    start = LaplaceLogistic(torch.tensor([1.0, 1.0, -2.0], dtype=torch.float64), torch.diag(torch.tensor([2.0, NEVER, 1.0], dtype=torch.float64)))
+    belief = start.update(torch.tensor([[1.0, 3.0, 0.5], [0.5, -2.0, 2.0]]), torch.tensor([1.0, 0.0]))
+    drawn = belief.draw(40_000, 0.5, torch.Generator().manual_seed(1))
+    assert (drawn[:, 1] == belief.mean[1]).all()
+    free = torch.tensor([0, 2])
+    assert torch.allclose(drawn.mean(dim=0), belief.mean, atol=0.02)
+    assert torch.allclose(torch.cov(drawn[:, free].T), 0.25 * torch.linalg.inv(belief.precision)[free[:, None], free], atol=0.005)
+    exact = torch.linalg.inv(belief.precision[free[:, None], free])
+    assert torch.allclose(exact, torch.linalg.inv(belief.precision)[free[:, None], free], rtol=1e-9)
+    known = LaplaceLogistic(start.mean, NEVER * torch.eye(3, dtype=torch.float64))
+    assert torch.equal(known.draw(2, 1.0, torch.Generator()), start.mean.expand(2, -1))
 
 
 @pytest.mark.parametrize("nu", [0.0, 1.0])
