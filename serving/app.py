@@ -19,6 +19,7 @@ from serving.logs import say
 from serving.probes import healthz, metrics, readyz
 from serving.problems import Refusal, problem
 from training.adapters.log_keys import Scope
+from training.domain.errors import LogError
 
 Handler = Callable[[Core, Request], Awaitable[Response]]
 
@@ -67,6 +68,9 @@ def _route(core: Core, path: str, scope: Scope | None, handler: Handler) -> Call
             response = await handler(core, request)
         except Refusal as refusal:
             response = problem(refusal, request.url.path)
+        except LogError as error:
+            core.metrics.trouble("log", error)
+            response = problem(Refusal(503, "Log unavailable", "The decision log does not answer. Try again shortly.", {"Retry-After": "1"}), request.url.path)
         except Exception as error:  # noqa: BLE001 - a caller gets a problem, the log the whole story
             core.metrics.trouble("request", error)
             response = problem(

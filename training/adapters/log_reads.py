@@ -9,7 +9,7 @@ from datetime import datetime
 from sqlalchemy import Connection, bindparam, select
 
 from training.adapters.log_engine import instant
-from training.adapters.log_record import Row, served_of
+from training.adapters.log_record import Row, keepable, served_of
 from training.adapters.log_tables import decision_table, outcome_table
 from training.domain.nouns import Outcome, OutcomeKind
 from training.domain.served import MemberState, Served
@@ -35,6 +35,8 @@ class Event:
 
 def find(connection: Connection, decision_id: str) -> Served | None:
     """One decision, or None."""
+    if not keepable(decision_id, _DECISION_ID):
+        return None
     row = connection.execute(_FIND, {"decision": decision_id}).mappings().first()
     return None if row is None else served_of(row)
 
@@ -60,7 +62,7 @@ def outcome_of(row: Row) -> Outcome:
     return Outcome(row["outcome_id"], row["decision_id"], OutcomeKind(row["kind"]), instant(row["occurred_at"]), row["value"])
 
 
-_d, _o = decision_table.c, outcome_table.c
+_d, _o, _DECISION_ID = decision_table.c, outcome_table.c, 64
 _COLUMNS = [c for c in _d if c.name != "seq"]
 _FIND = select(*_COLUMNS).where(_d.decision_id == bindparam("decision"))
 _OUTCOMES = select(outcome_table).where(_o.decision_id == bindparam("decision")).order_by(_o.seq)

@@ -219,3 +219,9 @@ def test_by_the_datas_clock_an_outcome_is_received_when_it_happens(log):
     receipts = log.append_outcomes([happened("now", "1"), ahead, late], AT + 2 * HOUR, Clock.DATA)
     assert [r.answer.value for r in receipts] == ["accepted", "accepted", "refused"]
     assert [(e.outcome.outcome_id, e.received_at) for e in log.events(0, 9)] == [("now", AT + 2 * HOUR), ("ahead", AT + 9 * DAY)]
+
+
+@pytest.mark.parametrize("name", ["d\0", "d" * 65, "\ud800"])
+def test_an_id_that_no_log_holds_is_nobodys(log, name):
+    """Postgres would raise on it."""
+    assert log.find(name) is None
