@@ -16,6 +16,8 @@ from training.domain.nouns import Outcome
 
 MOST = 2_000
 """Outcomes of one transaction, beyond which no further request is added to it."""
+WAITING = 1_024
+"""Most requests that wait; more are refused, else a log that is down would fill the memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,10 @@ class _Waiting:
     outcomes: Sequence[Outcome]
     received_at: datetime
     answer: asyncio.Future[list[Receipt]]
+
+
+class Crowded(Exception):  # noqa: N818 - it is no error of ours
+    """Too many outcomes wait already."""
 
 
 class Ingest:
@@ -45,7 +51,9 @@ class Ingest:
         self._thread.join()
 
     async def take(self, outcomes: Sequence[Outcome], received_at: datetime) -> list[Receipt]:
-        """Receipts in order, once those accepted are durable. Raises what the log raises: then none of them was kept."""
+        """Receipts in order, once those accepted are durable. Raises what the log raises, or Crowded: then none of them was kept."""
+        if self._queue.qsize() >= WAITING:
+            raise Crowded
         answer: asyncio.Future[list[Receipt]] = asyncio.get_running_loop().create_future()
         self._queue.put(_Waiting(outcomes, received_at, answer))
         return await answer

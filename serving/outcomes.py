@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from serving import bodies
 from serving.core import Core
+from serving.ingest import Crowded
 from serving.messages import MOST_OUTCOMES, OutcomeAnswer, OutcomeItem, Refused
 from serving.problems import Refusal, partly
 from training.adapters.log_outcomes import Answer
@@ -38,6 +39,8 @@ async def apply(core: Core, items: Sequence[tuple[int, Outcome]]) -> OutcomeAnsw
         return OutcomeAnswer(0, 0)
     try:
         receipts = await core.ingest.take([o for _, o in items], core.received())
+    except Crowded:
+        raise Refusal(503, "Too busy", "Too many outcomes wait already, so none was taken. Send them again shortly.", {"Retry-After": "1"}) from None
     except Exception as error:  # noqa: BLE001 - whatever the log raises, the caller must know that nothing was kept
         core.metrics.trouble("log", error)
         raise Refusal(503, "Log unavailable", "The outcomes could not be kept, so none was applied. Send them again.", {"Retry-After": "1"}) from None
