@@ -6,6 +6,7 @@ whoever asks: with no action left the answer is `none`, which a caller must be r
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
@@ -120,15 +121,20 @@ def _features(context: list[dict[str, Any]]) -> Iterator[tuple[str, Any]]:
 
 async def _report(core: Core, event: str, kind: OutcomeKind) -> None:
     at = core.now()
-    served = core.log.read([], [event], at).earlier.get(event)
+    served = (await asyncio.to_thread(core.log.read, [], [event], at)).earlier.get(event)
     if served is None:
         raise Refusal(404, "Unknown event", f"No rank request with the event id {event!r} is known, so nothing can be counted. Use the id that rank returned.")
     if served.chosen_arm == NONE and kind is not OutcomeKind.CONVERSION:
         return
     decision = served.asked.decision_id
     outcome = Outcome(f"personalizer-{kind.value}-{decision}", decision, kind, max(at, served.asked.at))
-    if any(told.outcome_id == outcome.outcome_id for told in core.log.outcomes_of(decision)):
+    if await _told(core, outcome):
         return
     answer = await apply(core, [(0, outcome)])
-    if answer.refused:
+    if answer.refused and not await _told(core, outcome):  # by somebody who was quicker, at another instant
         raise Refusal(422, "Outcome refused", f"{answer.refused[0].why}. Nothing was applied.")
+
+
+async def _told(core: Core, outcome: Outcome) -> bool:
+    told = await asyncio.to_thread(core.log.outcomes_of, outcome.decision_id)
+    return any(one.outcome_id == outcome.outcome_id for one in told)
