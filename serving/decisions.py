@@ -16,7 +16,7 @@ from serving.decider import Busy, Unlogged
 from serving.messages import DecisionRequest, answer
 from serving.problems import Refusal
 from training.config.serving import Clock
-from training.domain.nouns import Context, Surface
+from training.domain.nouns import Context
 from training.domain.served import UNNAMED, Asked, Served
 
 _DECODER = bodies.decoder(DecisionRequest)
@@ -61,16 +61,21 @@ async def settled(core: Core, asked: Asked) -> Served:
         raise Refusal(
             503, "Too busy", "Too many requests wait already, so this one was not taken. Try again shortly, or add workers.", {"Retry-After": "1"}
         ) from None
-    except Unlogged as error:
+    except Unlogged:  # the log has its reason, which may name hosts
+        raise Refusal(503, "Log unavailable", "The decision could not be kept, so nothing may be shown. Try again shortly.", {"Retry-After": "1"}) from None
+    if _said(served.asked) != _said(asked):
         raise Refusal(
-            503, "Log unavailable", f"The decision could not be kept ({error}), so nothing may be shown. Try again shortly.", {"Retry-After": "1"}
-        ) from None
-    same: tuple[str, Surface] = (asked.member_id, asked.context.surface)
-    if (served.asked.member_id, served.asked.context.surface) != same:
-        raise Refusal(
-            409, "Request id reused", f"Request {asked.request_id!r} was already answered for another member or surface. Give each question its own id."
+            409,
+            "Request id reused",
+            f"Request {asked.request_id!r} was already answered for another member, surface, channels or exclusions. Give each question its own id.",
         )
     return served
+
+
+def _said(asked: Asked) -> tuple[object, ...]:
+    """What makes two questions the same."""
+    channels = None if asked.channels is None else frozenset(asked.channels)
+    return asked.member_id, asked.context.surface, channels, frozenset(asked.exclude)
 
 
 def allowed(core: Core, at: datetime | None) -> datetime | None:

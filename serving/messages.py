@@ -10,8 +10,8 @@ import msgspec
 from training.domain.nouns import NONE, OutcomeKind, Surface
 from training.domain.served import Served
 
-Name = Annotated[str, msgspec.Meta(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f\ud800-\udfff]+$")]
-"""An id: no control characters."""
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f\ud800-\udfff]+$(?!\n)")]
+"""An id: no control characters, nor Python's newline behind the end."""
 MOST_OUTCOMES = 1_000
 
 

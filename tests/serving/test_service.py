@@ -229,3 +229,31 @@ def shown(client):
         if answer["arm"]:
             return answer["decision_id"]
     raise AssertionError("nobody is shown anything")
+
+
+def test_a_request_id_answers_one_question_only(service):
+    """Its channels and exclusions belong to it: what stands may be what the second question rules out. Their order does not."""
+    name, arms = f"r-{uuid4()}", load_catalog(Settings().catalog).feasible(Surface.OUTBOUND, ["email", "push"])[1:3]
+    with service.client() as client:
+        first = ask(client, 164, "outbound", request_id=name, channels=["email", "push"], exclude=arms)
+        again = ask(client, 164, "outbound", request_id=name, channels=["push", "email"], exclude=arms[::-1])
+        narrower = ask(client, 164, "outbound", request_id=name, channels=["push"], exclude=arms)
+        other = ask(client, 164, "outbound", request_id=name, channels=["email", "push"])
+    assert (again.status_code, again.json()) == (200, first.json())
+    assert [narrower.status_code, other.status_code] == [409, 409]
+
+
+def test_ids_have_no_end_of_line(service):
+    """Python's patterns would let one pass."""
+    with service.client() as client:
+        assert client.post("/v1/decisions", json={"member_id": "m2\n", "surface": "web"}).status_code == 422
+
+
+def test_two_rewards_at_once_are_one(service):
+    """Both callers are content."""
+    arms, event = load_catalog(Settings().catalog).feasible(Surface.WEB, [])[1:4], f"e-{uuid4()}"
+    with httpx.Client(base_url=service.url + "/personalizer/v1.1", headers={"Ocp-Apim-Subscription-Key": service.token}, timeout=20) as client:
+        client.post("/rank", json={"eventId": event, "contextFeatures": [{"member_id": member(166)}], "actions": [{"id": a} for a in arms]})
+        with ThreadPoolExecutor(8) as threads:
+            done = list(threads.map(lambda _: client.post(f"/events/{event}/reward", json={"value": 1.0}).status_code, range(8)))
+    assert done == [204] * 8
