@@ -64,7 +64,7 @@ def _route(core: Core, path: str, scope: Scope | None, handler: Handler) -> Call
         started = perf_counter()
         try:
             if scope is not None:
-                core.guard.check(token(request), scope)
+                await core.guard.check(token(request), scope)
             response = await handler(core, request)
         except Refusal as refusal:
             response = problem(refusal, request.url.path)

@@ -21,7 +21,8 @@ async def healthz(core: Core, request: Request) -> Response:
 async def readyz(core: Core, request: Request) -> Response:
     """200 where decisions are those of a champion; 503 while none is there or something cannot be read. Decisions are answered, safely, in both cases."""
     del request
-    champion, troubles = core.watch.champion, dict(core.watch.troubles)
+    champion = core.watch.champion
+    troubles = {part: f"{words.partition(':')[0]}; the service's log has the words" for part, words in dict(core.watch.troubles).items()}  # anybody may ask
     if champion is None:
         troubles.setdefault("champion", "there is none yet: the safe default answers")
     if core.lookup.open:

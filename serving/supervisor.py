@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from time import monotonic, sleep
 
+from serving.learn import BUSY
 from serving.logs import say
 from training.adapters.decision_log import DecisionLog
 from training.config.settings import Settings, load_settings
@@ -27,8 +28,8 @@ MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"
 BACKLOG = 1_024
 PATIENCE = 20.0
 """Seconds that children have to end before they are killed."""
-AGAIN = 1.0
-"""Seconds between two starts of the same child."""
+AGAIN, STANDBY = 1.0, 15.0
+"""Seconds between two starts of the same child, and of one that found another at its work, such as the learner of another machine."""
 PR_SET_PDEATHSIG = 1
 """Of prctl(2)."""
 HEAVY = (
@@ -47,6 +48,8 @@ class Child:
     run: Callable[[], object]
     pid: int = 0
     started: float = 0.0
+    rest: float = 0.0
+    """Seconds between its last two starts at least."""
 
 
 def main() -> int:
@@ -106,15 +109,15 @@ def _supervise(children: list[Child], listener: socket.socket, settings: Setting
 
 
 def _keep(child: Child) -> None:
-    """Start `child` where it does not run, at most once in AGAIN seconds."""
+    """Start `child` where it does not run, and not too often."""
     if child.pid:
         ended, status = os.waitpid(child.pid, os.WNOHANG)
         if not ended:
             return
         say("ended", child=child.name, pid=child.pid, code=os.waitstatus_to_exitcode(status))
         _forget(child.pid)
-        child.pid = 0
-    if monotonic() - child.started >= AGAIN:
+        child.pid, child.rest = 0, STANDBY if os.waitstatus_to_exitcode(status) == BUSY else AGAIN
+    if monotonic() - child.started >= child.rest:
         child.started = monotonic()
         child.pid = _fork(child)
         say("started", child=child.name, pid=child.pid)
@@ -136,8 +139,8 @@ def _fork(child: Child) -> int:
         _end_with(parent)
         for number in SIGNALS:
             signal.signal(number, signal.SIG_DFL)
-        child.run()
-        code = 0
+        found = child.run()
+        code = found if isinstance(found, int) else 0
     except BaseException as error:  # noqa: BLE001 - a child must never return into the supervisor's code
         say("failed", child=child.name, error=f"{type(error).__name__}: {error}")
     finally:

@@ -105,6 +105,8 @@ _MEANS = {
     "read": "Caps, consent and earlier answers are in it.",
     "written": "The transaction was kept whole or not at all and may not be acknowledged; the same ids may be sent again.",
 }
+_NETWORK = {"connect_timeout": 5, "tcp_user_timeout": 10_000}
+"""Seconds until a server that does not answer counts as down, and milliseconds until a connection that is not acknowledged does; the URL may say otherwise."""
 _LOCK = text("SELECT pg_advisory_xact_lock(k) FROM unnest(CAST(:keys AS bigint[])) AS t(k)")
 
 
@@ -130,7 +132,7 @@ def _transaction(engine: Engine, *, writes: bool = False) -> Iterator[Connection
 
 
 def _postgres(url: URL) -> Engine:
-    engine = create_engine(url, isolation_level="READ COMMITTED", pool_pre_ping=True)
+    engine = create_engine(url, isolation_level="READ COMMITTED", pool_pre_ping=True, connect_args={k: v for k, v in _NETWORK.items() if k not in url.query})
     event.listen(engine, "connect", _prepare_postgres)
     return engine
 

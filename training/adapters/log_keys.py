@@ -95,10 +95,20 @@ class RecentKeys:
 
     def check(self, token: str) -> Key | None:
         """As `ApiKeys.check`, as of at most `ttl` seconds ago. Raises LogError where the keys cannot be read again: what was revoked would go on."""
+        held = self.held()
+        return match(token, self.read() if held is None else held)
+
+    def held(self) -> Mapping[str, Key] | None:
+        """The valid keys by their ids as they were read, None where that is too long ago. Asks no database."""
+        if self._read is None or self._clock() - self._read[0] > self._ttl:
+            return None
+        return self._read[1]
+
+    def read(self) -> Mapping[str, Key]:
+        """Read them again. Raises LogError."""
         now = self._clock()
-        if self._read is None or now - self._read[0] > self._ttl:
-            self._read = (now, self._keys.valid())
-        return match(token, self._read[1])
+        self._read = (now, self._keys.valid())
+        return self._read[1]
 
 
 def match(token: str, valid: Mapping[str, Key]) -> Key | None:

@@ -1,0 +1,75 @@
+"""The guard with a store of keys that fails or hangs: nobody is let in, and nothing else waits for it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+
+from serving.auth import Guard
+from serving.problems import Refusal
+from tests.fakes.logs import AT
+from training.adapters.log_keys import ApiKeys, RecentKeys, Scope
+from training.domain.errors import LogError
+
+
+class Keys(ApiKeys):
+    """Fails or hangs when told to, and counts how often it is asked."""
+
+    fails, gate, asked = False, None, 0
+
+    def valid(self):
+        self.asked += 1
+        if self.gate:
+            self.gate.wait(10)
+        if self.fails:
+            raise LogError("no route to host db.internal")
+        return super().valid()
+
+
+@pytest.fixture(name="keys")
+def _keys(tmp_path):
+    """A store of keys."""
+    return Keys(f"sqlite:///{tmp_path / 'log.db'}")
+
+
+def status(found):
+    """What a check came to."""
+    return found.status if isinstance(found, Refusal) else found
+
+
+def checks(guard, token, count=1):
+    """Several at once."""
+
+    async def all_of_them():
+        return await asyncio.gather(*(guard.check(token, Scope.READ) for _ in range(count)), return_exceptions=True)
+
+    return all_of_them()
+
+
+def test_keys_that_cannot_be_read_open_nothing(keys):
+    """All who ask meanwhile are told, after one look at the database, and nothing of what it said."""
+    token = keys.create("a", ["read"], AT)
+    keys.fails = True
+    found = asyncio.run(checks(Guard(RecentKeys(keys, 0.5), "9/second"), token, 20))
+    assert [status(f) for f in found] == [503] * 20
+    assert keys.asked == 1
+    assert "db.internal" not in found[0].detail
+
+
+def test_a_store_that_hangs_does_not_hold_the_loop(keys):
+    """Others go on; who waited is let in once it answers, and one rate counts for all."""
+    token, guard = keys.create("a", ["read"], AT), Guard(RecentKeys(keys, 60), "3/minute")
+    keys.gate = threading.Event()
+
+    async def meanwhile():
+        waiting = asyncio.create_task(checks(guard, token, 5))
+        await asyncio.sleep(0.05)
+        assert not waiting.done()
+        keys.gate.set()
+        return await waiting
+
+    found = asyncio.run(meanwhile())
+    assert sorted(status(f) for f in found if isinstance(f, Refusal)) == [429, 429]
+    assert keys.asked == 1
