@@ -13,9 +13,12 @@ from serving.supervisor import AGAIN, MULTIPROCESS, STANDBY, Child
 from tests.serving.conftest import wait
 
 
-@pytest.mark.parametrize(
-    ("run", "rest"), [(lambda: BUSY, STANDBY), (lambda: 0, AGAIN), (lambda: 1 / 0, AGAIN), (lambda: os.kill(os.getpid(), signal.SIGKILL), AGAIN)]
-)
+def killed():
+    """As by the kernel."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.parametrize(("run", "rest"), [(lambda: BUSY, STANDBY), (lambda: 0, AGAIN), (lambda: 1 / 0, AGAIN), (killed, AGAIN)])
 def test_a_learner_that_finds_another_at_work_stands_by(tmp_path, monkeypatch, run, rest):
     """It would otherwise be forked every second for as long as the other one lives."""
     monkeypatch.setenv(MULTIPROCESS, str(tmp_path))
