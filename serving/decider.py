@@ -11,12 +11,12 @@ from queue import Empty, SimpleQueue
 from time import perf_counter
 from typing import Protocol
 
-from serving.decide import Features, World, decide
+from serving.decide import Features, World, decide, fallback
 from serving.features import Lookup
 from serving.metrics import Metrics
 from training.adapters.decision_log import DecisionLog
 from training.domain.errors import LogError
-from training.domain.served import UNNAMED, Asked, Reason, Served
+from training.domain.served import UNNAMED, Asked, MemberState, Reason, Served
 
 WAITING = 4_096
 """Most requests that wait; more are refused, since their callers would have gone by the time."""
@@ -139,12 +139,21 @@ class Decider:
             named = [a.request_id for a in asked if not a.request_id.startswith(UNNAMED)]
             known = writing.read([a.member_id for a in asked], named, min(a.at for a in asked))
             read = perf_counter()
-            new = [decide(a, features[a.member_id], known.states[a.member_id], world, self._draw()) for a in asked if a.request_id not in known.earlier]
+            new = [self._one(a, features[a.member_id], known.states[a.member_id], world) for a in asked if a.request_id not in known.earlier]
             made = perf_counter()
             stands = writing.append(new, known.earlier)
         for name, seconds in (("state", read - began), ("decide", made - read), ("log", perf_counter() - made)):
             self._metrics.stage(name, seconds)
         return _in_order(asked, [*new, *known.earlier.values(), *stands.values()])
+
+    def _one(self, asked: Asked, features: Features | Reason, state: MemberState, world: World) -> Served:
+        """Decided; where the champion fails on this member, as it may if it is damaged, the safe default, which keeps nothing that a learner would fail on."""
+        u = self._draw()
+        try:
+            return decide(asked, features, state, world, u)
+        except Exception as error:  # noqa: BLE001 - whatever a model raises
+            self._metrics.trouble("champion", error)
+            return fallback(asked, Reason.CHAMPION_FAILED, world, u)
 
     def _unread(self, asked: Sequence[Asked], features: Mapping[str, Features | Reason], world: World) -> list[Served]:
         """`none` for all, kept too. Raises what the log raises where even that cannot be written: then nothing was decided."""

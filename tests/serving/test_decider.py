@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
 
@@ -24,6 +25,7 @@ from training.domain.catalog import load_catalog
 from training.domain.errors import LogError
 from training.domain.nouns import NONE, Context, Surface
 from training.domain.served import FALLBACK, Asked, Reason, Served
+from training.model.compiled import Scores
 
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
 
@@ -154,6 +156,26 @@ def test_what_cannot_be_kept_of_one_member_harms_nobody_else(answers):
     assert isinstance(found[1], Unlogged)
     assert [found[i].reason for i in (0, 2)] == [Reason.NO_CHAMPION] * 2
     assert [log.find(f"d-r-{who}") is not None for who in ("m1", "odd", "m2")] == [True, False, True]
+
+
+class Failing:
+    """A champion that is damaged: it fails on one member."""
+
+    version, posterior, arms_version = "7", 0, ""
+
+    def score(self, features, context, feasible):
+        if features.get("odd"):
+            raise ValueError("a weight is missing")
+        return Scores(np.full(len(feasible), 1.0 / len(feasible)))
+
+
+def test_a_champion_that_fails_on_a_member_decides_for_the_others(answers, monkeypatch):
+    """The one gets the safe default, marked, without the features that nobody could learn from."""
+    monkeypatch.setattr(Source, "world", replace(Source.world, champion=Failing()))
+    found, log = answers(DecisionLog, [asked(who, f"r-{who}") for who in ("m1", "odd", "m2")])
+    assert [s.reason for s in found] == [Reason.CHAMPION, Reason.CHAMPION_FAILED, Reason.CHAMPION]
+    kept = log.find("d-r-odd")
+    assert (kept.chosen_arm, kept.propensity, kept.group, kept.features) == (NONE, 1.0, FALLBACK, {})
 
 
 def test_a_crowd_of_one_member_is_bounded_too(tmp_path, monkeypatch):

@@ -26,6 +26,7 @@ class Reason(StrEnum):
 
     CHAMPION = "champion"
     NO_CHAMPION = "no_champion"
+    CHAMPION_FAILED = "champion_failed"
     UNKNOWN_MEMBER = "unknown_member"
     STALE_FEATURES = "stale_features"
     STORE_DOWN = "store_down"
