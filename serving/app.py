@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from time import perf_counter
@@ -20,6 +21,9 @@ from serving.probes import healthz, metrics, readyz
 from serving.problems import Refusal, problem
 from training.adapters.log_keys import Scope
 from training.domain.errors import LogError
+
+TRACE, TRACED = re.compile("[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}"), 55
+"""A trace context as W3C writes it, and its length: of anything else the log gets as much, and the caller nothing back."""
 
 Handler = Callable[[Core, Request], Awaitable[Response]]
 
@@ -78,11 +82,11 @@ def _route(core: Core, path: str, scope: Scope | None, handler: Handler) -> Call
             )
         seconds = perf_counter() - started
         core.metrics.request(path, response.status_code, seconds)
-        trace = request.headers.get("traceparent")
-        if trace:
+        trace = request.headers.get("traceparent", "")
+        if TRACE.fullmatch(trace):
             response.headers["traceparent"] = trace
         if core.settings.serving.access_log or response.status_code >= 500:  # noqa: PLR2004 - server errors
-            say("request", method=request.method, path=request.url.path, status=response.status_code, ms=round(seconds * 1e3, 3), trace=trace or "")
+            say("request", method=request.method, path=request.url.path, status=response.status_code, ms=round(seconds * 1e3, 3), trace=trace[:TRACED])
         return response
 
     return answer

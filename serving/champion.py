@@ -13,7 +13,7 @@ from datetime import datetime
 from hashlib import sha256
 from time import monotonic
 
-from serving.decide import World
+from serving.decide import World, policy_note
 from serving.logs import say
 from serving.menus import Menus
 from serving.pauses import Pauses
@@ -199,8 +199,3 @@ class Watch:
         same = champion is not None and canary is not None and champion.version == canary.version
         self._world = replace(self._world, champion=champion, canary=None if same else canary, paused=self._pauses.known)
         self._outside.tell(champion.version if champion else "", champion.posterior if champion else 0)
-
-
-def policy_note(settings: Settings) -> str:
-    """The settings that probabilities depend on, as JSON."""
-    return json.dumps({"exploration": settings.exploration.model_dump(), "utility": settings.utility.model_dump()}, sort_keys=True)

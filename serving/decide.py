@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -12,6 +13,7 @@ import numpy.typing as npt
 
 from serving.menus import Menu, Menus, agreed
 from training.config.serving import ServingSettings, Without
+from training.config.settings import Settings
 from training.domain.assignment import chosen
 from training.domain.nouns import NONE, Context
 from training.domain.schema import FEATURE_SERVICE
@@ -145,3 +147,8 @@ def fallback(asked: Asked, reason: Reason, world: World, u: float, features: Fea
         u=u,
         expires_at=asked.at + timedelta(minutes=world.serving.expires_minutes),
     )
+
+
+def policy_note(settings: Settings) -> str:
+    """The settings that probabilities depend on, as JSON."""
+    return json.dumps({"exploration": settings.exploration.model_dump(), "utility": settings.utility.model_dump()}, sort_keys=True)

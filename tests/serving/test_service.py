@@ -210,11 +210,13 @@ def test_metrics_and_probes(service):
 
 
 def test_the_trace_is_passed_on(service):
-    """In the answer and in the log."""
+    """In the answer and in the log; what is no trace is not passed back."""
     trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
     with service.client() as client:
         answer = client.post("/v1/decisions", json={"member_id": member(162), "surface": "web"}, headers={"traceparent": trace})
+        odd = client.get("/healthz", headers={"traceparent": "x" * 8_000})
     assert answer.headers["traceparent"] == trace
+    assert "traceparent" not in odd.headers
     wait(lambda: any(line.get("trace") == trace for line in service.said()), 2)
 
 
