@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import sha256
@@ -100,19 +100,17 @@ class Watch:
 
     def _look_at_pauses(self) -> None:
         """In a thread of its own: neither a model that is being loaded nor a store that hangs delays the kill switch."""
-        self._look([("pauses", PAUSES_EVERY, self._pauses.look)])
+        self._look(("pauses", PAUSES_EVERY, self._pauses.look))
 
     def _look_around(self) -> None:
         self._look(
-            [
-                ("champion", CHAMPION_EVERY, lambda: self._renew(self._champion)),
-                ("canary", CHAMPION_EVERY, self._share),
-                ("arms", ARMS_EVERY, self._arms),
-                ("posterior", EVERY, self._posterior),
-            ]
+            ("champion", CHAMPION_EVERY, lambda: self._renew(self._champion)),
+            ("canary", CHAMPION_EVERY, self._share),
+            ("arms", ARMS_EVERY, self._arms),
+            ("posterior", EVERY, self._posterior),
         )
 
-    def _look(self, parts: Sequence[tuple[str, float, Callable[[], None]]]) -> None:
+    def _look(self, *parts: tuple[str, float, Callable[[], None]]) -> None:
         for name, every, what in parts:
             now = monotonic()
             if now < self._next.get(name, 0.0):
