@@ -1,6 +1,6 @@
 """What one decision costs in process: features in, exact propensities out, on one thread.
 
-    python -m bench.serving.inprocess [ARMS ...]
+    OPENBLAS_NUM_THREADS=1 python -m bench.serving.inprocess [ARMS ...]
 
 Layer by layer (`policy`'s arithmetic in torch, with draws and arms prepared as well as they can be) is timed in turn with it, so that ratios hold on a
 machine that does other things too.
@@ -70,6 +70,10 @@ def _timed(found: Compiled, seed: int) -> dict[str, object]:
             "wins": round(median["wins"] - median["member"], 4),
             "propensities": round(median["decision"] - median["wins"], 4),
         },
+        "anew_least_ms": {
+            "posterior": round(min(_times(lambda: ready.with_heads(ready.model.heads, 1))), 1),
+            "rates": round(min(_times(lambda: ready.with_arms({}, "then"))), 1),
+        },
     }
 
 
@@ -77,6 +81,13 @@ def _round(way: Timed, asked: Sequence[tuple[dict[str, object], Context]], rng: 
     for i in rng.integers(0, len(asked), TIMES):
         start = perf_counter()
         way(*asked[i])
+        yield 1000 * (perf_counter() - start)
+
+
+def _times(way: Callable[[], object]) -> Iterator[float]:
+    for _ in range(ROUNDS):
+        start = perf_counter()
+        way()
         yield 1000 * (perf_counter() - start)
 
 

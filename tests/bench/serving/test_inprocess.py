@@ -37,3 +37,4 @@ def test_every_way_is_timed(ready, monkeypatch):
     assert (found["arms"], found["draws"]) == (48, 16)
     assert found["ratio"] == pytest.approx(found["layer_by_layer_p50_ms"] / found["p50_ms"], rel=0.1)
     assert sum(found["of_which_ms"].values()) == pytest.approx(found["p50_ms"], abs=1e-3)
+    assert min(found["anew_least_ms"].values()) > 0

@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+from threading import Thread
+from time import sleep
 
 import numba
 import numpy as np
@@ -121,6 +123,21 @@ def test_what_is_not_a_number_does_not_win():
     nan, inf = float("nan"), float("inf")
     assert held([[nan, 1.0, -inf], [0.0, nan, -inf], [-1.0, inf, -inf]], [0, 1, 2]) == [1, 2, 0]
     assert held([[nan] * 3, [nan] * 3], [1, 0]) == [0, 0, 0]
+
+
+def test_other_threads_run_meanwhile():
+    """A loop of many arms under many draws, and a thread that goes on counting its naps."""
+    arms, draws = 100_000, 4_096
+    asked = Asked(singles(1, 0, draws), singles(1, 0, draws), singles(1, 0, draws), singles(1, draws), singles(draws), singles(0, draws), np.zeros(0, np.int32))
+    race, nothing = Race(singles(draws), np.zeros(draws, dtype=np.int32), singles(draws)), worths([], [], [[]], [])
+    many, e, kept = menu(np.zeros(arms, dtype=int), np.zeros(arms, dtype=int), np.arange(arms)), singles(1, 0, draws), singles(0, draws)
+    work = Thread(target=contest, args=(many, e, nothing, asked, race, kept))
+    work.start()
+    counted = 0
+    while work.is_alive():
+        sleep(0.001)
+        counted += 1
+    assert counted > 5
 
 
 COUNT = "import training.model.loops as l; print(sum(sum(f.stats.cache_hits.values()) for f in (l.exponential, l.ask, l.contest)))"
