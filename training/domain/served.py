@@ -84,7 +84,7 @@ class Served:
     u: float
     expires_at: datetime
     notes: Mapping[str, str] = field(default_factory=dict)
-    """What else a reader of the log should know, such as the trace that asked."""
+    """What else a reader of the log should know: the settings that probabilities depend on, and the factors of the arm."""
 
     @property
     def propensity(self) -> float:
