@@ -1,0 +1,109 @@
+"""The difference of two groups, cohort by cohort: what a randomised experiment shows while its shares, its members and the season change.
+
+A cohort is the members who entered on one day, split by one share. Only members of one cohort are compared, so that a ramp from 10% to 50% on a day
+when everything sells better is no effect (Simpson's paradox); cohorts are then weighted by n1 n0 / (n1 + n0), which is best where variances are alike.
+
+Predictions fixed before the outcome take away what they explain (CUPED: Deng, Xu, Kohavi and Walker 2013; AIPW with one slope): y - theta x with
+theta the slope within cohorts and groups. As assignment is random, x has the same mean in both groups and the estimate stays the same on average.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from training.evaluation.intervals import Floats, Ints
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Sums over the members of one group, one entry a cohort along the last axis: y the outcome, x its prediction (0 where there is none)."""
+
+    n: Floats
+    y: Floats
+    yy: Floats
+    x: Floats | None = None
+    xx: Floats | None = None
+    xy: Floats | None = None
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Treatment minus control after each cohort (last axis): value, standard error (infinite where unknown), and members of both groups so far."""
+
+    value: Floats
+    error: Floats
+    members: Floats
+
+
+def sums(y: Floats, cohort: Ints, cohorts: int, predicted: Floats | None = None) -> Sums:
+    """Sums of `y` [n] (one row a member) by `cohort` [n], codes 0 to `cohorts` - 1; NaN (immature) rows count nowhere."""
+    mature = ~np.isnan(y)
+    y, cohort = y[mature], cohort[mature]
+
+    def total(values: Floats) -> Floats:
+        return np.bincount(cohort, weights=values, minlength=cohorts).astype(np.float64)
+
+    whole = Sums(total(np.ones(len(y))), total(y), total(y * y))
+    if predicted is None:
+        return whole
+    x = predicted[mature]
+    return Sums(whole.n, whole.y, whole.yy, total(x), total(x * x), total(x * y))
+
+
+def by_member(y: Floats, member: Ints) -> Floats:
+    """Mean of each member's mature rows [members], NaN where none is; `member` holds codes 0..M-1.
+
+    Members are assigned, so members are counted: rows of one member are no independent witnesses (tests show how far intervals are off otherwise).
+    """
+    mature = ~np.isnan(y)
+    rows = np.bincount(member[mature], minlength=int(member.max(initial=-1)) + 1)
+    total = np.bincount(member[mature], weights=y[mature], minlength=len(rows))
+    return np.asarray(np.where(rows > 0, total / np.maximum(rows, 1), np.nan))
+
+
+def difference(control: Sums, treatment: Sums) -> Difference:
+    """After each cohort, from all cohorts up to it. A cohort with fewer than two members in a group has no variance and is left out."""
+    usable = (control.n > 1) & (treatment.n > 1)
+    n0, n1 = np.where(usable, control.n, 2.0), np.where(usable, treatment.n, 2.0)
+    weight = np.where(usable, n0 * n1 / (n0 + n1), 0.0)
+    theta = _slope(control, treatment)
+    gap = treatment.y / n1 - control.y / n0
+    value = _so_far(weight * gap)
+    spread = _so_far(_part(control, n0, weight, 0) + _part(treatment, n1, weight, 0))
+    if control.x is not None and treatment.x is not None:
+        value = value - theta * _so_far(weight * (treatment.x / n1 - control.x / n0))
+        cross, square = (_so_far(_part(control, n0, weight, k) + _part(treatment, n1, weight, k)) for k in (1, 2))
+        spread = spread - 2.0 * theta * cross + theta**2 * square
+    total = _so_far(weight)
+    known = (total > 0.0) & (spread > 0.0)
+    safe = np.where(total > 0.0, total, 1.0)
+    error = np.where(known, np.sqrt(np.maximum(spread, 0.0)) / safe, np.inf)
+    return Difference(value / safe, error, _so_far(np.where(usable, control.n + treatment.n, 0.0)))
+
+
+def _so_far(values: Floats) -> Floats:
+    return np.cumsum(values, axis=-1)
+
+
+def _within(group: Sums, n: Floats, order: int) -> Floats:
+    """Sum of squared deviations within each cohort: of y (0), of x and y together (1), of x (2)."""
+    if order == 0 or group.x is None or group.xx is None or group.xy is None:
+        return np.asarray(np.maximum(group.yy - group.y**2 / n, 0.0))
+    return np.asarray(group.xy - group.x * group.y / n if order == 1 else group.xx - group.x**2 / n)
+
+
+def _part(group: Sums, n: Floats, weight: Floats, order: int) -> Floats:
+    """weight^2 times the variance of the group's mean, 0 where the cohort is not used."""
+    return np.asarray(np.square(weight) * _within(group, n, order) / (n * (n - 1.0)))
+
+
+def _slope(control: Sums, treatment: Sums) -> Floats | float:
+    """theta after each cohort; 0 without predictions or where they do not vary."""
+    if control.x is None or treatment.x is None:
+        return 0.0
+    n0, n1 = np.maximum(control.n, 1.0), np.maximum(treatment.n, 1.0)
+    cross, square = (_so_far(_within(control, n0, k) + _within(treatment, n1, k)) for k in (1, 2))
+    varies = square > 1e-12 * np.maximum(_so_far(n0 + n1), 1.0)
+    return np.asarray(np.where(varies, cross / np.where(varies, square, 1.0), 0.0))
