@@ -30,11 +30,12 @@ class Sums:
 
 @dataclass(frozen=True)
 class Difference:
-    """Treatment minus control after each cohort (last axis): value, standard error (infinite where unknown), and members of both groups so far."""
+    """Treatment minus control after each cohort (last axis): value, standard error (infinite where unknown), and members of each group so far."""
 
     value: Floats
     error: Floats
-    members: Floats
+    control: Floats
+    treatment: Floats
 
 
 def sums(y: Floats, cohort: Ints, cohorts: int, predicted: Floats | None = None) -> Sums:
@@ -64,27 +65,37 @@ def by_member(y: Floats, member: Ints) -> Floats:
 
 
 def difference(control: Sums, treatment: Sums) -> Difference:
-    """After each cohort, from all cohorts up to it. A cohort with fewer than two members in a group has no variance and is left out."""
+    """After each cohort, from all cohorts up to it. A cohort with fewer than two members in a group has no variance and is left out.
+
+    The error is at least that by the groups' pooled variance: a small holdback with few losses by chance would else believe itself certain just then.
+    """
     usable = (control.n > 1) & (treatment.n > 1)
     n0, n1 = np.where(usable, control.n, 2.0), np.where(usable, treatment.n, 2.0)
     weight = np.where(usable, n0 * n1 / (n0 + n1), 0.0)
-    theta = _slope(control, treatment)
-    gap = treatment.y / n1 - control.y / n0
-    value = _so_far(weight * gap)
-    spread = _so_far(_part(control, n0, weight, 0) + _part(treatment, n1, weight, 0))
+    total, theta = _so_far(weight), _slope(control, treatment)
+    value = _so_far(weight * (treatment.y / n1 - control.y / n0))
+    spread = _spread((control, treatment), (n0, n1), weight, 0)
     if control.x is not None and treatment.x is not None:
         value = value - theta * _so_far(weight * (treatment.x / n1 - control.x / n0))
-        cross, square = (_so_far(_part(control, n0, weight, k) + _part(treatment, n1, weight, k)) for k in (1, 2))
+        cross, square = (_spread((control, treatment), (n0, n1), weight, order) for order in (1, 2))
         spread = spread - 2.0 * theta * cross + theta**2 * square
-    total = _so_far(weight)
-    known = (total > 0.0) & (spread > 0.0)
+    largest = np.maximum(spread[0], spread[1])
     safe = np.where(total > 0.0, total, 1.0)
-    error = np.where(known, np.sqrt(np.maximum(spread, 0.0)) / safe, np.inf)
-    return Difference(value / safe, error, _so_far(np.where(usable, control.n + treatment.n, 0.0)))
+    error = np.where((total > 0.0) & (largest > 0.0), np.sqrt(np.maximum(largest, 0.0)) / safe, np.inf)
+    counted = (_so_far(np.where(usable, group.n, 0.0)) for group in (control, treatment))
+    return Difference(value / safe, error, *counted)
 
 
 def _so_far(values: Floats) -> Floats:
     return np.cumsum(values, axis=-1)
+
+
+def _spread(groups: tuple[Sums, Sums], n: tuple[Floats, Floats], weight: Floats, order: int) -> Floats:
+    """[2, ...] so far: squared weights times the variance of the gap, by each group's own variance and by the pooled one."""
+    first, second = (_within(group, size, order) for group, size in zip(groups, n, strict=True))
+    own = first / (n[0] * (n[0] - 1.0)) + second / (n[1] * (n[1] - 1.0))
+    pooled = (first + second) / (n[0] + n[1] - 2.0) * (1.0 / n[0] + 1.0 / n[1])
+    return _so_far(np.square(weight) * np.stack([own, pooled]))
 
 
 def _within(group: Sums, n: Floats, order: int) -> Floats:
@@ -92,11 +103,6 @@ def _within(group: Sums, n: Floats, order: int) -> Floats:
     if order == 0 or group.x is None or group.xx is None or group.xy is None:
         return np.asarray(np.maximum(group.yy - group.y**2 / n, 0.0))
     return np.asarray(group.xy - group.x * group.y / n if order == 1 else group.xx - group.x**2 / n)
-
-
-def _part(group: Sums, n: Floats, weight: Floats, order: int) -> Floats:
-    """weight^2 times the variance of the group's mean, 0 where the cohort is not used."""
-    return np.asarray(np.square(weight) * _within(group, n, order) / (n * (n - 1.0)))
 
 
 def _slope(control: Sums, treatment: Sums) -> Floats | float:

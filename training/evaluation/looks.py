@@ -4,8 +4,10 @@ Decision rule 2 of Schultzberg, Ankargren and Frånberg 2024 ("Risk-aware produc
 and every guardrail non-inferior. A harmful challenger must pass *every* guardrail, so alpha is not split over guardrails; what is split is
 beta, in the plan. Alpha is split over success metrics, of which one is enough.
 
-What can only stop: early proxies (dismissals, opt-outs, activity of days 1 to 7) and segments. Each family of stops has alpha for itself and splits it
-by its number, so a challenger that harms nobody is stopped by chance with probability alpha a family at most, however often one looks.
+A segment must pass each guardrail as well, at alpha and with the margin divided by the root of its share: what its members can show by the time the whole
+is decided. And it rejects when it is surely below the guardrail's own margin. Early proxies (dismissals, opt-outs, activity of days 1 to 7) can only reject.
+Alpha of these rejections is split over a guardrail's segments, and over the early proxies, so harmless challengers are rejected by chance with
+probability alpha a family at most, however often one looks.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import numpy as np
 
 from training.domain.nouns import Evidence, RuleKind, VerdictKind
 from training.domain.rules import Rule
-from training.evaluation.sequential import planned_error, sequence
+from training.evaluation.sequential import planned_error, radius
 
 LEAST_SHARE = 0.1
 """Share of members from which a segment is watched by itself."""
@@ -27,7 +29,7 @@ FEWEST = 500
 
 
 class Role(StrEnum):
-    """What a measurement can do: decide, only stop early, or only stop for a part of the members."""
+    """What a measurement is of: all members at the end, all members early on (it can only reject), or a part of the members."""
 
     FINAL = "final"
     EARLY = "early"
@@ -64,22 +66,35 @@ class Look:
 def look(measured: Sequence[Measured], assigned: Evidence, alpha: float) -> Look:
     """Judge all metrics. Segments below LEAST_SHARE are left out. Raises ValueError where a success rule has no planned distance."""
     kept = [m for m in measured if m.role is not Role.SEGMENT or m.share >= LEAST_SHARE]
-    levels = _levels(kept, alpha)
-    evidence = [interval(m, levels[_family(m)]) for m in kept]
+    families = [_family(m) for m in kept]
+    evidence = [interval(m, *_levels(m, alpha, families.count(_family(m)))) for m in kept]
     kind, reason = _conclude(kept, evidence)
     if not assigned.passed:
         kind, reason = VerdictKind.HOLD, f"Members are not split as planned ({assigned.note})."
     return Look(kind, reason, (*evidence, assigned))
 
 
-def interval(measured: Measured, alpha: float) -> Evidence:
-    """One metric's sequence at this look as evidence, one-sided `alpha` at each end. A segment's is tuned for what it will have when the whole is complete."""
-    rule = measured.rule
-    planned = planned_error(measured.distance or rule.margin, alpha) / np.sqrt(measured.share)
-    low, high = sequence(measured.value, measured.error, planned, alpha)
-    name = f"{measured.where}: {measured.role.value}" if measured.where else measured.role.value
-    found = rule.measure(measured.value, (low, high), sum(measured.members), name)
-    found = replace(found, name=f"{found.name} ({measured.where})" if measured.where else found.name)
+def interval(measured: Measured, passing: float, stopping: float) -> Evidence:
+    """One metric's sequence at this look as evidence: one-sided `passing` where it is to be shown harmless or better, `stopping` where it is to be refuted.
+
+    A segment's is tuned for what it will have when the whole is complete.
+    """
+    rule, wider = measured.rule, np.sqrt(measured.share)
+    distance = measured.distance or rule.margin
+    half, other = (float(radius(measured.error, planned_error(distance, level) / wider, level)) for level in (passing, stopping))
+    value = -measured.value if rule.lower_is_better else measured.value
+    threshold, name = -rule.margin / float(wider), f"{measured.where}: {measured.role.value}" if measured.where else measured.role.value
+    found = Evidence(
+        name=f"{rule.metric} {rule.kind.value}" + (f" ({measured.where})" if measured.where else ""),
+        kind=rule.kind,
+        value=value,
+        interval=(value - half, value + other),
+        threshold=threshold,
+        sample=sum(measured.members),
+        passed=bool(value - half > threshold),
+        refuted=bool(value + other < -rule.margin),
+        note=name,
+    )
     if min(measured.members) < FEWEST:
         return replace(found, passed=False, refuted=False, note=f"{name}; a group has fewer than {FEWEST} members")
     return found
@@ -91,19 +106,19 @@ def _family(measured: Measured) -> str:
         return f"segments of {measured.rule.metric}"
     if measured.role is Role.EARLY:
         return "early"
-    return "success" if measured.rule.kind is RuleKind.SUPERIOR else f"guardrail {measured.rule.metric}"
+    return "success" if _success(measured) else f"guardrail {measured.rule.metric}"
 
 
-def _levels(measured: Sequence[Measured], alpha: float) -> dict[str, float]:
-    families = [_family(m) for m in measured]
-    return {f: alpha if f.startswith("guardrail") else alpha / families.count(f) for f in families}
+def _levels(measured: Measured, alpha: float, family: int) -> tuple[float, float]:
+    """(to pass, to be refuted): all guardrails and segments must pass, so none of these splits alpha; of success metrics one is enough."""
+    return (alpha / family if _success(measured) else alpha), alpha / family
 
 
 def _conclude(measured: Sequence[Measured], evidence: Sequence[Evidence]) -> tuple[VerdictKind, str]:
     harmful = [e.name for m, e in zip(measured, evidence, strict=True) if e.refuted and not _success(m)]
     if harmful:
         return VerdictKind.REJECT, f"Worse than the margin allows, beyond doubt: {', '.join(harmful)}."
-    final = [(m, e) for m, e in zip(measured, evidence, strict=True) if m.role is Role.FINAL]
+    final = [(m, e) for m, e in zip(measured, evidence, strict=True) if m.role is not Role.EARLY]
     successes = [e for m, e in final if _success(m)]
     if successes and all(e.refuted for e in successes):
         return VerdictKind.REJECT, f"Beyond doubt the success metric fell: {', '.join(e.name for e in successes)}."

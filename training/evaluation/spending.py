@@ -60,7 +60,7 @@ def watch(rule: Rule, gap: tuple[float, float], members: tuple[int, int], alpha:
     One sequence for ever: harmless promotions are ever rolled back by it with probability `alpha` in all, and harm beyond the margin is found in time.
     `distance` beyond the margin is the harm that it is to find soonest.
     """
-    return interval(Measured(rule, *gap, members, distance), alpha)
+    return interval(Measured(rule, *gap, members, distance), alpha, alpha)
 
 
 def levels(outcomes: Sequence[bool], alpha: float) -> list[float]:

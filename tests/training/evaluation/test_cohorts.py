@@ -10,11 +10,18 @@ from training.evaluation.sequential import planned_error, radius
 def test_one_cohort_is_the_difference_of_means():
     """By numpy: means, and the standard error with n - 1."""
     rng = np.random.default_rng(0)
-    a, b = rng.normal(size=50), rng.normal(0.3, 2.0, 80)
-    found = difference(sums(a, np.zeros(50, dtype=np.int64), 1), sums(b, np.zeros(80, dtype=np.int64), 1))
+    a, b = rng.normal(size=50), rng.normal(0.3, 2.0, 40)
+    found = difference(sums(a, np.zeros(50, dtype=np.int64), 1), sums(b, np.zeros(40, dtype=np.int64), 1))
     assert found.value[0] == pytest.approx(b.mean() - a.mean())
-    assert found.error[0] == pytest.approx(np.sqrt(a.var(ddof=1) / 50 + b.var(ddof=1) / 80))
-    assert found.members[0] == 130
+    assert found.error[0] == pytest.approx(np.sqrt(a.var(ddof=1) / 50 + b.var(ddof=1) / 40))
+    assert (found.control[0], found.treatment[0]) == (50, 40)
+
+
+def test_a_small_calm_group_does_not_narrow_the_error():
+    """By hand: variances 4 of 50 and 0 of 3 rows (pooled 49 x 4 / 51); by its own variance the small group would be certain."""
+    a, b = np.tile([-1.98, 1.98], 25), np.ones(3)
+    found = difference(sums(a, np.zeros(50, dtype=np.int64), 1), sums(b, np.zeros(3, dtype=np.int64), 1))
+    assert found.error[0] == pytest.approx(np.sqrt(49 * a.var(ddof=1) / 51 * (1 / 50 + 1 / 3)))
 
 
 def test_a_ramp_while_all_rises_is_no_effect():
@@ -32,7 +39,7 @@ def test_cohorts_too_small_for_a_variance_are_left_out():
     found = difference(control, treatment)
     assert np.isinf(found.error[0])
     assert found.value[1] == pytest.approx(0.1)
-    assert found.members.tolist() == [0.0, 100.0]
+    assert found.control.tolist() == found.treatment.tolist() == [0.0, 50.0]
 
 
 def test_immature_rows_count_nowhere():

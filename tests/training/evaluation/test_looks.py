@@ -70,10 +70,19 @@ def test_an_early_proxy_stops_and_never_promotes():
 def test_harm_to_a_segment_does_not_hide_in_the_mean(share, kind):
     """Members of one country lose 5 points; with a tenth of all members or more that rejects, below it is not looked at."""
     hurt = replace(STAYED, value=-0.05, error=0.004, role=Role.SEGMENT, share=share, where="country DE")
-    fine = replace(STAYED, error=0.004, role=Role.SEGMENT, share=0.3, where="country FR")
+    fine = replace(STAYED, error=0.002, role=Role.SEGMENT, share=0.3, where="country FR")
     found = look([BOUGHT, STAYED, hurt, fine], FAIR, 0.05)
     assert found.kind is kind
     assert ("country DE" in found.reason) == (kind is VerdictKind.REJECT)
+
+
+def test_a_segment_must_be_shown_harmless_by_its_own_margin():
+    """A quarter of the members: twice the margin, 1 point. An error of 0.3 points passes at a value of 0, not at -0.6 points; neither is refuted."""
+    part = replace(STAYED, error=0.003, role=Role.SEGMENT, share=0.25, where="new members")
+    good, bad = (look([BOUGHT, STAYED, replace(part, value=v)], FAIR, 0.05) for v in (0.0, -0.006))
+    assert (good.kind, bad.kind) == (VerdictKind.PROMOTE, VerdictKind.HOLD)
+    assert good.evidence[2].threshold == pytest.approx(-0.01)
+    assert not bad.evidence[2].refuted
 
 
 def test_a_broken_split_holds_whatever_the_rest_says():
