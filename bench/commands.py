@@ -174,6 +174,23 @@ def serving(
     return measure(sizes, parts_of(parts), datetime.now(UTC), out, as_json=as_json)
 
 
+@app.command()
+def gate(
+    *,
+    experiments: Annotated[int, typer.Option(min=100, help="Simulated experiments of each line.")] = 4_000,
+    days: Annotated[int, typer.Option(min=10, help="Days on which members enter.")] = 120,
+    daily: Annotated[int, typer.Option(min=100, help="Members of both groups together entering on a day.")] = 1_000,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the experiments.")] = 1,
+    out: Annotated[Path, typer.Option(help="Folder of the pictures.")] = Path("var/bench"),
+    as_json: JsonOption = False,
+) -> int:
+    """Error rates of the gate under daily peeking, in experiments of known truth: promotions, roll-backs, coverage."""
+    from bench.gate.run import gate as measure
+    from bench.gate.worlds import Sizes
+
+    return measure(Sizes(experiments, days, daily), seed, out, as_json=as_json)
+
+
 def run(arguments: Sequence[str]) -> int:
     """Run the command that `arguments` name; returns its exit code."""
     code = app(list(arguments), prog_name="rightmatch bench", standalone_mode=False)
