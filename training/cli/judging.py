@@ -29,7 +29,10 @@ UNUSABLE = 2
 
 @dataclass(frozen=True)
 class Plan:
-    """What `gate` is to judge. `margins` go with `guardrails` one by one, or one goes with all; `ratio` is CONTROL:TREATMENT."""
+    """What `gate` is to judge. `margins` go with `guardrails` one by one, or one goes with all; `ratio` is CONTROL:TREATMENT.
+
+    `planned` rows of both groups: the table grows and is judged again and again.
+    """
 
     success: str
     guardrails: Sequence[str]
@@ -37,6 +40,7 @@ class Plan:
     alpha: float = 0.05
     ratio: str = "1:1"
     lower_is_better: Sequence[str] = ()
+    planned: int | None = None
 
 
 def ope(log: Path, target: Path, as_json: bool) -> int:
@@ -181,12 +185,16 @@ def _show_estimates(values: Mapping[str, tuple[float, Interval]], found: Support
 
 def _gate(data: Path, sides: tuple[str, str, str], plan: Plan, as_json: bool) -> None:
     from training.evaluation.experiment import groups
+    from training.evaluation.peeked import judge_look
     from training.evaluation.tables import read_table
     from training.evaluation.two_groups import judge
 
     wanted, ratio = rules(plan), planned(plan.ratio)
     read = groups(read_table(data, ids=(sides[0],)), *sides, [r.metric for r in wanted])
-    found = judge(read.control, read.treatment, wanted, plan.alpha, ratio)
+    if plan.planned is None:
+        found = judge(read.control, read.treatment, wanted, plan.alpha, ratio)
+    else:
+        found = judge_look((read.control, read.treatment), wanted, plan.alpha, ratio, plan.planned)
     names = [*(r.metric for r in wanted), "sample_ratio"]
     if as_json:
         _print_json(

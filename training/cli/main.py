@@ -94,13 +94,14 @@ def gate(
     lower_is_better: Annotated[list[str] | None, typer.Option(help="A judged column whose fall is good, such as opt-outs. Repeatable.")] = None,
     ratio: Annotated[str, typer.Option(help="Planned sizes, CONTROL:TREATMENT.")] = "1:1",
     alpha: Annotated[float, typer.Option(help="One-sided error rate of each rule.")] = 0.05,
+    planned: Annotated[int | None, typer.Option(min=2, help="Rows planned in both groups: the file grows, and is judged as often as one likes.")] = None,
     as_json: JsonOption = False,
 ) -> int:
     """Judge any randomised experiment: PROMOTE, REJECT or HOLD."""
     from training.cli.judging import Plan
     from training.cli.judging import gate as judge
 
-    return judge(data, group, control, treatment, Plan(success, guardrail, margin, alpha, ratio, lower_is_better or ()), as_json=as_json)
+    return judge(data, group, control, treatment, Plan(success, guardrail, margin, alpha, ratio, lower_is_better or (), planned), as_json=as_json)
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""The judgement of a randomised experiment with two groups: success superior, guardrails non-inferior, sample ratio as planned.
+"""The judgement of a randomised experiment with two groups, at one look: success superior, guardrails non-inferior, sample ratio as planned.
 
 0/1 metrics use Newcombe's hybrid score interval (1998, method 10), which keeps its width where a group has no success at all;
 other metrics use Welch's, kept from trusting the variance of the smaller group alone. Each rule is one-sided at alpha, so the interval shown is

@@ -27,6 +27,18 @@ def shop():
     )
 
 
+def test_a_growing_file_is_judged_by_a_sequence(shop, tmp_path, capsys):
+    """With --planned the interval is wider than that of one look, the loss still does not pass, and the keys are the same."""
+    data = write(shop, tmp_path / "grows.parquet")
+    judged = [*GATE, "--data", data, "--guardrail", "stayed", "--margin", 0.005, "--json"]
+    once, often = call(capsys, *judged)[1], call(capsys, *judged, "--planned", 90_000)[1]
+    assert often["verdict"] != "PROMOTE"
+    assert often["rules"][0]["passed"]
+    assert set(often) == set(once)
+    widths = [answer["rules"][1]["interval"][1] - answer["rules"][1]["interval"][0] for answer in (once, often)]
+    assert 1.2 < widths[1] / widths[0] < 1.6
+
+
 @pytest.mark.parametrize("suffix", [".csv", ".csv.gz", ".parquet"])
 def test_gate_never_promotes_lost_members(shop, tmp_path, capsys, suffix):
     """0.8 points of retention with a margin of 0.5 are refuted; the exit code is still 0."""
