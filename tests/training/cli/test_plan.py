@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from training.cli.main import main
+
+BASES = ["--base", "converted=0.05", "--base", "retained=0.95", "--base", "opted_out=0.01"]
+
+
+def say(capsys, *options):
+    """Exit code, standard output and error of `rightmatch plan`."""
+    with pytest.raises(SystemExit) as ended:
+        main(["plan", *options])
+    said = capsys.readouterr()
+    return ended.value.code, said.out, said.err
+
+
+def test_the_plan_as_json(capsys):
+    """Members of each group are days x members a day x share; the plan lies between one look and the formula, and half of the experiments are shorter."""
+    code, out, _ = say(capsys, "--daily", "1000", "--effect", "0.01", *BASES, "--json")
+    found = json.loads(out)
+    assert code == 0
+    assert [r["name"] for r in found["rules"]] == ["converted superior", "retained non_inferior", "opted_out non_inferior"]
+    slowest = max(found["rules"], key=lambda r: r["days"])
+    assert found["by_formula_members"] == slowest["members"] == {"control": slowest["days"] * 500, "treatment": slowest["days"] * 500}
+    assert found["members"]["control"] == (found["days"] - 28) * 500
+    assert found["fixed_days"] < found["days"] < found["by_formula_days"]
+    assert found["simulated_power"] > 0.77
+    assert found["median_days"] < found["days"]
+
+
+def test_the_plan_for_people(capsys):
+    """A line a rule, and the days in one sentence."""
+    code, out, _ = say(capsys, "--daily", "1000", "--effect", "0.01", *BASES, "--margin", "opted_out=0.004")
+    assert code == 0
+    assert "retained non_inferior" in out
+    assert "the slowest label included" in out
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        (["--effect", "0.01", *BASES[:4]], "How much opted_out varies"),
+        (["--effect", "0.01", *BASES, "--base", "sales=0.1"], "judges sales"),
+        (["--effect", "0.01", *BASES, "--base", "retained=95"], "between 0 and 1"),
+        (["--effect", "0.01", *BASES, "--base", "retained"], "NAME=NUMBER"),
+        (["--effect", "0.01", *BASES, "--control", "0.8"], "no traffic"),
+        (["--effect", "0", *BASES], "no sample is large enough"),
+        (["--effect", "0.01", *BASES, "--alpha", "0.7"], "--alpha 0.7"),
+        (["--effect", "0.01", *BASES, "--margin", "retained=0"], "margin must be above 0"),
+    ],
+)
+def test_what_is_no_plan_is_refused(capsys, options, why):
+    """Exit code 2 and the reason."""
+    code, _, err = say(capsys, "--daily", "1000", *options)
+    assert code == 2
+    assert why in err

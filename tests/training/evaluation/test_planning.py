@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from training.domain.nouns import RuleKind
+from training.domain.rules import Rule
+from training.evaluation.planning import Goal, Traffic, needs, sequential_error, shortest, simulate
+from training.evaluation.sequential import multiplier
+
+STAYED = Goal(Rule("retained", RuleKind.NON_INFERIOR, 0.005), np.sqrt(0.0475), 0.0, 28)
+BOUGHT = Goal(Rule("converted", RuleKind.SUPERIOR), np.sqrt(0.05 * 0.95), 0.01, 14)
+HALVES = Traffic(1000)
+
+
+def test_the_fixed_sample_is_the_textbooks():
+    """One rule at power 90%: n a group = 2 p q (z_a + z_b)^2 / margin^2 = 32,543, of 500 a day: 66 days."""
+    assert needs([STAYED], HALVES, 0.05, 0.9)[0].fixed_days == 66
+    a_tenth = needs([STAYED], Traffic(1000, 0.9, 0.1), 0.05, 0.9)[0].fixed_days
+    assert a_tenth == pytest.approx(65.09 * 0.25 / 0.09, abs=1)
+
+
+def test_beta_is_split_over_rules_and_alpha_is_not():
+    """Two rules at power 80% need what each needs alone at 90%."""
+    both = needs([STAYED, BOUGHT], HALVES, 0.05, 0.8)
+    alone = [needs([g], HALVES, 0.05, 0.9)[0] for g in (STAYED, BOUGHT)]
+    assert both == alone
+
+
+def test_the_sequential_sample_has_the_power_at_its_last_look():
+    """By the formula: Phi(distance / s - radius in s)."""
+    s = sequential_error(STAYED, 0.05, 0.9)
+    progress = np.square(STAYED.planned(0.05) / s)
+    assert stats.norm.cdf(0.005 / s - multiplier(progress, 0.05)) == pytest.approx(0.9, abs=0.002)
+
+
+def test_the_simulated_gate_keeps_the_plan_and_is_faster():
+    """At the planned days at least the planned power; half of the experiments end long before."""
+    goals = [STAYED, BOUGHT]
+    days = max(n.days for n in needs(goals, HALVES, 0.05, 0.8))
+    decided = simulate(goals, HALVES, days, 0.05, np.random.default_rng(1))
+    assert np.isfinite(decided).mean() > 0.8
+    assert decided.min() > 28
+    assert np.median(decided) < 28 + 0.7 * days
+
+
+def test_the_shortest_plan_has_the_power_and_ten_days_less_have_not():
+    """By simulation with the same draws."""
+    days = shortest([STAYED, BOUGHT], HALVES, 200, (0.05, 0.8), 3)
+    power = [np.isfinite(simulate([STAYED, BOUGHT], HALVES, d, 0.05, np.random.default_rng(3))).mean() for d in (days, days - 10)]
+    assert power[0] >= 0.8 > power[1]
+
+
+def test_the_simulated_gate_errs_at_most_alpha():
+    """A truth at the margin (distance 0, sequence planned by the margin): at most alpha of 4,000."""
+    at_margin = replace(STAYED, effect=-0.005)
+    decided = simulate([at_margin], HALVES, 130, 0.05, np.random.default_rng(2))
+    assert np.isfinite(decided).mean() < 0.05 + 3 * np.sqrt(0.05 / 4000)
+
+
+def test_a_truth_beyond_the_threshold_is_no_plan():
+    """No sample shows that harm is harmless; shares above a whole are refused."""
+    with pytest.raises(ValueError, match="no sample is large enough"):
+        needs([replace(STAYED, effect=-0.006)], HALVES, 0.05, 0.8)
+    with pytest.raises(ValueError, match="no traffic"):
+        Traffic(1000, 0.9, 0.2)
