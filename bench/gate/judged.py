@@ -15,7 +15,7 @@ from training.domain.rules import Rule
 from training.evaluation.cohorts import Difference, difference
 from training.evaluation.intervals import Floats, Interval
 from training.evaluation.looks import FEWEST
-from training.evaluation.sequential import planned_error, radius
+from training.evaluation.sequential import mixture, planned_error, radius
 
 Flags = npt.NDArray[np.bool_]
 Days = npt.NDArray[np.int64]
@@ -59,6 +59,14 @@ def half_width(found: Difference, planned: float, alpha: float = ALPHA) -> Float
 def z_test(rule: Rule, found: Difference, alpha: float = ALPHA) -> Flags:
     """What a test for one look says at every look."""
     return np.asarray(found.value - stats.norm.isf(alpha) * found.error > -rule.margin)
+
+
+def as_printed(rule: Rule, found: Difference, alpha: float = ALPHA) -> Flags:
+    """The sequence at level alpha, as the paper prints it, which spends alpha over all of time."""
+    planned = planned_error(rule.margin, alpha)
+    half = found.error * mixture(np.square(planned / found.error), np.asarray(alpha))
+    few = np.minimum(found.control, found.treatment) < FEWEST
+    return np.asarray((found.value - half > -rule.margin) & ~few)
 
 
 def late(flags: Flags, days: int, looks: int) -> Flags:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from bench.gate.judged import ALPHA, EFFECT, NEVER, RETAINED, RULES, Days, Shown, first_day, half_width, median, rate, shown, verdicts, z_test
+from bench.gate.judged import ALPHA, EFFECT, NEVER, RETAINED, RULES, Days, Shown, as_printed, first_day, half_width, median, rate, shown, verdicts, z_test
 from bench.gate.worlds import EVEN, RAMP, Pair, Random, Sizes, entering, pooled, predicted_rates, rates, week
 from training.evaluation.assigned import ASSIGNED_ALPHA, log_bayes_factor
 from training.evaluation.cohorts import Difference, Sums, difference
@@ -40,13 +40,16 @@ def promises(rng: Random, sizes: Sizes) -> dict[str, Any]:
     at_margin = challenger(rng, sizes, 0.03, -MARGIN)
     without_lift, _ = verdicts(challenger(rng, sizes, 0.0, 0.0), looks)
     harmful = verdicts(challenger(rng, sizes, 0.03, -0.008), looks)
+    retention = difference(*at_margin["retained"])
     return {
         "false_promotion": rate(verdicts(at_margin, looks)[0] < NEVER),
+        "false_pass_of_retention": _at_margin(retention),
+        "as_printed_false_pass": _share(first_day(as_printed(RETAINED, retention))),
         "false_promotion_without_lift": rate(without_lift < NEVER),
         **_neutral(rng, sizes),
         "power_one_point": _power(challenger(rng, sizes, EFFECT, 0.0), looks),
         "harm_of_0.8_points": {"promoted": _share(harmful[0]), "rejected": _share(harmful[1])},
-        "peeked_z_test_false_promotion": float(z_test(RETAINED, difference(*at_margin["retained"])).any(axis=1).mean()),
+        "peeked_z_test_false_promotion": _share(first_day(z_test(RETAINED, retention))),
     }
 
 
@@ -66,11 +69,13 @@ def _neutral(rng: Random, sizes: Sizes) -> dict[str, Any]:
     pairs, members = sizes.daily // 2, entering(sizes)
     found = difference(*rates(rng, sizes, members, (STAYED, STAYED)))
     plain = first_day(shown(RETAINED, found).passed)
+    printed = first_day(as_printed(RETAINED, found))
     with_x = first_day(shown(RETAINED, difference(*(predicted_rates(rng, sizes, n, RISKS, 0.0) for n in members))).passed)
     fixed = 2.0 * STAYED * (1.0 - STAYED) / planned_error(MARGIN, ALPHA, min(_share(plain), 0.999)) ** 2
     return {
         "neutral_pass": rate(plain < NEVER) | {"median_pairs": _times(median(plain), pairs)},
         "neutral_pass_with_predictions": rate(with_x < NEVER) | {"median_pairs": _times(median(with_x), pairs)},
+        "as_printed_neutral_pass": {"rate": _share(printed), "median_pairs": _times(median(printed), pairs)},
         "time_to_decision": {
             "gate_median_days": _plus(median(plain), LABELS),
             "fixed_n_days": float(np.ceil(fixed / pairs)) + LABELS,

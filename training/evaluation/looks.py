@@ -52,6 +52,7 @@ class Measured:
     role: Role = Role.FINAL
     share: float = 1.0
     where: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def interval(measured: Measured, passing: float, stopping: float) -> Evidence:
     distance = measured.distance or rule.margin
     half, other = (float(radius(measured.error, planned_error(distance, level) / wider, level)) for level in (passing, stopping))
     value = -measured.value if rule.lower_is_better else measured.value
-    threshold, name = -rule.margin / float(wider), f"{measured.where}: {measured.role.value}" if measured.where else measured.role.value
+    threshold, note = -rule.margin / float(wider), ", ".join(part for part in (measured.role.value, measured.note) if part)
     found = Evidence(
         name=f"{rule.metric} {rule.kind.value}" + (f" ({measured.where})" if measured.where else ""),
         kind=rule.kind,
@@ -93,10 +94,10 @@ def interval(measured: Measured, passing: float, stopping: float) -> Evidence:
         sample=sum(measured.members),
         passed=bool(value - half > threshold),
         refuted=bool(value + other < -rule.margin),
-        note=name,
+        note=note,
     )
     if min(measured.members) < FEWEST:
-        return replace(found, passed=False, refuted=False, note=f"{name}; a group has fewer than {FEWEST} members")
+        return replace(found, passed=False, refuted=False, note=f"{note}; a group has fewer than {FEWEST} members")
     return found
 
 
@@ -127,7 +128,7 @@ def _conclude(measured: Sequence[Measured], evidence: Sequence[Evidence]) -> tup
         missing = [*(e.name for e in successes), *missing] or ["a success metric"]
     if missing:
         return VerdictKind.HOLD, f"Not shown yet: {', '.join(missing)}. This is not the same as harmless; more mature data may decide it."
-    return VerdictKind.PROMOTE, "A success metric is superior and every guardrail is non-inferior, at every look so far and to come."
+    return VerdictKind.PROMOTE, "A success metric is superior and every guardrail is non-inferior, which holds however often it was looked at."
 
 
 def _success(measured: Measured) -> bool:

@@ -36,4 +36,5 @@ def _measured(rule: Rule, columns: tuple[Floats, Floats], alpha: float, progress
     value, error = float(found.value[0]) * size, float(found.error[0]) * size
     known = error if np.isfinite(error) else 1.0
     distance = known * np.sqrt(progress) / planned_error(1.0, alpha)  # that of which the planned error is error x sqrt(progress)
-    return Measured(rule, value, error, (len(columns[0]), len(columns[1])), distance)
+    before, after = (float((column / size).mean()) * size for column in columns)
+    return Measured(rule, value, error, (len(columns[0]), len(columns[1])), distance, note=f"control {before:.6g}, treatment {after:.6g}")

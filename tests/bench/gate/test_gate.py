@@ -82,6 +82,7 @@ def test_the_promises_hold(capsys, tmp_path):
     found = json.loads(capsys.readouterr().out)
     error = 3 * np.sqrt(0.05 * 0.95 / 400)
     assert found["false_promotion"]["rate"] < 0.05 + error
+    assert found["false_pass_of_retention"]["rate"] < 0.05 + error
     assert found["neutral_pass"]["rate"] > 0.9
     assert found["neutral_pass"]["median_pairs"] < 25_000
     assert found["peeked_z_test_false_promotion"] > 0.2
