@@ -22,7 +22,7 @@ import numpy as np
 from scipy import special, stats
 
 from training.evaluation.crossing import level_of
-from training.evaluation.intervals import Floats, Interval
+from training.evaluation.intervals import Floats
 
 POWER = 0.9
 """Power of the single look at which a sequence is planned to be tightest."""
@@ -30,14 +30,14 @@ FIRST, LAST, TAIL = 0.1, 2.0, 0.05
 """Chosen at margin 0.005, base 0.95 and 60 daily looks; `bench gate` says what they give elsewhere."""
 
 
-def rho2(level: float) -> float:
+def rho2(level: Floats) -> Floats:
     """v at which the radius of `level` is smallest at progress 1 (the paper's equation for the best rho, exact by Lambert's W)."""
-    return float(-special.lambertw(-np.square(2.0 * level) / np.e, -1).real - 1.0)
+    return np.asarray(-special.lambertw(-np.square(2.0 * level) / np.e, -1).real - 1.0)
 
 
 def mixture(progress: Floats, level: Floats) -> Floats:
     """Height of the one-sided normal mixture boundary in standard errors; both of any shapes that go together."""
-    v = -(special.lambertw(-np.square(2.0 * level) / np.e, -1).real + 1.0) * progress
+    v = rho2(level) * progress
     return np.asarray(np.sqrt(2.0 * (1.0 + 1.0 / v) * np.log(0.5 + np.sqrt(1.0 + v) / (2.0 * level))))
 
 
@@ -62,12 +62,6 @@ def radius(error: Floats | float, planned: float, alpha: float) -> Floats:
     known = np.isfinite(error) & (error > 0.0)
     safe = np.where(known, error, planned)
     return np.asarray(np.where(known, safe * multiplier(np.square(planned / safe), alpha), np.inf))
-
-
-def sequence(value: float, error: float, planned: float, alpha: float) -> Interval:
-    """The interval of one look, one-sided `alpha` at each end over all looks together."""
-    half = float(radius(error, planned, alpha))
-    return value - half, value + half
 
 
 def planned_error(distance: float, alpha: float, power: float = POWER) -> float:

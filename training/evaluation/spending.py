@@ -9,7 +9,6 @@ What false promotions may do together is bounded besides, whatever their number:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,13 +60,3 @@ def watch(rule: Rule, gap: tuple[float, float], members: tuple[int, int], alpha:
     `distance` beyond the margin is the harm that it is to find soonest.
     """
     return interval(Measured(rule, *gap, members, distance), alpha, alpha)
-
-
-def levels(outcomes: Sequence[bool], alpha: float) -> list[float]:
-    """The level at which each of the tests ran."""
-    spending = Spending(alpha)
-    found = []
-    for won in outcomes:
-        found.append(spending.level())
-        spending = spending.after(promoted=won)
-    return found
