@@ -112,7 +112,7 @@ class Service:
 @contextmanager
 def serving(home: Path, workers: int = 1, **settings: str) -> Iterator[Service]:
     """The service as `rightmatch serve` runs it, on a free port, until the block ends; `settings` as in the environment, without the prefix."""
-    token = ApiKeys(Settings(home=home).log_url).create("test", SCOPES, datetime.now(UTC))
+    token = ApiKeys(settings.get("SERVING__LOG_URL") or Settings(home=home).log_url).create("test", SCOPES, datetime.now(UTC))
     env = {**os.environ, "RIGHTMATCH_HOME": str(home), "RIGHTMATCH_SERVING__CLOCK": "wall", "PYTHONPATH": str(ROOT)}
     env["RIGHTMATCH_SERVING__RATE_LIMIT"] = "1000000/minute"
     env |= {f"RIGHTMATCH_{name}": value for name, value in settings.items()}

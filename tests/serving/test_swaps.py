@@ -43,6 +43,14 @@ def another(home, run):
     return registry, registry.register(home / run, {"run_id": run})
 
 
+def damage(home, registry, run, file):
+    """Put a version in charge of which only the beginning of `file` is left."""
+    _, version = another(home, run)
+    path = home / "models" / version / file
+    path.write_bytes(path.read_bytes()[:1000])
+    registry.point("champion", version)
+
+
 def ask(client, who, surface="app"):
     """One decision."""
     return client.post("/v1/decisions", json={"member_id": member(who), "surface": surface})
@@ -110,13 +118,11 @@ def test_a_swap_fails_no_request_and_mixes_nothing(running):
     registry, version = another(running.home, "second")
     registry.point("champion", version)
     wait(lambda: [a.json()["model_version"] for a in load.answers[-20:]] == [version] * 20, 30)
-    _, damaged = another(running.home, "third")
-    path = running.home / "models" / damaged / "model.safetensors"
-    path.write_bytes(path.read_bytes()[:1000])
-    registry.point("champion", damaged)
-    wait(lambda: "champion" in httpx.get(f"{running.url}/readyz", timeout=1).json()["troubles"], 10)
-    before = len(load.answers)
-    wait(lambda: len(load.answers) > before + 20, 30)
+    for run, file in (("third", "model.safetensors"), ("fourth", "manifest.json")):
+        damage(running.home, registry, run, file)
+        wait(lambda: "champion" in httpx.get(f"{running.url}/readyz", timeout=1).json()["troubles"], 10)
+        before = len(load.answers)
+        wait(lambda before=before: len(load.answers) > before + 20, 30)
     load.stop.set()
     load.join()
     assert {a.status_code for a in load.answers} == {200}
