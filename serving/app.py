@@ -9,6 +9,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from time import perf_counter
 
 from fastapi import FastAPI, Request
+from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -30,7 +31,7 @@ Handler = Callable[[Core, Request], Awaitable[Response]]
 
 def create(core: Core) -> FastAPI:
     """The application over `core`, which it starts and stops."""
-    app = FastAPI(title="Rightmatch", version="1", docs_url="/docs", redoc_url=None, openapi_url="/openapi.json", lifespan=_lifespan(core))
+    app = FastAPIOffline("/docs", None, title="Rightmatch", version="1", openapi_url="/openapi.json", lifespan=_lifespan(core))
     for path, method, scope, handler in (
         ("/v1/decisions", "POST", Scope.DECIDE, decide),
         ("/v1/decisions/{decision_id}", "GET", Scope.READ, records.show),
