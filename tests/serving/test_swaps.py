@@ -99,6 +99,7 @@ def test_any_worker_tells_the_metrics_of_all(running):
         return {name: float(value) for name, value in lines}
 
     with running.client() as client:
+        assert ask(client, 2).json()["reason"] == "champion"
         assert told()["rightmatch_champion_version"] == 1.0
         assert told()["rightmatch_posterior_lag_seconds"] < 5.0
         before, victim = told()['rightmatch_decisions_total{group="champion",reason="champion"}'], running.workers()[0]
