@@ -210,6 +210,7 @@ def main(arguments: list[str] | None = None) -> None:
             sys.exit(2)
         raise
     if code == STOPPED:  # typer too turns Ctrl-C into this code
+        exec("")  # noqa: S102 - a Ctrl-C that met an `exec` of a string (dataclasses have one) makes `python -m` kill itself at its end, until another one succeeds
         _complain("rightmatch: stopped; everything that it started has ended")
     sys.exit(code if isinstance(code, int) else 0)
 

@@ -14,7 +14,6 @@ import torch
 from sqlalchemy import func, select, update
 
 from tests.fakes import learning as fake
-from tests.fakes import logs
 from tests.fakes.learning import AS_OF, DAY, HOUR
 from training.adapters import answers as log_answers
 from training.adapters import posterior_files as files
@@ -32,18 +31,10 @@ from training.model.online import due, learned, shown, teachable
 CLICK, CONVERSION, DISMISS, IMPRESSION = OutcomeKind.CLICK, OutcomeKind.CONVERSION, OutcomeKind.DISMISS, OutcomeKind.IMPRESSION
 
 
-@pytest.fixture(scope="module", name="server")
-def _server(tmp_path_factory):
-    """A Postgres of this test's own."""
-    with logs.postgres(tmp_path_factory.mktemp("pg")) as url:
-        yield url
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def log(request, tmp_path):
+@pytest.fixture
+def log(log_url):
     """40 decisions of a day, without outcomes, on both databases."""
-    url = f"sqlite:///{tmp_path / 'log.db'}" if request.param == "sqlite" else logs.database(request.getfixturevalue("server"))
-    made = DecisionLog(url)
+    made = DecisionLog(log_url)
     fake.fill(made, [fake.served(i, AS_OF + i * HOUR / 2) for i in range(40)])
     yield made
     made.engine.dispose()

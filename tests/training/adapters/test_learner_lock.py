@@ -8,22 +8,8 @@ import signal
 
 import pytest
 
-from tests.fakes import logs
 from training.adapters.learner_lock import only_learner
 from training.adapters.log_engine import log_engine
-
-
-@pytest.fixture(scope="module", name="server")
-def _server(tmp_path_factory):
-    """A Postgres of this test's own."""
-    with logs.postgres(tmp_path_factory.mktemp("pg")) as url:
-        yield url
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def url(request, tmp_path):
-    """An empty log on both databases."""
-    return f"sqlite:///{tmp_path / 'log.db'}" if request.param == "sqlite" else logs.database(request.getfixturevalue("server"))
 
 
 def fail_with(engine, other, folder):
@@ -32,9 +18,9 @@ def fail_with(engine, other, folder):
         raise ValueError(f"{mine} {second}")
 
 
-def test_the_second_one_is_told_until_the_first_one_ends(url, tmp_path):
+def test_the_second_one_is_told_until_the_first_one_ends(log_url, tmp_path):
     """Also where the first one ends with an error."""
-    one, two = log_engine(url), log_engine(url)
+    one, two = log_engine(log_url), log_engine(log_url)
     with pytest.raises(ValueError, match="True False"):
         fail_with(one, two, tmp_path)
     with only_learner(two, tmp_path) as mine:
@@ -43,20 +29,20 @@ def test_the_second_one_is_told_until_the_first_one_ends(url, tmp_path):
     two.dispose()
 
 
-def _hold(url, folder, held):
-    with only_learner(log_engine(url), folder) as mine:
+def _hold(log_url, folder, held):
+    with only_learner(log_engine(log_url), folder) as mine:
         held.send(mine)
         signal.pause()
 
 
-def test_a_killed_one_holds_nothing(url, tmp_path):
+def test_a_killed_one_holds_nothing(log_url, tmp_path):
     """kill -9, then the next one learns."""
     theirs, ours = multiprocessing.Pipe()
-    child = multiprocessing.get_context("fork").Process(target=_hold, args=(url, tmp_path, theirs))
+    child = multiprocessing.get_context("fork").Process(target=_hold, args=(log_url, tmp_path, theirs))
     child.start()
     assert ours.poll(30)
     assert ours.recv()
-    engine = log_engine(url)
+    engine = log_engine(log_url)
     with only_learner(engine, tmp_path) as mine:
         assert not mine
     os.kill(child.pid, signal.SIGKILL)

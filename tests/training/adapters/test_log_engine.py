@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import insert, inspect, select
 
 from tests.fakes import log_writers
+from tests.fakes.logs import database
 from training.adapters.log_engine import in_order, insert_new, instant, log_engine, micros, reading, writing
 from training.adapters.log_tables import METADATA, pause_table
 from training.domain.errors import ConfigError, LogError
@@ -29,10 +30,9 @@ def test_sqlite_syncs_each_commit_and_lets_readers_go_on(tmp_path):
         assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar() == 5000
 
 
-def test_postgres_syncs_each_commit_even_if_the_server_would_not(postgres_server, log_url):
+def test_postgres_syncs_each_commit_even_if_the_server_would_not(postgres_server):
     """A database whose default is to acknowledge before it writes."""
-    if not log_url.startswith("postgresql"):
-        pytest.skip("SQLite has its own test")
+    log_url = database(postgres_server)
     engine = log_engine(log_url)
     with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
         connection.exec_driver_sql(f"ALTER DATABASE {engine.url.database} SET synchronous_commit = off")

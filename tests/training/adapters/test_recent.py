@@ -8,7 +8,6 @@ from datetime import timedelta
 import pytest
 
 from tests.fakes import learning as fake
-from tests.fakes import logs
 from tests.fakes.learning import AS_OF, DAY, HOUR
 from tests.fakes.online import FakeOnline
 from training.adapters.decision_log import DecisionLog
@@ -19,17 +18,10 @@ CLICK, DISMISS, IMPRESSION = OutcomeKind.CLICK, OutcomeKind.DISMISS, OutcomeKind
 FEED = "career.who_viewed.feed"
 
 
-@pytest.fixture(scope="module", name="server")
-def _server(tmp_path_factory):
-    """A Postgres of this test's own."""
-    with logs.postgres(tmp_path_factory.mktemp("pg")) as url:
-        yield url
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def log(request, tmp_path):
+@pytest.fixture
+def log(log_url):
     """An empty log on both databases."""
-    made = DecisionLog(f"sqlite:///{tmp_path / 'log.db'}" if request.param == "sqlite" else logs.database(request.getfixturevalue("server")))
+    made = DecisionLog(log_url)
     yield made
     made.engine.dispose()
 

@@ -84,3 +84,12 @@ def test_an_ignored_hang_up_stays_ignored():
             assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+def test_a_signal_within_generated_code_is_130_too(tmp_path):
+    """Python run as a module remembers a KeyboardInterrupt that left an `exec` of a string, caught or not, and then ends by SIGINT instead."""
+    (tmp_path / "interrupted.py").write_text(
+        "from training.cli import run\nfrom training.cli.main import main\nrun.run = lambda *_, **__: exec('raise KeyboardInterrupt')\nmain(['run'])\n"
+    )
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join((str(tmp_path), str(ROOT)))}
+    assert subprocess.run([sys.executable, "-m", "interrupted"], cwd=tmp_path, env=env, capture_output=True, check=False).returncode == 130
