@@ -10,11 +10,6 @@ BEGINNING, END = datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=U
 """Instants outside are nobody's: nothing could be added to them or taken from them."""
 
 
-def wall() -> datetime:
-    """Now. The one place where serving reads the clock for what it decides."""
-    return datetime.now(UTC)
-
-
 def instant(clock: Clock, asked_at: datetime | None, newest: datetime | None, now: datetime) -> datetime:
     """The instant of a decision: `now`, or in a world of its own `asked_at`, or there the time of `now` on the day that the `newest` features serve."""
     if clock is Clock.WALL:

@@ -14,6 +14,7 @@ from serving.decider import Decider
 from serving.features import Lookup
 from serving.ingest import Ingest
 from serving.metrics import Metrics
+from training.adapters.clock import wall
 from training.adapters.decision_log import DecisionLog
 from training.adapters.log_keys import ApiKeys, RecentKeys
 from training.adapters.ports import FeatureStore, ModelRegistry
@@ -27,7 +28,7 @@ KEYS_FOR = 0.5
 class Core:
     """Everything that the routes use. `wall` is the clock; real parts are passed in, so tests pass others."""
 
-    def __init__(self, settings: Settings, registry: ModelRegistry, features: FeatureStore, wall: Callable[[], datetime] = clock.wall) -> None:
+    def __init__(self, settings: Settings, registry: ModelRegistry, features: FeatureStore, wall: Callable[[], datetime] = wall) -> None:
         self.settings, self.wall = settings, wall
         self.log = DecisionLog(settings.log_url)
         self.metrics = Metrics()

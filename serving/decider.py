@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from queue import Empty, SimpleQueue
+from queue import Empty
 from time import perf_counter
 from typing import Protocol
 
 from serving.decide import Features, World, decide, fallback
 from serving.features import Lookup
+from serving.line import Line, Waiting
 from serving.metrics import Metrics
 from training.adapters.decision_log import DecisionLog
 from training.domain.errors import LogError
@@ -38,11 +36,7 @@ class Source(Protocol):
         """As last seen."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Waiting:
-    asked: Asked
-    answer: asyncio.Future[Served]
-    since: float
+Asking = Waiting[Asked, Served]
 
 
 class Decider:
@@ -50,34 +44,21 @@ class Decider:
 
     def __init__(self, log: DecisionLog, lookup: Lookup, source: Source, metrics: Metrics, draw: Callable[[], float]) -> None:
         self._log, self._lookup, self._source, self._metrics, self._draw = log, lookup, source, metrics, draw
-        self._queue: SimpleQueue[_Waiting | None] = SimpleQueue()
-        self._later: deque[_Waiting] = deque()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread = threading.Thread(target=self._run, name="decider", daemon=True)
-
-    def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Begin to answer; answers are given on `loop`."""
-        self._loop = loop
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Answer what waits, then end."""
-        self._queue.put(None)
-        self._thread.join()
+        self._later: deque[Asking] = deque()
+        self._line: Line[Asked, Served] = Line("decider", self._run)
+        self.start, self.stop = self._line.start, self._line.stop
 
     async def ask(self, asked: Asked) -> Served:
         """The decision, once it is durable. Raises Busy where too many wait, Unlogged where it could not be kept."""
-        if self._queue.qsize() + len(self._later) >= WAITING:
+        if len(self._line) + len(self._later) >= WAITING:
             raise Busy
-        answer: asyncio.Future[Served] = asyncio.get_running_loop().create_future()
-        self._queue.put(_Waiting(asked, answer, perf_counter()))
-        return await answer
+        return await self._line.ask(asked)
 
     def _run(self) -> None:
         while batch := self._next():
             self._take(batch)
 
-    def _take(self, batch: Sequence[_Waiting]) -> None:
+    def _take(self, batch: Sequence[Asking]) -> None:
         """Serve them together; where one of them cannot be served, each by itself, so that it is the only one to know."""
         try:
             served = self._serve(batch)
@@ -90,25 +71,22 @@ class Decider:
         else:
             self._answer(batch, served)
 
-    def _next(self) -> list[_Waiting]:
+    def _next(self) -> list[Asking]:
         """What waits, a member and a request once; empty at the end."""
-        batch: list[_Waiting] = []
+        batch: list[Asking] = []
         taken: set[str] = set()
         waiting, self._later = self._later, deque()
         size = self._source.world.serving.batch
         while len(batch) < size:
             if waiting:
-                one: _Waiting | None = waiting.popleft()
+                one: Asking | None = waiting.popleft()
             else:
                 try:
-                    one = self._queue.get(block=not batch)
+                    one = self._line.next(block=not batch)
                 except Empty:
                     break
             if one is None:
-                self._queue.put(None)  # seen again once all that waits is answered
-                if batch or self._later:
-                    break
-                return []
+                break
             names = {f"member {one.asked.member_id}", f"request {one.asked.request_id}"}
             if taken & names:
                 self._later.append(one)
@@ -118,7 +96,7 @@ class Decider:
         self._later.extend(waiting)
         return batch
 
-    def _serve(self, batch: Sequence[_Waiting]) -> list[Served]:
+    def _serve(self, batch: Sequence[Asking]) -> list[Served]:
         """Features first; then, under the members' lock, their states, the decisions, and the commit."""
         start, world, asked = perf_counter(), self._source.world, [w.asked for w in batch]
         for w in batch:
@@ -162,32 +140,18 @@ class Decider:
             stands = writing.append(new)
         return [stands.get(s.asked.request_id, s) for s in new]
 
-    def _answer(self, batch: Sequence[_Waiting], served: Sequence[Served]) -> None:
+    def _answer(self, batch: Sequence[Asking], served: Sequence[Served]) -> None:
         for w, s in zip(batch, served, strict=True):
             if s.asked.decision_id == w.asked.decision_id:  # not what stood already
                 self._metrics.decided(s)
-        self._give((w.answer, s) for w, s in zip(batch, served, strict=True))
+        self._line.give(zip(batch, served, strict=True))
 
-    def _refuse(self, batch: Sequence[_Waiting], error: Exception) -> None:
+    def _refuse(self, batch: Sequence[Asking], error: Exception) -> None:
         self._metrics.trouble("log", error)
-        self._give((w.answer, Unlogged(str(error))) for w in batch)
-
-    def _give(self, answers: Iterable[tuple[asyncio.Future[Served], Served | Exception]]) -> None:
-        if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(_resolve, list(answers))
+        self._line.give((w, Unlogged(str(error))) for w in batch)
 
 
 def _in_order(asked: Sequence[Asked], served: Iterable[Served]) -> list[Served]:
     """Of several that were made for one request the last one stands."""
     found = {s.asked.request_id: s for s in served}
     return [found[a.request_id] for a in asked]
-
-
-def _resolve(answers: Sequence[tuple[asyncio.Future[Served], Served | Exception]]) -> None:
-    for future, answer in answers:
-        if future.done():  # the caller has gone
-            continue
-        if isinstance(answer, Served):
-            future.set_result(answer)
-        else:
-            future.set_exception(answer)

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from training.cli.airflow_env import free_port
 from training.domain.errors import NotReadyError
 
 START_SECONDS = 10.0
@@ -31,7 +32,7 @@ def find() -> str | None:
 @contextlib.contextmanager
 def running(program: str, folder: Path) -> Iterator[str]:
     """Run `program` in memory on a free local port; yields HOST:PORT as Feast's `connection_string` has it. Raises NotReadyError if it does not answer."""
-    port = _free_port()
+    port = free_port()
     options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", str(folder)]
     server = subprocess.Popen([program, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
@@ -49,10 +50,3 @@ def _wait(server: subprocess.Popen[bytes], port: int, program: str) -> None:
             return
         time.sleep(0.02)
     raise NotReadyError(f"{program} did not answer on port {port} within {START_SECONDS:g} s, so Redis cannot be measured. Run it by hand to see why.")
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-    return port

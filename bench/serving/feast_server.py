@@ -22,7 +22,8 @@ import yaml  # type: ignore[import-untyped]
 
 from bench.serving.load import post
 from bench.serving.marts import member
-from bench.serving.processes import Server, free_port, running
+from bench.serving.processes import Server, running
+from training.cli.airflow_env import free_port
 from training.config.settings import ROOT, Settings
 from training.domain.schema import MEMBER_FEATURES, MEMBER_VIEW
 

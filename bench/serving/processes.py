@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -35,19 +34,6 @@ class Server:
         """Resident memory of the process and each of its children, by pid, MB (2^20 bytes)."""
         family = [psutil.Process(self.process.pid), *psutil.Process(self.process.pid).children(recursive=True)]
         return {str(p.pid): round(p.memory_info().rss / 2**20, 1) for p in family}
-
-    def cpu_seconds(self) -> float:
-        """Processor time that the process and its living children have used."""
-        family = [psutil.Process(self.process.pid), *psutil.Process(self.process.pid).children(recursive=True)]
-        return sum(sum(p.cpu_times()[:2]) for p in family)
-
-
-def free_port() -> int:
-    """A port that nobody uses now."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-    return port
 
 
 @contextlib.contextmanager

@@ -20,7 +20,8 @@ from time import perf_counter
 
 from bench.serving import marts
 from bench.serving.load import get, percentile, post
-from bench.serving.processes import Server, free_port, running
+from bench.serving.processes import Server, running
+from training.cli.airflow_env import free_port
 from training.config.settings import ROOT, Settings
 
 NEVER = "1000000000"

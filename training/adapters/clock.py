@@ -1,4 +1,4 @@
-"""What time it is for whoever learns from the decision log. The one place of the learner that reads the clock."""
+"""What time it is for whoever decides or learns. The one place of service and learner that reads the clock for it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,16 @@ from training.adapters.log_tables import decision_table
 from training.config.serving import Clock
 
 
+def wall() -> datetime:
+    """Now."""
+    return datetime.now(UTC)
+
+
 def now(clock: Clock, engine: Engine) -> datetime:
     """The instant by `clock`; that of the data is when the latest decision of the log was taken, and 1970 before the first."""
     match clock:
         case Clock.WALL:
-            return datetime.now(UTC)
+            return wall()
         case Clock.DATA:
             with reading(engine) as connection:
                 latest = connection.execute(select(func.max(decision_table.c.decided_at))).scalar()

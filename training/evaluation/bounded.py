@@ -59,12 +59,3 @@ def _lower(n: Floats, x: Floats, xx: Floats, tuning: tuple[float, float]) -> Flo
     known = (total - x + 0.5) / (rows - n + 1.0)
     v = np.cumsum(xx - 2.0 * known * x + n * known**2, axis=-1)
     return np.clip((total - largest_sum(v, *tuning)) / np.maximum(rows, 1.0), 0.0, 1.0)
-
-
-def scores(outcome: Floats, treated: Floats, share: Floats, predicted: Floats) -> Floats:
-    """[n] values whose mean is the effect: (y - m) (a / pi - (1 - a) / (1 - pi)), AIPW with one prediction m for both groups.
-
-    `share` pi is the probability of treatment of each member, `predicted` m must be fixed before the outcome; within
-    [-1, 1] / min(pi, 1 - pi) where outcome and prediction are within [0, 1].
-    """
-    return np.asarray((outcome - predicted) * (treated / share - (1.0 - treated) / (1.0 - share)))

@@ -53,17 +53,6 @@ def sums(y: Floats, cohort: Ints, cohorts: int, predicted: Floats | None = None)
     return Sums(whole.n, whole.y, whole.yy, total(x), total(x * x), total(x * y))
 
 
-def by_member(y: Floats, member: Ints) -> Floats:
-    """Mean of each member's mature rows [members], NaN where none is; `member` holds codes 0..M-1.
-
-    Members are assigned, so members are counted: rows of one member are no independent witnesses (tests show how far intervals are off otherwise).
-    """
-    mature = ~np.isnan(y)
-    rows = np.bincount(member[mature], minlength=int(member.max(initial=-1)) + 1)
-    total = np.bincount(member[mature], weights=y[mature], minlength=len(rows))
-    return np.asarray(np.where(rows > 0, total / np.maximum(rows, 1), np.nan))
-
-
 def difference(control: Sums, treatment: Sums) -> Difference:
     """After each cohort, from all cohorts up to it. A cohort with fewer than two members in a group has no variance and is left out.
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from estimators.bandits.cs import Interval
 
-from training.evaluation.bounded import largest_sum, log_wealth, scores, sequences, tuned
+from training.evaluation.bounded import largest_sum, log_wealth, sequences, tuned
 
 
 @pytest.mark.parametrize("bounds", [(0.0, 1.0), (-2.0, 3.0)])
@@ -34,11 +34,3 @@ def test_batches_cover_at_every_look():
     assert (below > 0.95).any(axis=1).mean() <= 0.083
     assert (above < 0.95).any(axis=1).mean() <= 0.083
     assert (above - below)[:, -1].mean() < 0.03
-
-
-def test_scores_have_the_effect_as_their_mean():
-    """By hand: y - m = 0.5, treated with chance 1/4 counts 2, not treated -2/3; over assignments the difference of the two outcomes is left."""
-    share = np.array([0.25])
-    treated, untreated = (scores(np.array([y]), np.array([a]), share, np.array([0.5]))[0] for y, a in ((1.0, 1.0), (1.0, 0.0)))
-    assert (treated, untreated) == pytest.approx((2.0, -2.0 / 3.0))
-    assert 0.25 * treated + 0.75 * untreated == pytest.approx(0.0)

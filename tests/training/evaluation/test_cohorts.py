@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from training.evaluation.cohorts import Sums, by_member, difference, sums
+from training.evaluation.cohorts import Sums, difference, sums
 from training.evaluation.sequential import planned_error, radius
 
 
@@ -62,13 +62,6 @@ def test_predictions_take_away_what_they_explain():
     assert better.error[-1] / plain.error[-1] == pytest.approx(np.sqrt(0.2), rel=0.03)
     assert abs(better.value[-1] - 0.02) < 4 * better.error[-1]
     assert both(np.zeros(40_000)).error[-1] == pytest.approx(plain.error[-1])
-
-
-def test_a_member_counts_once():
-    """By hand: means of mature rows, nothing where none is."""
-    found = by_member(np.array([1.0, 0.0, np.nan, np.nan, 1.0]), np.array([0, 0, 0, 1, 2]))
-    assert found[[0, 2]].tolist() == [0.5, 1.0]
-    assert np.isnan(found[1])
 
 
 def test_rows_of_one_member_are_no_independent_witnesses():

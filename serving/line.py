@@ -1,0 +1,73 @@
+"""From the event loop to a thread and back: questions wait in line, the thread takes them in batches, and each is answered on the loop."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from queue import SimpleQueue
+from time import perf_counter
+from typing import Generic, TypeVar
+
+Q = TypeVar("Q")
+A = TypeVar("A")
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting(Generic[Q, A]):
+    """One question, since `perf_counter` said `since`."""
+
+    asked: Q
+    answer: asyncio.Future[A]
+    since: float
+
+
+class Line(Generic[Q, A]):
+    """`ask` on the loop; `run`, in a thread named `name`, takes with `next` and answers with `give` until `next` says that the line has ended."""
+
+    def __init__(self, name: str, run: Callable[[], None]) -> None:
+        self._queue: SimpleQueue[Waiting[Q, A] | None] = SimpleQueue()
+        self._thread = threading.Thread(target=run, name=name, daemon=True)
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Begin; answers are given on `loop`."""
+        self._loop = loop
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End once all that waits is answered."""
+        self._queue.put(None)
+        self._thread.join()
+
+    def __len__(self) -> int:
+        return self._queue.qsize()
+
+    async def ask(self, asked: Q) -> A:
+        """The answer, or what was given as an exception."""
+        answer: asyncio.Future[A] = asyncio.get_running_loop().create_future()
+        self._queue.put(Waiting(asked, answer, perf_counter()))
+        return await answer
+
+    def next(self, *, block: bool) -> Waiting[Q, A] | None:
+        """The next in line. None at its end, which is said again whenever it is asked. Raises queue.Empty where nothing waits and `block` is false."""
+        one = self._queue.get(block=block)
+        if one is None:
+            self._queue.put(None)
+        return one
+
+    def give(self, answers: Iterable[tuple[Waiting[Q, A], A | Exception]]) -> None:
+        """Answer on the loop; callers who have gone are left out."""
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(_resolve, [(waiting.answer, answer) for waiting, answer in answers])
+
+
+def _resolve(answers: Iterable[tuple[asyncio.Future[A], A | Exception]]) -> None:
+    for future, answer in answers:
+        if future.done():
+            continue
+        if isinstance(answer, Exception):
+            future.set_exception(answer)
+        else:
+            future.set_result(answer)
