@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from training.adapters.dbt_warehouse import DbtWarehouse
 from training.adapters.expectations import ExpectationsGate
+from training.adapters.experiments import SqlExperiments
 from training.adapters.feast_store import FeastStore
 from training.adapters.landing import FileLanding
 from training.adapters.ledger import SqlLedger
@@ -22,4 +23,5 @@ def platform(settings: Settings) -> Platform:
         features=FeastStore(settings),
         registry=MlflowRegistry(settings),
         ledger=SqlLedger(settings.ledger_url),
+        experiments=SqlExperiments(settings.ledger_url),
     )

@@ -1,6 +1,6 @@
 """A ledger in memory."""
 
-from training.domain.nouns import Verdict
+from training.domain.nouns import AT, Verdict
 
 
 class FakeLedger:
@@ -14,5 +14,9 @@ class FakeLedger:
         self._rows[verdict.run_id] = verdict
 
     def verdicts(self) -> list[Verdict]:
-        """Newest first."""
-        return sorted(self._rows.values(), key=lambda v: (v.judged_at, v.run_id), reverse=True)
+        """Of the screen, newest first."""
+        return sorted((v for v in self._rows.values() if AT not in v.run_id), key=lambda v: (v.judged_at, v.run_id), reverse=True)
+
+    def looks(self, subject: str) -> list[Verdict]:
+        """At `subject`, oldest first."""
+        return sorted((v for v in self._rows.values() if v.run_id.startswith(subject + AT)), key=lambda v: (v.judged_at, v.run_id))

@@ -4,26 +4,24 @@ from __future__ import annotations
 
 import json
 from datetime import UTC
-from pathlib import Path
+from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, delete, event, insert, select
-from sqlalchemy.engine import make_url
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy import Connection, Select, delete, insert, select
 
-from training.adapters.ledger_tables import METADATA, evidence_table, verdict_table
-from training.domain.nouns import Evidence, RuleKind, Verdict, VerdictKind
+from training.adapters.ledger_engine import LedgerDatabase
+from training.adapters.ledger_tables import evidence_table, verdict_table
+from training.domain.nouns import AT, Evidence, RuleKind, Verdict, VerdictKind
 
 
 class SqlLedger:
     """Verdicts by `run_id`; recording one again replaces it and its evidence in one transaction."""
 
     def __init__(self, url: str) -> None:
-        self._url = url
-        self._made: Engine | None = None
+        self._database = LedgerDatabase(url)
 
     def record(self, verdict: Verdict) -> None:
         """Write `verdict` and its evidence, or replace what stands under its run_id."""
-        with self._engine().begin() as connection:
+        with self._database.engine.begin() as connection:
             for table in (evidence_table, verdict_table):
                 connection.execute(delete(table).where(table.c.run_id == verdict.run_id))
             connection.execute(insert(verdict_table).values(**_verdict_row(verdict)))
@@ -32,9 +30,16 @@ class SqlLedger:
                 connection.execute(insert(evidence_table), rows)
 
     def verdicts(self) -> list[Verdict]:
-        """All verdicts, the newest first."""
-        order = select(verdict_table).order_by(verdict_table.c.judged_at.desc(), verdict_table.c.run_id.desc())
-        with self._engine().connect() as connection:
+        """The screen's verdicts, one a retrain, the newest first."""
+        return self._read(_NEWEST.where(verdict_table.c.run_id.not_like(f"%{AT}%")))
+
+    def looks(self, subject: str) -> list[Verdict]:
+        """All looks at an experiment, or of the watch over a version (`domain.nouns.look_id`), the oldest first."""
+        found = self._read(_NEWEST.where(verdict_table.c.run_id.startswith(subject + AT, autoescape=True)))
+        return found[::-1]
+
+    def _read(self, query: Select[Any]) -> list[Verdict]:
+        with self._database.engine.connect() as connection:
             return [
                 Verdict(
                     run_id=row.run_id,
@@ -46,27 +51,11 @@ class SqlLedger:
                     judged_at=row.judged_at.replace(tzinfo=UTC),
                     lineage=json.loads(row.lineage),
                 )
-                for row in connection.execute(order).all()
+                for row in connection.execute(query).all()
             ]
 
-    def _engine(self) -> Engine:
-        if self._made is None:
-            url = make_url(self._url)
-            if url.get_backend_name() == "sqlite" and url.database:
-                Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-            engine = create_engine(url)
-            if url.get_backend_name() == "sqlite":
-                event.listen(engine, "connect", _write_ahead)
-            METADATA.create_all(engine)
-            self._made = engine
-        return self._made
 
-
-def _write_ahead(connection: object, entry: ConnectionPoolEntry) -> None:
-    """Readers are not blocked by the writer, and a writer waits up to 30 s for another."""
-    del entry
-    connection.execute("PRAGMA journal_mode=WAL")  # type: ignore[attr-defined]
-    connection.execute("PRAGMA busy_timeout=30000")  # type: ignore[attr-defined]
+_NEWEST = select(verdict_table).order_by(verdict_table.c.judged_at.desc(), verdict_table.c.run_id.desc())
 
 
 def _evidence(connection: Connection, run_id: str) -> tuple[Evidence, ...]:

@@ -1,8 +1,11 @@
-"""The ledger's two tables. Numbers that could not be measured are NULL-free: infinite ends stay infinite."""
+"""The ledger's tables: verdicts with their evidence, live experiments with every change of them, and who was in charge when.
+
+Numbers that could not be measured are NULL-free: infinite ends stay infinite.
+"""
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, DateTime, Float, ForeignKey, Integer, MetaData, String, Table, Text
+from sqlalchemy import Boolean, Column, DateTime, Float, ForeignKey, Integer, MetaData, String, Table, Text, UniqueConstraint
 
 METADATA = MetaData()
 
@@ -33,4 +36,48 @@ evidence_table = Table(
     Column("passed", Boolean, nullable=False),
     Column("refuted", Boolean, nullable=False),
     Column("note", Text, nullable=False),
+)
+
+experiment_table = Table(
+    "experiments",
+    METADATA,
+    Column("experiment_id", String(64), primary_key=True),
+    Column("slot", String(8), nullable=True, unique=True, comment="LIVE while it runs, so that one runs at a time; else NULL"),
+    Column("challenger", String(128), nullable=False),
+    Column("champion", String(128), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("ramp", Text, nullable=False, comment="JSON: shares of the challenger, stage by stage"),
+    Column("stages", Text, nullable=False, comment="JSON: [first UTC day, share] of the stages so far"),
+    Column("alpha", Float, nullable=False),
+    Column("opened_at", DateTime, nullable=False, comment="UTC"),
+    Column("changed_at", DateTime, nullable=False, comment="UTC"),
+    Column("reason", Text, nullable=False),
+    Column("revision", Integer, nullable=False),
+)
+
+event_table = Table(
+    "experiment_events",
+    METADATA,
+    Column("experiment_id", String(64), ForeignKey("experiments.experiment_id"), primary_key=True),
+    Column("revision", Integer, primary_key=True),
+    Column("key", String(64), nullable=True, comment="the day whose look led to it: a day changes an experiment once. NULL by hand"),
+    Column("state", String(16), nullable=False),
+    Column("stage", Integer, nullable=False, comment="from 1"),
+    Column("at", DateTime, nullable=False, comment="UTC"),
+    Column("by", String(256), nullable=False),
+    Column("reason", Text, nullable=False),
+    UniqueConstraint("experiment_id", "key", name="a_day_changes_once"),
+)
+
+change_table = Table(
+    "champions",
+    METADATA,
+    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("before", String(128), nullable=True),
+    Column("after", String(128), nullable=True),
+    Column("cause", String(16), nullable=False),
+    Column("by", String(256), nullable=False),
+    Column("at", DateTime, nullable=False, comment="UTC"),
+    Column("reason", Text, nullable=False),
+    Column("experiment_id", String(64), nullable=False, comment="empty without one"),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Protocol
 
 import pandas as pd
 
+from training.domain.experiment import Change, Event, Experiment
 from training.domain.nouns import Verdict
 
 
@@ -129,7 +130,35 @@ class Ledger(Protocol):
     def record(self, verdict: Verdict) -> None: ...  # noqa: D102
 
     def verdicts(self) -> list[Verdict]:
+        """Of the screen, newest first."""
+
+    def looks(self, subject: str) -> list[Verdict]:
+        """Of one experiment, or of the watch over one version, oldest first."""
+
+
+class Experiments(Protocol):
+    """Live experiments, one at a time, and every change of the champion. Each change is one transaction; of two at once one raises ConflictError."""
+
+    def all(self) -> list[Experiment]:
         """Newest first."""
+
+    def running(self) -> Experiment | None:
+        """The one that runs."""
+
+    def events(self, experiment_id: str) -> list[Event]:
+        """Its changes, oldest first."""
+
+    def open(self, experiment: Experiment, by: str, key: str = "") -> None:
+        """Begin it, if none runs."""
+
+    def move(self, after: Experiment, by: str, key: str = "", change: Change | None = None, effect: Callable[[], None] = ...) -> None:
+        """From the revision before to `after`, with the change of the champion and its `effect` on the alias; a `key` (day) changes an experiment once."""
+
+    def changed(self, change: Change, effect: Callable[[], None]) -> None:
+        """A change of the champion that no experiment led to."""
+
+    def changes(self) -> list[Change]:
+        """Who was in charge, newest first."""
 
 
 @dataclass(frozen=True)
@@ -142,3 +171,4 @@ class Platform:
     features: FeatureStore
     registry: ModelRegistry
     ledger: Ledger
+    experiments: Experiments

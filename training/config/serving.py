@@ -5,13 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 from enum import StrEnum
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
+from training.config.strict import Strict
 from training.domain.nouns import OutcomeKind, Surface
-
-
-class Strict(BaseModel, extra="forbid", allow_inf_nan=False):
-    """Refuses names that it does not know and numbers that cannot be compared."""
 
 
 class Clock(StrEnum):

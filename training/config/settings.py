@@ -12,8 +12,10 @@ from pathlib import Path
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
+from training.config.experiment import ExperimentSettings
 from training.config.names import refuse_unknown
-from training.config.serving import ServingSettings, Strict
+from training.config.serving import ServingSettings
+from training.config.strict import Strict
 from training.domain.errors import ConfigError
 from training.domain.nouns import Label, RuleKind
 from training.domain.rules import DEFAULT_RULES, Rule
@@ -132,6 +134,7 @@ class Settings(BaseSettings):
     exploration: ExplorationSettings = ExplorationSettings()
     training: TrainingSettings = TrainingSettings()
     judging: JudgingSettings = JudgingSettings()
+    experiment: ExperimentSettings = ExperimentSettings()
     serving: ServingSettings = ServingSettings()
 
     @classmethod

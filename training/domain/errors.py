@@ -2,6 +2,7 @@
 
 RightmatchError
 ├── ConfigError      a setting is missing, unknown or contradictory
+├── ConflictError    somebody else changed what was to be changed, or the change is not legal from there; nothing was changed
 ├── DataError        rows or files break the data contract (a rerun without new data cannot help)
 │   ├── LandingError     raw rows refused before landing
 │   └── QualityError     a critical expectation failed
@@ -19,6 +20,10 @@ class RightmatchError(Exception):
 
 class ConfigError(RightmatchError):
     """A setting is missing, unknown or contradictory."""
+
+
+class ConflictError(RightmatchError):
+    """Somebody else changed what was to be changed, or the change is not legal from there; nothing was changed."""
 
 
 class DataError(RightmatchError):

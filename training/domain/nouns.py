@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from math import isclose
 
@@ -13,6 +13,15 @@ NONE = "none"
 
 LOGGING_POLICY = "logging policy"
 """Name of the baseline where no champion is in charge yet."""
+
+
+AT = "@"
+"""Between the subject and the day in the run_id of a look: `look_id`. The screen's run_id is a day alone."""
+
+
+def look_id(subject: str, day: date) -> str:
+    """The run_id of the verdict of one look at `subject` (an experiment, or the watch over a version) with the data up to the end of `day`."""
+    return f"{subject}{AT}{day.isoformat()}"
 
 
 class Label(StrEnum):

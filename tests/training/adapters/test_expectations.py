@@ -88,7 +88,7 @@ def test_the_step_blocks_and_names_what_failed(poisoned, capsys):
     settings, _ = poisoned
     nothing = cast("Any", None)
     with pytest.raises(QualityError, match="CRITICAL expect_column_values_to_be_between on member_features.visits_7d: 2 unexpected"):
-        validate.run(DAY, settings, Platform(nothing, FakeWarehouse(), ExpectationsGate(settings), nothing, nothing, nothing))
+        validate.run(DAY, settings, Platform(nothing, FakeWarehouse(), ExpectationsGate(settings), nothing, nothing, nothing, nothing))
     assert "samples: -1.0, -7.0" in capsys.readouterr().out
     front = (settings.data_docs / "2026-03-01" / "index.html").read_text(encoding="utf-8")
     assert "visits_7d" in front

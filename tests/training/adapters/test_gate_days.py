@@ -28,7 +28,7 @@ def settings(tmp_path):
 def run(settings, day):
     """The step on the real gate and the real publishing."""
     nothing = cast("Any", None)
-    return validate.run(day, settings, Platform(nothing, DbtWarehouse(settings), ExpectationsGate(settings), nothing, nothing, nothing))
+    return validate.run(day, settings, Platform(nothing, DbtWarehouse(settings), ExpectationsGate(settings), nothing, nothing, nothing, nothing))
 
 
 def published(settings):

@@ -32,7 +32,7 @@ def small(home) -> Settings:
 def platform_of(home) -> Platform:
     """A platform of which this step uses the registry only."""
     nothing = cast("Any", None)
-    return Platform(nothing, nothing, nothing, nothing, FakeRegistry(home / "registry"), FakeLedger())
+    return Platform(nothing, nothing, nothing, nothing, FakeRegistry(home / "registry"), FakeLedger(), nothing)
 
 
 @pytest.fixture(scope="module")

@@ -35,7 +35,7 @@ def platform(request, settings):
     """A platform of which this step uses the ledger only: the fake and the real one."""
     nothing = cast("Any", None)
     ledger = FakeLedger() if request.param == "fake" else SqlLedger(settings.ledger_url)
-    return Platform(nothing, nothing, nothing, nothing, nothing, ledger)
+    return Platform(nothing, nothing, nothing, nothing, nothing, ledger, nothing)
 
 
 def world(harm: float) -> dict[str, Any]:

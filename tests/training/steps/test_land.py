@@ -15,7 +15,7 @@ FIRST, SECOND = date(2026, 1, 5), date(2026, 1, 6)
 
 def platform(landing):
     """A platform of which this step only uses the landing zone."""
-    return Platform(landing=landing, warehouse=None, quality=None, features=None, registry=None, ledger=None)
+    return Platform(landing=landing, warehouse=None, quality=None, features=None, registry=None, ledger=None, experiments=None)
 
 
 @pytest.fixture

@@ -53,7 +53,7 @@ def platform(tmp_path):
     nothing, registry = cast("Any", None), FakeRegistry(tmp_path / "registry")
     fake.model().save(tmp_path / "trained")
     registry.point("champion", registry.register(tmp_path / "trained", {"run_id": "one"}))
-    return Platform(nothing, nothing, nothing, nothing, registry, nothing)
+    return Platform(nothing, nothing, nothing, nothing, registry, nothing, nothing)
 
 
 def test_one_run_takes_in_everything_and_the_next_one_nothing(settings, platform, log, online, monkeypatch):

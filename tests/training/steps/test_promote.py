@@ -25,7 +25,7 @@ def platform(tmp_path):
     folder.mkdir()
     for day in (MONDAY, TUESDAY, WEDNESDAY):
         registry.register(folder, {"run_id": day.isoformat()})
-    return Platform(nothing, nothing, nothing, nothing, registry, FakeLedger())
+    return Platform(nothing, nothing, nothing, nothing, registry, FakeLedger(), nothing)
 
 
 def judged(platform: Platform, day: date, kind: VerdictKind, baseline: str = LOGGING_POLICY) -> None:

@@ -31,7 +31,7 @@ def settings(tmp_path):
 def platform(tmp_path):
     """A platform of which this step uses the registry only."""
     nothing = cast("Any", None)
-    return Platform(nothing, nothing, nothing, nothing, FakeRegistry(tmp_path / "registry"), nothing)
+    return Platform(nothing, nothing, nothing, nothing, FakeRegistry(tmp_path / "registry"), nothing, nothing)
 
 
 @pytest.fixture

@@ -38,7 +38,7 @@ def decision(decision_id: str, at: datetime, member_id: str = "m1", as_of: datet
 def platform(store: FeatureStore) -> Platform:
     """A platform of which these steps use the feature store only."""
     nothing = cast("Any", None)
-    return Platform(nothing, nothing, nothing, store, nothing, nothing)
+    return Platform(nothing, nothing, nothing, store, nothing, nothing, nothing)
 
 
 @pytest.fixture

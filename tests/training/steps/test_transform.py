@@ -19,7 +19,7 @@ DAY = date(2026, 3, 1)
 def platform(warehouse: Warehouse) -> Platform:
     """A platform of which this step uses the warehouse only."""
     nothing = cast("Any", None)
-    return Platform(nothing, warehouse, nothing, nothing, nothing, nothing)
+    return Platform(nothing, warehouse, nothing, nothing, nothing, nothing, nothing)
 
 
 def test_it_builds_the_day_and_says_what_was_built(tmp_path, capsys):

@@ -31,7 +31,7 @@ def warehouse():
 def platform(gate: QualityGate, warehouse: Warehouse) -> Platform:
     """A platform of which this step uses the gate and the warehouse."""
     nothing = cast("Any", None)
-    return Platform(nothing, warehouse, gate, nothing, nothing, nothing)
+    return Platform(nothing, warehouse, gate, nothing, nothing, nothing, nothing)
 
 
 def test_a_warning_is_said_and_does_not_block(tmp_path, warehouse, capsys):

@@ -1,0 +1,149 @@
+"""Live experiments and changes of the champion, in the ledger's database. Each change is one transaction, and moves what it speaks of inside it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from training.adapters.ledger_engine import LedgerDatabase
+from training.adapters.ledger_tables import change_table, event_table, experiment_table
+from training.domain.errors import ConflictError
+from training.domain.experiment import Cause, Change, Event, Experiment, State
+
+LIVE = "live"
+
+
+class SqlExperiments:
+    """What `training.adapters.ports.Experiments` says, on SQLite (WAL) or any database that SQLAlchemy knows."""
+
+    def __init__(self, url: str) -> None:
+        self._database = LedgerDatabase(url)
+
+    def all(self) -> list[Experiment]:
+        """The newest first."""
+        if not self._database.there:
+            return []
+        order = select(experiment_table).order_by(experiment_table.c.opened_at.desc(), experiment_table.c.experiment_id.desc())
+        with self._database.engine.connect() as connection:
+            return [_experiment(row) for row in connection.execute(order).mappings()]
+
+    def running(self) -> Experiment | None:
+        """The one that runs, or None."""
+        if not self._database.there:
+            return None
+        with self._database.engine.connect() as connection:
+            row = connection.execute(select(experiment_table).where(experiment_table.c.slot == LIVE)).mappings().first()
+        return None if row is None else _experiment(row)
+
+    def events(self, experiment_id: str) -> list[Event]:
+        """Its changes, the oldest first."""
+        order = select(event_table).where(event_table.c.experiment_id == experiment_id).order_by(event_table.c.revision)
+        with self._database.engine.connect() as connection:
+            return [_event(row) for row in connection.execute(order).mappings()]
+
+    def open(self, experiment: Experiment, by: str, key: str = "") -> None:
+        """Begin. Raises ConflictError where another one runs, or this one was begun before."""
+        try:
+            with self._database.engine.begin() as connection:
+                connection.execute(insert(experiment_table).values(_row(experiment)))
+                connection.execute(insert(event_table).values(_event_row(experiment, by, key)))
+        except IntegrityError as error:
+            raise ConflictError(f"Experiment {experiment.experiment_id} was not opened: another one runs, or it was opened before. Read the ledger.") from error
+
+    def move(self, after: Experiment, by: str, key: str = "", change: Change | None = None, effect: Callable[[], None] = lambda: None) -> None:
+        """From the revision before to `after`. `change` is recorded with it, and `effect` moves the alias before the transaction ends: killed before that,
+        nothing is recorded and a rerun does it all again; killed after the alias moved, a rerun finds it there and records the rest.
+
+        Raises ConflictError where another revision stands, or `key` (the look's day) has changed this experiment before: then nothing is changed.
+        """
+        try:
+            with self._database.engine.begin() as connection:
+                t = experiment_table.c
+                query = update(experiment_table).where(t.experiment_id == after.experiment_id, t.revision == after.revision - 1).values(_row(after))
+                if connection.execute(query).rowcount != 1:
+                    raise ConflictError(
+                        f"Experiment {after.experiment_id} has changed since it was read, so it was not made {after.state.value}. Read it again."
+                    )
+                connection.execute(insert(event_table).values(_event_row(after, by, key)))
+                _done(connection, change, effect)
+        except IntegrityError as error:
+            raise ConflictError(f"The look of {key} has changed experiment {after.experiment_id} already, so nothing was changed again.") from error
+
+    def changed(self, change: Change, effect: Callable[[], None]) -> None:
+        """Record a change of the champion that no experiment led to; `effect` as in `move`."""
+        with self._database.engine.begin() as connection:
+            _done(connection, change, effect)
+
+    def changes(self) -> list[Change]:
+        """Who was in charge, the newest first."""
+        if not self._database.there:
+            return []
+        with self._database.engine.connect() as connection:
+            rows = connection.execute(select(change_table).order_by(change_table.c.seq.desc())).mappings()
+            return [_change(row) for row in rows]
+
+
+def _done(connection: Connection, change: Change | None, effect: Callable[[], None]) -> None:
+    if change is not None:
+        connection.execute(insert(change_table).values(vars(change) | {"cause": change.cause.value, "at": _naive(change.at)}))
+    effect()
+
+
+def _row(e: Experiment) -> dict[str, Any]:
+    return vars(e) | {
+        "slot": LIVE if e.running else None,
+        "state": e.state.value,
+        "ramp": json.dumps(e.ramp),
+        "stages": json.dumps([(first.isoformat(), share) for first, share in e.stages]),
+        "opened_at": _naive(e.opened_at),
+        "changed_at": _naive(e.changed_at),
+    }
+
+
+def _experiment(row: RowMapping) -> Experiment:
+    return Experiment(
+        experiment_id=row["experiment_id"],
+        challenger=row["challenger"],
+        champion=row["champion"],
+        state=State(row["state"]),
+        ramp=tuple(json.loads(row["ramp"])),
+        stages=tuple((date.fromisoformat(first), share) for first, share in json.loads(row["stages"])),
+        alpha=row["alpha"],
+        opened_at=row["opened_at"].replace(tzinfo=UTC),
+        changed_at=row["changed_at"].replace(tzinfo=UTC),
+        reason=row["reason"],
+        revision=row["revision"],
+    )
+
+
+def _event_row(e: Experiment, by: str, key: str) -> dict[str, Any]:
+    return {
+        "experiment_id": e.experiment_id,
+        "revision": e.revision,
+        "key": key or None,
+        "state": e.state.value,
+        "stage": len(e.stages),
+        "at": _naive(e.changed_at),
+        "by": by,
+        "reason": e.reason,
+    }
+
+
+def _event(row: RowMapping) -> Event:
+    return Event(**{**row, "key": row["key"] or "", "state": State(row["state"]), "at": row["at"].replace(tzinfo=UTC)})
+
+
+def _change(row: RowMapping) -> Change:
+    return Change(
+        **{name: row[name] for name in ("before", "after", "by", "reason", "experiment_id")}, cause=Cause(row["cause"]), at=row["at"].replace(tzinfo=UTC)
+    )
+
+
+def _naive(at: datetime) -> datetime:
+    """As the tables keep it: UTC without saying so."""
+    return at.astimezone(UTC).replace(tzinfo=None)
