@@ -75,9 +75,15 @@ class SqlExperiments:
             raise ConflictError(f"The look of {key} has changed experiment {after.experiment_id} already, so nothing was changed again.") from error
 
     def changed(self, change: Change, effect: Callable[[], None]) -> None:
-        """Record a change of the champion that no experiment led to; `effect` as in `move`."""
-        with self._database.engine.begin() as connection:
-            _done(connection, change, effect)
+        """Record a change of the champion that no experiment led to; `effect` as in `move`.
+
+        Raises ConflictError where it is recorded already, or another came first.
+        """
+        try:
+            with self._database.engine.begin() as connection:
+                _done(connection, change, effect)
+        except IntegrityError as error:
+            raise ConflictError("Another change of the champion was recorded at the same time, so this one was not made. Read the ledger again.") from error
 
     def changes(self) -> list[Change]:
         """Who was in charge, the newest first."""
@@ -89,8 +95,13 @@ class SqlExperiments:
 
 
 def _done(connection: Connection, change: Change | None, effect: Callable[[], None]) -> None:
+    """One row more, under the number after the last, so that of two at once one is refused by the database."""
     if change is not None:
-        connection.execute(insert(change_table).values(vars(change) | {"cause": change.cause.value, "at": _naive(change.at)}))
+        last = connection.execute(select(change_table).order_by(change_table.c.seq.desc()).limit(1)).mappings().first()
+        if last is not None and (last["before"], last["after"]) == (change.before, change.after):
+            raise ConflictError(f"That {change.after} came into charge after {change.before} was recorded already, so nothing was changed again.")
+        row = vars(change) | {"seq": last["seq"] + 1 if last else 1, "cause": change.cause.value, "at": _naive(change.at)}
+        connection.execute(insert(change_table).values(row))
     effect()
 
 

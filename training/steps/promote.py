@@ -1,33 +1,35 @@
-"""`promote`: do what the verdict says. The only step that moves the champion."""
+"""`promote`: do what the screen's verdict says. The first champion is put in charge at once; after that a challenger is first tried on living members."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 from training.adapters.ports import Platform
 from training.config.settings import Settings
 from training.domain.errors import NotReadyError
+from training.domain.experiment import Cause, Change
 from training.domain.nouns import LOGGING_POLICY, Verdict, VerdictKind
-
-CHAMPION = "champion"
+from training.steps.in_charge import CHAMPION, PREVIOUS, hand_over, last_change, moment, name, stop_orphan, who_runs
+from training.steps.opening import opened
 
 
 @dataclass(frozen=True)
 class PromoteReport:
-    """The verdict's `kind`, the champion's version `before` and `after` (None: the logging policy is in charge), and `why`."""
+    """The verdict's `kind`, the champion's version `before` and `after` (None: the logging policy is in charge), `why`, and the experiment that was opened."""
 
     kind: str
     before: str | None
     after: str | None
     why: str
+    experiment: str = ""
 
 
 def run(day: date, settings: Settings, platform: Platform) -> PromoteReport:
-    """Point `champion` to the challenger of a PROMOTE verdict. REJECT and HOLD leave it, and so do a day older than the newest promotion, and a
-    verdict against another champion than the one in charge.
+    """Without a champion, or where `experiment.live` is off, point `champion` to the challenger of a PROMOTE verdict; else open an experiment.
 
-    A rerun changes nothing. Raises NotReadyError if the day was not judged or the version is gone.
+    REJECT and HOLD leave the champion, and so do a day older than the newest promotion, and a verdict against another champion than the one in
+    charge. A rerun changes nothing. Raises NotReadyError if the day was not judged or the version is gone, ConflictError if another run came first.
     """
     verdicts = platform.ledger.verdicts()
     verdict = next((v for v in verdicts if v.run_id == day.isoformat()), None)
@@ -35,13 +37,16 @@ def run(day: date, settings: Settings, platform: Platform) -> PromoteReport:
         raise NotReadyError(f"The ledger {settings.ledger_url} has no verdict for {day}, so nothing may be promoted. Run `judge` for that day first.")
     before = platform.registry.version(CHAMPION)
     refusal = refused(verdict, verdicts, before)
-    if refusal:
-        print(f"{verdict.kind.value}: {refusal} Champion stays {name(before)}.", flush=True)
-        return PromoteReport(verdict.kind.value, before, before, refusal)
-    if before != verdict.challenger:
-        platform.registry.point(CHAMPION, verdict.challenger)
-    print(f"{verdict.kind.value}: champion was {name(before)}, is {name(verdict.challenger)}. {verdict.reason}", flush=True)
-    return PromoteReport(verdict.kind.value, before, verdict.challenger, verdict.reason)
+    if before is not None and before != verdict.challenger and settings.experiment.live:
+        report = _tried(day, settings, platform, PromoteReport(verdict.kind.value, before, before, refusal))
+    elif refusal:
+        report = PromoteReport(verdict.kind.value, before, before, refusal)
+    else:
+        _at_once(day, settings, platform, before, verdict)
+        report = PromoteReport(verdict.kind.value, before, verdict.challenger, verdict.reason)
+    went = f"Champion stays {name(before)}." if report.after == before else f"Champion was {name(before)}, is {name(report.after)}."
+    print(f"{report.kind}: {report.why} {went}", flush=True)
+    return report
 
 
 def refused(verdict: Verdict, verdicts: list[Verdict], champion: str | None) -> str:
@@ -58,6 +63,28 @@ def refused(verdict: Verdict, verdicts: list[Verdict], champion: str | None) -> 
             return ""
 
 
-def name(version: str | None) -> str:
-    """How a version is called in the log."""
-    return f"version {version}" if version else f"the {LOGGING_POLICY}"
+def _tried(day: date, settings: Settings, platform: Platform, report: PromoteReport) -> PromoteReport:
+    """One experiment at a time; whoever passed the screen meanwhile waits, and the best of those is next, whatever today's verdict is."""
+    running = platform.experiments.running()
+    if running is not None:
+        waits = report.why or f"The challenger waits: experiment {running.experiment_id} runs."
+        return replace(report, why=waits, experiment=running.experiment_id if running.experiment_id.startswith(day.isoformat()) else "")
+    experiment = opened(day, str(report.before), settings, platform)
+    if experiment is None:
+        return replace(report, why=report.why or "No challenger waits for an experiment: those that passed the screen have had theirs.")
+    first, share = experiment.stages[0]
+    why = f"Experiment {experiment.experiment_id} was opened: {experiment.reason} From {first} on {share:.0%} of the members, at alpha {experiment.alpha:.3g}."
+    return replace(report, why=why, experiment=experiment.experiment_id)
+
+
+def _at_once(day: date, settings: Settings, platform: Platform, before: str | None, verdict: Verdict) -> None:
+    """Move the alias and record it; one that a killed run of this step moved is recorded alone."""
+    last, after = last_change(platform), verdict.challenger
+    if before == after and last is not None and (last.after == after or settings.experiment.live):
+        return
+    if before == after:
+        before = last.after if last else None
+    at, who = moment(settings, day), who_runs()
+    change = Change(before, after, Cause.SCREEN, who, at, verdict.reason)
+    platform.experiments.changed(change, hand_over(platform.registry, before, after, {PREVIOUS: before} if before else None))
+    stop_orphan(platform, at, who)

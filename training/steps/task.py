@@ -12,7 +12,7 @@ from typing import Any
 from training.config.settings import load_settings
 from training.domain.errors import ConfigError
 
-VERBS = ("land", "transform", "validate", "materialize", "training_set", "train", "evaluate", "judge", "promote", "learn")
+VERBS = ("land", "transform", "validate", "materialize", "training_set", "train", "evaluate", "judge", "promote", "look", "ramp", "watch", "roll_back", "learn")
 
 log = logging.getLogger(__name__)
 
