@@ -8,6 +8,9 @@ A segment must pass each guardrail as well, at alpha and with the margin divided
 is decided. And it rejects when it is surely below the guardrail's own margin. Early proxies (dismissals, opt-outs, activity of days 1 to 7) can only reject.
 Alpha of these rejections is split over a guardrail's segments, and over the early proxies, so harmless challengers are rejected by chance with
 probability alpha a family at most, however often one looks.
+
+A stage of the ramp asks for what its members can show (`Stage`). Only the last one asks for the whole rule, so only there alpha can be spent on a wrong
+promotion: a challenger at the margin has to pass it, whatever it was let through before. Refuting is the same in all stages, one sequence for ever.
 """
 
 from __future__ import annotations
@@ -56,6 +59,32 @@ class Measured:
 
 
 @dataclass(frozen=True)
+class Stage:
+    """What is asked for. Margins of guardrails and segments are divided by the root of `shown`, the stage's share of the information of the largest
+    comparison; without `gain` a success metric may not have fallen but need not be shown to have risen.
+    """
+
+    shown: float = 1.0
+    gain: bool = True
+
+
+WHOLE = Stage()
+"""The whole rule."""
+HARMLESS = Stage(gain=False)
+"""All guardrails at their own margins, whatever is sold."""
+
+
+def stage_of(ramp: Sequence[float], stage: int) -> Stage:
+    """What stage 1, 2, ... of `ramp` asks for. While the challenger has the share s, m = min(s, 1 - s) of the members are compared with it, which
+    shows s m / (s + m): 0.1 of five times as many members as at 0.5.
+    """
+    if stage >= len(ramp):
+        return WHOLE
+    sizes = [s * min(s, 1.0 - s) / (s + min(s, 1.0 - s)) for s in ramp]
+    return Stage(sizes[stage - 1] / max(sizes), gain=False)
+
+
+@dataclass(frozen=True)
 class Look:
     """The verdict of one look with its evidence: in the order given, the assignment last."""
 
@@ -64,27 +93,34 @@ class Look:
     evidence: tuple[Evidence, ...]
 
 
-def look(measured: Sequence[Measured], assigned: Evidence, alpha: float) -> Look:
-    """Judge all metrics. Segments below LEAST_SHARE are left out. Raises ValueError where a success rule has no planned distance."""
+def look(measured: Sequence[Measured], checks: Sequence[Evidence], alpha: float, stage: Stage = WHOLE) -> Look:
+    """Judge all metrics. `checks` are of the experiment itself (the split): where one has not passed, nothing else can be believed.
+
+    Segments below LEAST_SHARE are left out. Raises ValueError where a success rule has no planned distance.
+    """
     kept = [m for m in measured if m.role is not Role.SEGMENT or m.share >= LEAST_SHARE]
     families = [_family(m) for m in kept]
-    evidence = [interval(m, *_levels(m, alpha, families.count(_family(m)))) for m in kept]
-    kind, reason = _conclude(kept, evidence)
-    if not assigned.passed:
-        kind, reason = VerdictKind.HOLD, f"Members are not split as planned ({assigned.note})."
-    return Look(kind, reason, (*evidence, assigned))
+    evidence = [interval(m, *_levels(m, alpha, families.count(_family(m))), stage.shown) for m in kept]
+    kind, reason = _conclude(kept, evidence, stage)
+    broken = [e for e in checks if not e.passed]
+    if broken:
+        kind, reason = VerdictKind.HOLD, f"Members are not split as planned ({'; '.join(e.note for e in broken)})."
+    return Look(kind, reason, (*evidence, *checks))
 
 
-def interval(measured: Measured, passing: float, stopping: float) -> Evidence:
+def interval(measured: Measured, passing: float, stopping: float, shown: float = 1.0) -> Evidence:
     """One metric's sequence at this look as evidence: one-sided `passing` where it is to be shown harmless or better, `stopping` where it is to be refuted.
 
-    A segment's is tuned for what it will have when the whole is complete.
+    A segment's is tuned for what it will have when the whole is complete, and what is to be shown with a part of the information for that part; only
+    what is to be refuted is not, so that its sequence stays the same from stage to stage.
     """
-    rule, wider = measured.rule, np.sqrt(measured.share)
+    rule, part = measured.rule, np.sqrt(measured.share)
+    wider = 1.0 if _success(measured) or measured.role is Role.EARLY else float(np.sqrt(shown))
     distance = measured.distance or rule.margin
-    half, other = (float(radius(measured.error, planned_error(distance, level) / wider, level)) for level in (passing, stopping))
+    half = float(radius(measured.error, planned_error(distance, passing) / (part * wider), passing))
+    other = float(radius(measured.error, planned_error(distance, stopping) / part, stopping))
     value = -measured.value if rule.lower_is_better else measured.value
-    threshold, note = -rule.margin / float(wider), ", ".join(part for part in (measured.role.value, measured.note) if part)
+    threshold, note = -rule.margin / float(part * wider), ", ".join(text for text in (measured.role.value, measured.note) if text)
     found = Evidence(
         name=f"{rule.metric} {rule.kind.value}" + (f" ({measured.where})" if measured.where else ""),
         kind=rule.kind,
@@ -115,7 +151,7 @@ def _levels(measured: Measured, alpha: float, family: int) -> tuple[float, float
     return (alpha / family if _success(measured) else alpha), alpha / family
 
 
-def _conclude(measured: Sequence[Measured], evidence: Sequence[Evidence]) -> tuple[VerdictKind, str]:
+def _conclude(measured: Sequence[Measured], evidence: Sequence[Evidence], stage: Stage) -> tuple[VerdictKind, str]:
     harmful = [e.name for m, e in zip(measured, evidence, strict=True) if e.refuted and not _success(m)]
     if harmful:
         return VerdictKind.REJECT, f"Worse than the margin allows, beyond doubt: {', '.join(harmful)}."
@@ -124,10 +160,16 @@ def _conclude(measured: Sequence[Measured], evidence: Sequence[Evidence]) -> tup
     if successes and all(e.refuted for e in successes):
         return VerdictKind.REJECT, f"Beyond doubt the success metric fell: {', '.join(e.name for e in successes)}."
     missing = [e.name for m, e in final if not _success(m) and not e.passed]
-    if not any(e.passed for e in successes):
+    if stage.gain and not any(e.passed for e in successes):
         missing = [*(e.name for e in successes), *missing] or ["a success metric"]
-    if missing:
-        return VerdictKind.HOLD, f"Not shown yet: {', '.join(missing)}. This is not the same as harmless; more mature data may decide it."
+    if missing or not final:
+        names = ", ".join(missing) or "a guardrail"
+        return VerdictKind.HOLD, f"Not shown yet: {names}. This is not the same as harmless; more mature data may decide it."
+    if not stage.gain:
+        return (
+            VerdictKind.PROMOTE,
+            f"Every guardrail is non-inferior by this stage's margins ({stage.shown:.0%} of the information); no gain was asked for.",
+        )
     return VerdictKind.PROMOTE, "A success metric is superior and every guardrail is non-inferior, which holds however often it was looked at."
 
 

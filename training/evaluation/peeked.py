@@ -26,7 +26,7 @@ def judge_look(groups: Groups, rules: Sequence[Rule], alpha: float, ratio: float
     """
     a, b = (len(next(iter(g.values()))) for g in groups)
     measured = [_measured(rule, (groups[0][rule.metric], groups[1][rule.metric]), alpha, (a + b) / planned) for rule in rules]
-    found = look(measured, assignment([((a, b), (1.0 / (1.0 + ratio), ratio / (1.0 + ratio)))]), alpha)
+    found = look(measured, [assignment([((a, b), (1.0 / (1.0 + ratio), ratio / (1.0 + ratio)))])], alpha)
     return Judgement(found.kind, found.reason, found.evidence, a, b)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any
 from training.adapters.ports import Platform
 from training.config.settings import ROOT, Settings
 from training.domain.errors import NotReadyError
-from training.domain.nouns import Verdict
+from training.domain.nouns import Evidence, Verdict
 from training.domain.rules import conclude
 from training.evaluation.evidence import evidence
 
@@ -54,13 +54,16 @@ def run(day: date, settings: Settings, platform: Platform) -> JudgeReport:
     platform.ledger.record(verdict)
     page = write_report(settings.reports / f"{day.isoformat()}.html", verdict, evaluation, manifest(folder))
     write_index(settings.reports / "index.html", platform.ledger.verdicts())
-    for e in found:
-        print(
-            f"{'passed' if e.passed else 'REFUTED' if e.refuted else 'not shown'}: {e.name} {e.value:.5g} [{e.interval[0]:.5g}, {e.interval[1]:.5g}]",
-            flush=True,
-        )
+    told(found)
     print(f"{kind.value}: {reason} Page: {page}", flush=True)
     return JudgeReport(kind.value, verdict.challenger, verdict.baseline, reason, page)
+
+
+def told(evidence: Sequence[Evidence]) -> None:
+    """Print each rule into the task's log."""
+    for e in evidence:
+        state = "passed" if e.passed else "REFUTED" if e.refuted else "not shown"
+        print(f"{state}: {e.name} {e.value:.5g} [{e.interval[0]:.5g}, {e.interval[1]:.5g}]", flush=True)
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -82,13 +85,20 @@ def lineage(day: date, evaluation: Mapping[str, Any], settings: Settings) -> dic
     """Where the verdict comes from; what is not known is left out."""
     window = evaluation.get("window")
     known = {
-        "dag_run": os.environ.get("AIRFLOW_CTX_DAG_RUN_ID", ""),
         "data_window": f"{window[0]} to {window[1]}" if window else "",
         "held_out": f"{evaluation['rows']} decisions of {evaluation['members']} members",
         "seed": str(evaluation["seed"]),
         "model_version": str(evaluation["challenger"]),
         "model_digest": str(evaluation["model_digest"]),
         "feature_service": str(evaluation["feature_service"]),
+    }
+    return {name: value for name, value in known.items() if value} | provenance(day, settings)
+
+
+def provenance(day: date, settings: Settings) -> dict[str, str]:
+    """What made the data and the code that a verdict of `day` stands on; what is not known is left out."""
+    known = {
+        "dag_run": os.environ.get("AIRFLOW_CTX_DAG_RUN_ID", ""),
         "source": settings.source,
         "code_version": code_version(),
         "dbt_invocation": dbt_invocation(settings.home / "dbt" / "run_results.json", day),

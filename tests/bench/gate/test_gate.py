@@ -32,7 +32,7 @@ def test_the_arrays_say_what_a_look_says():
             for day in range(0, 40, 4):
                 members = (int(found["retained"].control[e, day]), int(found["retained"].treatment[e, day]))
                 measured = [Measured(r, found[r.metric].value[e, day], found[r.metric].error[e, day], members, d) for r, d in RULES]
-                verdict = look(measured, FAIR, 0.05)
+                verdict = look(measured, [FAIR], 0.05)
                 assert [x.passed for x in verdict.evidence[:3]] == [bool(flags[r.metric].passed[e, day]) for r, _ in RULES]
                 assert [x.refuted for x in verdict.evidence[:3]] == [bool(flags[r.metric].refuted[e, day]) for r, _ in RULES]
                 kinds.add(verdict.kind)
@@ -47,7 +47,7 @@ def test_a_segment_is_judged_as_a_look_judges_it():
     for e in range(40):
         members = (int(found.control[e, -1]), int(found.treatment[e, -1]))
         part = Measured(RETAINED, found.value[e, -1], found.error[e, -1], members, role=Role.SEGMENT, share=0.25, where="new")
-        evidence = look([part], FAIR, 0.05).evidence[0]
+        evidence = look([part], [FAIR], 0.05).evidence[0]
         assert (evidence.passed, evidence.refuted) == (bool(flags.passed[e, -1]), bool(flags.refuted[e, -1]))
 
 
