@@ -57,13 +57,14 @@ class Compared:
         y, predicted = self.outcomes[rule.metric], self.predicted.get(rule.metric)
         part = part & ~np.isnan(y)
         value, error, members = gap(y[part], self.treated[part], self.cohort[part], None if predicted is None else predicted[part])
-        note = _means(y[part], self.treated[part]) + (", with predictions" if predicted is not None else "")
+        note = means(y[part], self.treated[part]) + (", with predictions" if predicted is not None else "")
         return Measured(rule, value, error, members, distance, role, where[1], where[0], note)
 
 
-def _means(y: Floats, treated: Flags) -> str:
-    before, after = (f"{float(y[mine].mean()):.4f}" if mine.any() else "-" for mine in (~treated, treated))
-    return f"control {before}, treatment {after}"
+def means(y: Floats, treated: Flags, names: tuple[str, str] = ("champion", "challenger")) -> str:
+    """Means of both groups in words. They are pooled over cohorts, so their difference is not the one that is judged."""
+    each = (f"{name} {float(y[mine].mean()):.4f}" if mine.any() else f"{name} -" for name, mine in zip(names, (~treated, treated), strict=True))
+    return ", ".join(each)
 
 
 def early(metric: str, margin: float) -> Rule:
@@ -79,7 +80,7 @@ def slow_share(counts: tuple[tuple[int, int], tuple[int, int]], margin: float) -
         return Measured(rule, 0.0, np.inf, (n, m))
     p, q, pooled = a / n, b / m, (a + b) / (n + m)
     error = np.sqrt(max(p * (1 - p) / n + q * (1 - q) / m, pooled * (1 - pooled) * (1 / n + 1 / m)))
-    return Measured(rule, q - p, float(error) or np.inf, (n, m), note=f"control {p:.4f}, treatment {q:.4f}")
+    return Measured(rule, q - p, float(error) or np.inf, (n, m), note=f"champion {p:.4f}, challenger {q:.4f}")
 
 
 def agreement(wrong: int, considered: int) -> Evidence:

@@ -34,12 +34,12 @@ class Spending:
     def level(self) -> float:
         """The level of the next test."""
         now = len(self.promoted) + 1
-        gamma = _gamma(now)
+        shares = gamma(now)
         wins = [i + 1 for i, won in enumerate(self.promoted) if won]
         start = START * self.alpha
-        spent = start * gamma[now - 1]
+        spent = start * shares[now - 1]
         for k, win in enumerate(wins):
-            spent += (self.alpha - start if k == 0 else self.alpha) * gamma[now - win - 1]
+            spent += (self.alpha - start if k == 0 else self.alpha) * shares[now - win - 1]
         return float(spent)
 
 
@@ -52,6 +52,6 @@ def next_level(alpha: float, experiments: Iterable[Experiment]) -> float:
     return Spending(alpha, tuple(e.state is State.PROMOTED for e in past)).level()
 
 
-def _gamma(count: int) -> Floats:
+def gamma(count: int) -> Floats:
     """The first `count` shares, of which all together sum to 1."""
     return np.asarray(np.arange(1, count + 1, dtype=np.float64) ** -SHAPE / special.zeta(SHAPE))

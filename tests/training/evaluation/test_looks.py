@@ -2,12 +2,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from training.domain.nouns import RuleKind, VerdictKind
 from training.domain.rules import Rule
 from training.evaluation.assigned import assignment
-from training.evaluation.looks import Measured, Role, look
+from training.evaluation.cohorts import Sums, difference
+from training.evaluation.looks import FEWEST, HARMLESS, WHOLE, Measured, Role, Stage, interval, look, stage_of
+from training.evaluation.sequential import planned_error, radius
 
 FAIR = assignment([([40_000, 40_000], [0.5, 0.5])])
 MANY = (40_000, 40_000)
@@ -99,3 +102,79 @@ def test_few_members_show_nothing():
     found = look([replace(m, members=(40_000, 499)) for m in (BOUGHT, replace(STAYED, value=-0.1))], [FAIR], 0.05)
     assert found.kind is VerdictKind.HOLD
     assert "fewer than 500" in found.evidence[1].note
+
+
+RAMP = (0.10, 0.25, 0.50, 0.75)
+
+
+def test_a_stage_shows_its_share_of_the_largest_comparison():
+    """By hand: 10% against 10% shows a fifth of what 50% against 50% shows; the last stage asks for everything, whatever it shows."""
+    assert [stage_of(RAMP, k) for k in (1, 2, 3)] == [Stage(pytest.approx(0.2), gain=False), Stage(pytest.approx(0.5), gain=False), Stage(1.0, gain=False)]
+    assert stage_of(RAMP, 4) == stage_of((0.1,), 1) == WHOLE
+    assert stage_of((0.1, 0.2), 1) == Stage(pytest.approx(0.5), gain=False)
+    assert stage_of((0.7, 0.9, 0.95), 2).shown == pytest.approx(0.09 / 0.21)
+
+
+def test_an_early_stage_asks_for_wider_margins_and_no_gain():
+    """A fifth of the information: margins times root five, of segments too; retention known to 1 point passes there and not at the end."""
+    measured = [replace(BOUGHT, value=0.0), replace(STAYED, error=0.0027), replace(STAYED, error=0.0054, role=Role.SEGMENT, share=0.25, where="DE")]
+    first = look(measured, [FAIR], 0.05, Stage(0.2, gain=False))
+    assert first.kind is VerdictKind.PROMOTE
+    assert "no gain was asked for" in first.reason
+    assert [e.threshold for e in first.evidence[1:3]] == pytest.approx([-0.005 / 0.2**0.5, -0.005 / 0.05**0.5])
+    assert not first.evidence[0].passed
+    assert look(measured, [FAIR], 0.05).kind is VerdictKind.HOLD
+
+
+def test_a_fall_of_sales_or_harm_rejects_at_every_stage():
+    """Beyond the margin itself, not the stage's wider one, and by one sequence in all stages."""
+    for stage in (Stage(0.2, gain=False), HARMLESS, WHOLE):
+        assert look([replace(BOUGHT, value=-0.01), STAYED], [FAIR], 0.05, stage).kind is VerdictKind.REJECT
+        found = look([BOUGHT, replace(STAYED, value=-0.008, error=0.0005)], [FAIR], 0.05, stage)
+        assert found.kind is VerdictKind.REJECT
+        assert found.evidence[1].refuted
+        assert interval(STAYED, 0.05, 0.05, stage.shown).interval[1] == interval(STAYED, 0.05, 0.05).interval[1]
+
+
+def test_nothing_measured_is_not_harmless():
+    """No guardrail at all passes no stage."""
+    assert look([replace(BOUGHT, role=Role.EARLY)], [FAIR], 0.05, HARMLESS).kind is VerdictKind.HOLD
+
+
+def passes(value, error, members, shown):
+    """`interval` on arrays: whether a retention rule passes at a stage that shows `shown` of the whole."""
+    part = np.sqrt(shown)
+    return (value - radius(error, planned_error(0.005, 0.05) / part, 0.05) > -0.005 / part) & (members >= FEWEST)
+
+
+def test_the_array_form_is_the_rule():
+    """Value by value, at three stages."""
+    rng = np.random.default_rng(2)
+    for value, error in zip(rng.normal(0, 0.005, 60), rng.uniform(0.0005, 0.006, 60), strict=True):
+        for shown in (0.2, 0.5, 1.0):
+            found = interval(replace(STAYED, value=value, error=error), 0.05, 0.05, shown)
+            assert found.passed == passes(value, error, 40_000, shown)
+
+
+def test_a_whole_ramp_promotes_harm_at_the_margin_with_probability_alpha_at_most():
+    """2,000 experiments of known truth, looked at daily: retention truly 0.5 points lower; each goes through 10, 25, 50 and 75% as soon as its own rule
+    passes, and through the last stage with probability alpha at most. Without harm most go through.
+    """
+    rng, runs, days, daily = np.random.default_rng(3), 2_000, 150, 2_000
+    shown = np.array([stage_of(RAMP, k).shown for k in range(1, 5)])
+    shares = np.array(RAMP)
+    for harm, low, high in ((0.005, 0.0, 0.05), (0.0, 0.8, 1.0)):
+        stage, promoted = np.zeros(runs, dtype=np.int64), np.zeros(runs, dtype=bool)
+        sums = np.zeros((4, runs, days))
+        for day in range(days):
+            n1 = np.round(daily * shares[stage])
+            n0 = np.round(daily * np.minimum(shares[stage], 1.0 - shares[stage]))
+            sums[:, :, day] = n0, rng.binomial(n0.astype(int), 0.95), n1, rng.binomial(n1.astype(int), 0.95 - harm)
+            if day % 3 == 2:
+                control, treatment = (Sums(n, y, y) for n, y in (sums[:2, :, : day + 1], sums[2:, :, : day + 1]))
+                found = difference(control, treatment)
+                passed = passes(found.value[:, -1], found.error[:, -1], np.minimum(found.control, found.treatment)[:, -1], shown[stage])
+                promoted |= passed & (stage == 3)
+                stage = np.where(passed & (stage < 3), stage + 1, stage)
+        assert low <= promoted.mean() <= high, promoted.mean()
+        assert (stage > 0).mean() > promoted.mean()

@@ -10,6 +10,7 @@ import pytest
 
 from training.domain.assignment import Group, Split, counted, place
 from training.evaluation.assigned import assignment
+from training.evaluation.measured import gap
 from training.evaluation.units import (
     DAY,
     Assigned,
@@ -167,6 +168,24 @@ def test_planned_shares_are_those_in_which_members_come(assigned):
     assert assignment(strata).passed
 
 
+def test_a_ramp_beyond_a_half_is_no_effect_where_regulars_stay_longer():
+    """Members who come more often stay more often, and no group does anything. Within cohorts there is no difference; within days alone there are three
+    points: the last stage makes challengers of rare members who waited, and of the champion's none.
+    """
+    rng, ids = np.random.default_rng(0), [f"x{i}" for i in range(100_000)]
+    mine, chance = Assigned.of(SPLIT, ids), rng.choice([0.01, 0.05, 0.6], len(ids))
+    member, day = np.nonzero(rng.random((len(ids), 60)) < chance[:, None])
+    stays = (rng.random(len(member)) < 0.3 + chance[member]).astype(float)
+    decisions = Decisions(ids, member, (D0 + day) * DAY + HOUR, ("champion",), np.zeros(len(day), dtype=np.int64), {"retained": stays})
+    units = enter(decisions, mine)
+    y = outcomes(decisions, units.row, np.minimum(moved(units, SPLIT), (D0 + 120) * DAY))["retained"]
+    known = ~np.isnan(y)
+    value, error, _ = gap(y[known], units.treated[known], units.cohort[known])
+    assert abs(value) < 3 * error
+    by_day, error, _ = gap(y[known], units.treated[known], units.day[known])
+    assert by_day > 5 * error
+
+
 def test_lost_members_of_one_group_are_found():
     """Every fifth challenger's decisions never reach the log."""
     rng, ids = np.random.default_rng(4), [f"x{i}" for i in range(20_000)]
@@ -205,7 +224,6 @@ def test_a_million_members_take_seconds():
     spent = time.process_time() - start
     assert len(found["retained"]) == len(units.row) > 500_000
     assert assignment(strata).passed
-    print(f"{spent:.1f} CPU s")
     assert spent < 30
 
 

@@ -1,0 +1,123 @@
+"""`watch`: whether the champion harms members, against the holdback that gets the version before it. It judges; another step moves the alias."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+
+import numpy as np
+
+from training.adapters.entries import Seen, seen
+from training.adapters.ports import Platform
+from training.config.settings import Settings
+from training.domain.assignment import Group
+from training.domain.experiment import Cause, Change
+from training.domain.nouns import Evidence, RuleKind, Verdict, look_id
+from training.domain.rules import Rule
+from training.evaluation.looks import HARMLESS, Look, Measured, Role, look
+from training.evaluation.measured import agreement, early, means, unmeasured
+from training.evaluation.units import Assigned, disagreement, outcomes
+from training.evaluation.watched import HARM, Tried, clustered, disturbing, returning, spent, undisturbed
+from training.steps.in_charge import ANCHOR, CHAMPION
+from training.steps.judge import provenance, told
+
+
+@dataclass(frozen=True)
+class WatchReport:
+    """The verdict on `champion` against `anchor` by `units`; an empty `kind` where there is nothing to watch."""
+
+    champion: str
+    anchor: str
+    kind: str
+    reason: str
+    units: int = 0
+
+
+def run(day: date, settings: Settings, platform: Platform) -> WatchReport:
+    """Record the verdict on the champion as of the end of `day`: REJECT for harm beyond doubt, PROMOTE once every guardrail holds, else HOLD.
+
+    A rerun replaces the row with the same. Nothing to watch is no error. Raises NotReadyError where the marts do not reach `day`.
+    """
+    champion, anchor = platform.registry.version(CHAMPION), platform.registry.version(ANCHOR)
+    number, change = charge(platform.experiments.changes(), champion)
+    why = idle(day, champion, anchor, change)
+    if why or champion is None or anchor is None or change is None:
+        print(f"{why} Nothing was watched.", flush=True)
+        return WatchReport(champion or "", anchor or "", "", why)
+    begin = change.at.date() + timedelta(days=1)
+    rules = [rule for rule in settings.guardrails() if rule.kind is RuleKind.NON_INFERIOR]
+    proxies = [early(proxy.value, margin) for proxy, margin in settings.experiment.early.items()]
+    rows = seen(settings.marts, begin, day, tuple(dict.fromkeys(rule.metric for rule in (*rules, *proxies))))
+    assigned = Assigned.of(settings.experiment.split(None), rows.decisions.ids)
+    tried = [Tried.of(e, rows.decisions.ids, assigned.open) for e in disturbing(platform.experiments.all())]
+    measured, units = measure(rows, assigned, tried, begin, (rules, [p for p in proxies if p.metric in rows.decisions.labels]))
+    alpha = spent(settings.judging.alpha, number)
+    found = concluded(look(measured, [logged(rows, assigned, tried)], alpha, HARMLESS))
+    missing = [unmeasured(rule, Role.EARLY, "the mart has no such label") for rule in proxies if rule.metric not in rows.decisions.labels]
+    about = {
+        "watch": f"version {champion} against version {anchor}, the watch of number {number}",
+        "alpha": f"{alpha:g}",
+        "data_window": f"{begin} to {day}",
+        "model_version": champion,
+        "experiment": change.experiment_id,
+    }
+    lineage = {name: value for name, value in about.items() if value} | provenance(day, settings)
+    evidence = (*found.evidence, *missing)
+    platform.ledger.record(Verdict(look_id(f"watch-{champion}", day), found.kind, champion, anchor, evidence, found.reason, rows.end, lineage))
+    told(evidence)
+    print(f"{about['watch']}, {units:,} units: {found.kind.value}: {found.reason}", flush=True)
+    return WatchReport(champion, anchor, found.kind.value, found.reason, units)
+
+
+def charge(changes: Sequence[Change], champion: str | None) -> tuple[int, Change | None]:
+    """The change, newest first in `changes`, by which `champion` came into charge, and its number among all that a watch followed: neither the screen's
+    first champion nor a roll-back.
+    """
+    newest = next((i for i, change in enumerate(changes) if change.after == champion and champion is not None), None)
+    if newest is None:
+        return 0, None
+    watches = sum(c.after is not None and c.cause in {Cause.EXPERIMENT, Cause.HAND} for c in changes[newest:])
+    return max(1, watches), changes[newest]
+
+
+def idle(day: date, champion: str | None, anchor: str | None, change: Change | None) -> str:
+    """Why there is nothing to watch; empty where there is."""
+    if champion is None:
+        return "No champion is in charge."
+    if anchor in {None, champion}:
+        return f"The holdback gets version {champion} as well." if anchor else "No version is the anchor, so the holdback gets the champion as well."
+    if change is None:
+        return f"The ledger does not say since when version {champion} is in charge."
+    return f"Version {champion} is in charge since {change.at}; the first whole day is the next." if change.at.date() >= day else ""
+
+
+def measure(rows: Seen, assigned: Assigned, tried: Sequence[Tried], begin: date, rules: tuple[Sequence[Rule], Sequence[Rule]]) -> tuple[list[Measured], int]:
+    """Guardrails and early proxies of members who return, and how many units there are."""
+    decisions = rows.decisions
+    entered = returning(decisions, assigned.holdback | assigned.open, begin)
+    known = outcomes(decisions, entered, undisturbed(decisions, entered, tried, rows.instant))
+    member = decisions.member[entered]
+    treated, cohort = ~assigned.holdback[member], decisions.day[entered]
+    found = []
+    for role, some in zip((Role.FINAL, Role.EARLY), rules, strict=True):
+        for rule in some:
+            y = known[rule.metric]
+            there = ~np.isnan(y)
+            value, error, members = clustered(y[there], treated[there], cohort[there], member[there])
+            found.append(Measured(rule, value, error, members, HARM * rule.margin, role, note=means(y[there], treated[there], ("holdback", "champion"))))
+    return found, len(entered)
+
+
+def logged(rows: Seen, assigned: Assigned, tried: Sequence[Tried]) -> Evidence:
+    """Whether the holdback and the champion's members were decided for as such."""
+    member, at = rows.decisions.member, rows.decisions.at
+    considered = (assigned.holdback | assigned.open)[member]
+    for one in tried:
+        considered &= ~one.during(member, at)
+    return agreement(*disagreement(rows.decisions, considered, ~assigned.holdback[member], (Group.HOLDBACK, Group.CHAMPION)))
+
+
+def concluded(found: Look) -> Look:
+    """In the words of a watch."""
+    return replace(found, reason="Every guardrail holds against the holdback: the champion is kept.") if found.kind.value == "PROMOTE" else found
