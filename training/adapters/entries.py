@@ -118,7 +118,7 @@ def features_before(marts: Path, ids: Sequence[str], at: npt.NDArray[np.int64], 
 
 
 _BEFORE = """
-with features as (select * from read_parquet(?)),
+with features as not materialized (select * from read_parquet(?)),
 yesterday as (select units.u, f.day from units inner join features as f on f.member_id = units.member_id and f.day = units.entered - 1),
 rest as (select * from units anti join yesterday using (u)),
 older as (

@@ -108,4 +108,4 @@ def split_by(values: pd.Series[Any], edges: Sequence[float] = ()) -> dict[str, F
         names = [str(name) for name in unique]
     sizes = np.bincount(codes[~unknown], minlength=len(names))
     found = {f"{column} {name}": (codes == i) & ~unknown for i, name in enumerate(names) if sizes[i] >= LEAST_SHARE * max(len(values), 1)}
-    return found | ({f"{column} unknown": unknown} if unknown.mean() >= LEAST_SHARE else {})
+    return found | ({f"{column} unknown": unknown} if unknown.any() and unknown.mean() >= LEAST_SHARE else {})

@@ -229,3 +229,10 @@ def test_a_segment_by_an_unknown_column_is_refused(settings):
     live = ExperimentSettings(**LIVE | {"segments": [SegmentSettings(column="shoe_size")]})
     with pytest.raises(DataError, match="no shoe_size"):
         judged(settings.model_copy(update={"experiment": live}), World(members=500))
+
+
+def test_a_day_without_a_decision_holds(settings):
+    """The experiment has begun and nobody came: HOLD, with every rule unshown."""
+    report, verdict, _ = judged(settings, World(members=50, days=14, visits=0.0))
+    assert (report.kind, report.units) == ("HOLD", 0)
+    assert verdict.lineage["predictions"] == "none: nobody has entered"

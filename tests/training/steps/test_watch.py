@@ -152,3 +152,9 @@ def test_a_rerun_gives_the_same_row(settings):
     pq.write_table(table.take(np.random.default_rng(0).permutation(table.num_rows)), file)
     watch.run(DAY, settings, ready)
     assert ready.ledger.looks("watch-2") == first
+
+
+def test_a_champion_that_nobody_met_holds(settings):
+    """No decision since it came into charge: HOLD, not kept."""
+    report, _ = watched(settings, World(members=50, visits=0.0))
+    assert (report.kind, report.units) == ("HOLD", 0)
