@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from training.cli import serving
+from training.cli import living, serving
 from training.domain.errors import RightmatchError
 
 app = typer.Typer(
@@ -134,6 +134,24 @@ def ledger(*, as_json: JsonOption = False) -> int:
     return show(as_json)
 
 
+@app.command()
+def rollback(
+    *,
+    to: Annotated[str | None, typer.Option(help="Version to put in charge. Default: the one that the champion replaced.")] = None,
+    reason: Annotated[str, typer.Option(help="Why; kept in the ledger.")] = "by hand",
+    yes: living.YesOption = False,
+) -> int:
+    """Put an earlier version in charge; the running service follows within a second."""
+    return living.rollback(to, reason, yes)
+
+
+@app.command()
+def anchor(version: str, *, yes: living.YesOption = False) -> int:
+    """Let the long-term holdback get another version, which promotions are then watched against."""
+    return living.anchor(version, yes)
+
+
+app.add_typer(living.experiment, name="experiment")
 app.add_typer(serving.keys, name="keys")
 app.add_typer(serving.arm, name="arm")
 app.add_typer(serving.consent, name="consent")

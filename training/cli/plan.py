@@ -6,11 +6,13 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from training.domain.errors import DataError
 
 if TYPE_CHECKING:
+    from training.config.settings import Settings
     from training.domain.rules import Rule
     from training.evaluation.planning import Goal, Need, Traffic
 
@@ -74,7 +76,17 @@ def planned(wanted: Wanted) -> dict[str, Any]:
         "fixed_days": max(n.fixed_days + n.goal.delay for n in found),
         "simulated_power": float(np.isfinite(decided).mean()),
         "median_days": middle if np.isfinite(middle) else None,
+        "next_alpha": _next_alpha(settings),
     }
+
+
+def _next_alpha(settings: Settings) -> float | None:
+    """What the ledger's experiments leave for the next one; None without a ledger, or where nothing is to be spent."""
+    from training.bootstrap import platform
+    from training.steps.opening import next_alpha
+
+    kept = Path(settings.ledger_url.removeprefix("sqlite:///"))
+    return next_alpha(settings, platform(settings).experiments) if settings.experiment.spend and kept.is_file() else None
 
 
 def _rule(need: Need, traffic: Traffic) -> dict[str, Any]:
@@ -152,8 +164,11 @@ def _show(found: Mapping[str, Any]) -> None:
 def _sentences(found: Mapping[str, Any]) -> list[str]:
     groups = " and ".join(f"{n:,} in {side}" for side, n in found["members"].items())
     half = "" if found["median_days"] is None else f", in half of them by day {found['median_days']:.0f}"
-    return [
+    spent = "" if found["next_alpha"] is None else f"The ledger leaves the next experiment alpha {found['next_alpha']:.4g}; --alpha plans for it."
+    sentences = [
         f"Looked at daily: {groups}, decided within {found['days']} days, the slowest label included.",
         f"All rules pass in {found['simulated_power']:.0%} of simulated experiments of that size{half}.",
         f"One look at the end: {found['fixed_days']} days. By the formula, whose last look alone has the power: {found['by_formula_days']} days.",
+        spent,
     ]
+    return [s for s in sentences if s]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from getpass import getuser
 
@@ -36,6 +37,19 @@ def hand_over(registry: ModelRegistry, before: str | None, after: str, others: M
             registry.point(CHAMPION, after)
 
     return effect
+
+
+def take_back(platform: Platform, change: Change, key: str = "") -> Change:
+    """Make `change`, which puts another version in charge than the one that an experiment may have promoted: that is rolled back then, in one transaction."""
+    promoted = next((e for e in platform.experiments.all() if e.state is State.PROMOTED and e.challenger == change.before), None)
+    effect = hand_over(platform.registry, change.before, str(change.after))
+    if promoted is None:
+        platform.experiments.changed(change, effect)
+    else:
+        change = replace(change, experiment_id=promoted.experiment_id)
+        platform.experiments.move(promoted.ended(State.ROLLED_BACK, change.at, change.reason), change.by, key, change, effect)
+    stop_orphan(platform, change.at, change.by)
+    return change
 
 
 def last_change(platform: Platform) -> Change | None:

@@ -7,9 +7,9 @@ from datetime import UTC, date, datetime, time, timedelta
 
 from training.adapters.ports import Platform
 from training.config.settings import Settings
-from training.domain.experiment import Cause, Change, State
+from training.domain.experiment import Cause, Change
 from training.domain.nouns import Verdict, VerdictKind, look_id
-from training.steps.in_charge import ANCHOR, CHAMPION, hand_over, last_change, moment, name, stop_orphan, who_runs
+from training.steps.in_charge import ANCHOR, CHAMPION, last_change, moment, name, stop_orphan, take_back, who_runs
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,8 @@ def run(day: date, settings: Settings, platform: Platform) -> RollBackReport:
         if verdict is None or why:
             return _told(RollBackReport(rolled_back=False, before=champion, after=champion, why=why))
         harm = champion, verdict
-    _back(*harm, anchor, day, settings, platform)
+    change = Change(harm[0], anchor, Cause.WATCH, who_runs(), moment(settings, day), harm[1].reason)
+    take_back(platform, change, harm[1].run_id)
     return _told(RollBackReport(rolled_back=True, before=harm[0], after=anchor, why=harm[1].reason))
 
 
@@ -66,18 +67,6 @@ def _interrupted(platform: Platform, last: Change | None, champion: str, anchor:
         return None
     found = [v for v in platform.ledger.looks(_subject(last.after)) if v.kind is VerdictKind.REJECT]
     return (str(last.after), found[-1]) if found else None
-
-
-def _back(harmful: str, verdict: Verdict, anchor: str, day: date, settings: Settings, platform: Platform) -> None:
-    at, who = moment(settings, day), who_runs()
-    promoted = next((e for e in platform.experiments.all() if e.state is State.PROMOTED and e.challenger == harmful), None)
-    change = Change(harmful, anchor, Cause.WATCH, who, at, verdict.reason, promoted.experiment_id if promoted else "")
-    effect = hand_over(platform.registry, harmful, anchor)
-    if promoted is None:
-        platform.experiments.changed(change, effect)
-    else:
-        platform.experiments.move(promoted.ended(State.ROLLED_BACK, at, verdict.reason), who, verdict.run_id, change, effect)
-    stop_orphan(platform, at, who)
 
 
 def _verdict(platform: Platform, version: str | None, day: date, *, harm: bool = False) -> Verdict | None:

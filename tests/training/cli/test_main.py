@@ -9,7 +9,7 @@ import pytest
 
 from training.cli.main import main
 
-COMMANDS = ("run", "up", "lookup", "decide", "ope", "gate", "ledger", "bench")
+COMMANDS = ("run", "up", "lookup", "decide", "ope", "gate", "ledger", "bench", "experiment", "rollback", "anchor")
 
 
 def test_help_imports_nothing_heavy():

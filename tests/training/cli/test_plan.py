@@ -4,7 +4,10 @@ import json
 
 import pytest
 
+from tests.fakes.platforms import home, running
 from training.cli.main import main
+from training.config.settings import Settings
+from training.evaluation.spending import Spending
 
 BASES = ["--base", "converted=0.05", "--base", "retained=0.95", "--base", "opted_out=0.01"]
 
@@ -37,6 +40,17 @@ def test_the_plan_for_people(capsys):
     assert code == 0
     assert "retained non_inferior" in out
     assert "the slowest label included" in out
+
+
+def test_the_plan_says_what_the_ledger_leaves(capsys, tmp_path, monkeypatch):
+    """Nothing without a ledger; with one, the level of the next experiment."""
+    monkeypatch.setenv("RIGHTMATCH_HOME", str(tmp_path))
+    wanted = ("--daily", "1000", "--effect", "0.01", *BASES, "--json")
+    assert json.loads(say(capsys, *wanted)[1])["next_alpha"] is None
+    assert list(tmp_path.iterdir()) == []
+    running(home(Settings(home=tmp_path)))
+    assert json.loads(say(capsys, *wanted)[1])["next_alpha"] == Spending(0.05).level()
+    assert "The ledger leaves the next experiment alpha 0.00957; --alpha plans for it." in say(capsys, *wanted[:-1])[1]
 
 
 @pytest.mark.parametrize(
