@@ -69,12 +69,13 @@ def stop(reason: Annotated[str, typer.Option(help="Why; kept in the ledger.")], 
 def rollback(to: str | None, reason: str, yes: bool) -> int:
     """Put an earlier version in charge; the running service follows within a second."""
     from training.steps import by_hand
+    from training.steps.in_charge import who_runs
 
     settings, platform = _platform()
     before, after = by_hand.planned(platform, to)
     if not _sure(f"Put version {after} in charge instead of version {before}?", yes):
         return NOT_WANTED
-    change = by_hand.roll_back(settings, platform, before, after, reason)
+    change = by_hand.roll_back(settings, platform, who_runs(), reason, before, after)
     print(f"Champion was version {before}, is version {after} (by {change.by}: {reason}).")
     return 0
 

@@ -6,9 +6,12 @@ from collections.abc import Sequence
 
 from training.adapters.ports import Platform
 from training.config.settings import Settings
-from training.domain.errors import ConfigError, NotReadyError
+from training.domain.errors import ConfigError, ConflictError, DataError, NotReadyError
 from training.domain.experiment import Cause, Change, Experiment, State
 from training.steps.in_charge import ANCHOR, CHAMPION, last_change, moment, name, take_back, who_runs
+
+LEAST_REASON = 3
+"""Characters; whoever reads the ledger in a year has nothing else."""
 
 
 def planned(platform: Platform, to: str | None) -> tuple[str, str]:
@@ -28,9 +31,19 @@ def planned(platform: Platform, to: str | None) -> tuple[str, str]:
     return str(last.after), after  # the alias was moved by a command that was killed before it recorded that
 
 
-def roll_back(settings: Settings, platform: Platform, before: str, after: str, reason: str) -> Change:
-    """Put `after` in charge instead of `before`; the experiment that promoted `before` is rolled back, one that compares with it is stopped."""
-    return take_back(platform, Change(before, after, Cause.HAND, who_runs(), moment(settings), reason))
+def roll_back(settings: Settings, platform: Platform, who: str, why: str, before: str | None = None, after: str | None = None) -> Change:
+    """Put `after` (by default the version that the champion replaced) in charge; `who` and `why` go to the ledger.
+
+    The experiment that promoted the champion is rolled back, one that compares with it is stopped. `before` is the champion that the person saw.
+    Raises ConflictError where another one is in charge by now, DataError without a reason, and whatever `planned` raises: then nothing was changed.
+    """
+    why = why.strip()
+    if len(why) < LEAST_REASON:
+        raise DataError("A roll-back needs a reason in words, because the ledger keeps it for whoever asks later. Nothing was changed: give one.")
+    champion, to = planned(platform, after)
+    if before not in {None, champion}:
+        raise ConflictError(f"{name(champion).capitalize()} is in charge by now, not {name(before)}: somebody was faster. Nothing was changed; look again.")
+    return take_back(platform, Change(champion, to, Cause.HAND, who, moment(settings), why))
 
 
 def stop(settings: Settings, platform: Platform, reason: str) -> Experiment:

@@ -71,6 +71,8 @@ def test_back_to_the_version_before(platform, capsys, monkeypatch):
     monkeypatch.setattr("typer.confirm", lambda _: False)
     assert call(capsys, "rollback")[0] == 1
     assert aliases(platform.registry)["champion"] == "2"
+    code, _, err = call(capsys, "rollback", "--yes", "--reason", "x")
+    assert (code, "needs a reason in words" in err, aliases(platform.registry)["champion"]) == (1, True, "2")
     code, said, _ = call(capsys, "rollback", "--yes", "--reason", "complaints")
     assert (code, said) == (0, f"Champion was version 2, is version 1 (by {getuser()}: complaints).")
     assert aliases(platform.registry)["champion"] == "1"
