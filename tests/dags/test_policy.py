@@ -33,10 +33,11 @@ print("PARSED" + json.dumps({"errors": {str(k): v for k, v in bag.import_errors.
 """
 
 
-def parse(home: Path, seed: str) -> dict:
+def parse(home: Path, seed: str, **settings: str) -> dict:
     """Parse the DAG folder in a process of its own with another hash seed each."""
     env = {k: v for k, v in os.environ.items() if not k.startswith(("AIRFLOW", "PYTHONDONTWRITE"))}
-    env |= {"AIRFLOW_HOME": str(home), "PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT / "dags"), "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
+    path = os.pathsep.join([str(ROOT / "dags"), *filter(None, [env.get("PYTHONPATH")])])
+    env |= {"AIRFLOW_HOME": str(home), "PYTHONHASHSEED": seed, "PYTHONPATH": path, "AIRFLOW__CORE__LOAD_EXAMPLES": "False", **settings}
     env |= {"AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"), "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False"}
     done = subprocess.run([sys.executable, "-c", PARSE, str(ROOT / "dags")], env=env, cwd=home, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr[-2000:]
@@ -52,7 +53,7 @@ def parsed(tmp_path_factory):
 def test_no_import_error_and_every_dag(parsed):
     """Each file imports, and exactly these DAGs exist."""
     assert parsed["errors"] == {}
-    assert sorted(parsed["dags"]) == ["features", "learn", "retrain"]
+    assert sorted(parsed["dags"]) == ["experiment", "features", "guard", "incident", "learn", "retrain"]
 
 
 def test_parsing_imports_nothing_heavy(parsed):
@@ -81,14 +82,15 @@ def test_owner_retries_tags_and_one_run_at_a_time(parsed):
 def test_writers_share_the_one_slot_pool(parsed):
     """DuckDB, Feast's registry and the model registry take one writer at a time."""
     pools = {name: task[3] for dag in parsed["dags"].values() for name, task in dag["tasks"].items()}
-    assert {name for name, pool in pools.items() if pool == "warehouse"} == {"land", "transform", "validate", "materialize", "training_set", "promote"}
+    writers = {"land", "transform", "validate", "materialize", "training_set", "promote", "ramp", "roll_back"}
+    assert {name for name, pool in pools.items() if pool == "warehouse"} == writers
 
 
 def test_the_asset_is_emitted_last_and_only_there(parsed):
     """A day that fails before `materialize` never starts a retrain, since no other task emits the asset."""
     tasks = {name: (task[4], task[5]) for dag in parsed["dags"].values() for name, task in dag["tasks"].items()}
-    assert [name for name, (outlets, _) in tasks.items() if outlets] == ["materialize"]
-    assert tasks["materialize"] == (["features"], [])
+    assert {name: outlets for name, (outlets, _) in tasks.items() if outlets} == {"materialize": ["features"], "alarm": ["rolled_back"]}
+    assert tasks["materialize"][1] == tasks["alarm"][1] == []
     order = ["land", "transform", "validate", "materialize"]
     assert all(tasks[a][1] == [b] for a, b in pairwise(order))
 
@@ -99,6 +101,24 @@ def test_docs_end_with_triage_notes(parsed):
         triage = dag["doc"].split("### Triage")[1]
         for question in ("What a failure means", "Who is affected", "Is a rerun safe"):
             assert question in triage
+
+
+def test_a_person_is_asked_between_look_and_ramp_where_the_settings_say_so(parsed, tmp_path):
+    """`experiment.approval`: look, approve, ramp; by default look, ramp."""
+    asks = parse(tmp_path, "1", RIGHTMATCH_EXPERIMENT__APPROVAL="true")
+    assert asks["errors"] == {}
+    order = {name: task[5] for name, task in asks["dags"]["experiment"]["tasks"].items()}
+    assert order == {"look": ["approve"], "approve": ["ramp"], "ramp": []}
+    assert {name: task[5] for name, task in parsed["dags"]["experiment"]["tasks"].items()} == {"look": ["ramp"], "ramp": []}
+
+
+def test_the_deadline_of_an_incident_is_that_of_the_settings(parsed, tmp_path):
+    """`experiment.looked_within_hours`, 4 by default."""
+    soon = parse(tmp_path, "1", RIGHTMATCH_EXPERIMENT__LOOKED_WITHIN_HOURS="0.5")
+    for dags, seconds in ((parsed["dags"], 14400.0), (soon["dags"], 1800.0)):
+        (deadline,) = dags["incident"]["serialized"]["dag"]["deadline"]
+        assert f'"__data__": {seconds}' in json.dumps(deadline["interval"])
+        assert "training.steps.overdue.tell" in json.dumps(deadline["callback"])
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda p: p.stem)

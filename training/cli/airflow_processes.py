@@ -89,7 +89,7 @@ def settle(database: Path) -> None:
     Otherwise it would first do yesterday's work, or what an earlier `up` scheduled, beside what is asked for now. Steps are idempotent: nothing is lost.
     """
     with sqlite3.connect(database, timeout=30) as connection:
-        unfinished = "'queued', 'running', 'scheduled', 'restarting', 'up_for_retry', 'deferred'"
+        unfinished = "'queued', 'running', 'scheduled', 'restarting', 'up_for_retry', 'deferred', 'awaiting_input'"
         connection.execute(f"UPDATE task_instance SET state = 'failed' WHERE state IN ({unfinished})")  # noqa: S608 - our own words
         connection.execute("UPDATE dag_run SET state = 'failed' WHERE state IN ('queued', 'running')")
         connection.execute("DELETE FROM asset_dag_run_queue")
