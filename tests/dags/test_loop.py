@@ -73,7 +73,7 @@ def left_behind(home):
 def test_raw_events_become_a_verdict_each_day(tmp_path):
     """`up` on a fresh home, in a folder whose name has a space, then `run` on the same one.
 
-    `up`: both DAGs succeed once, the verdict is in the ledger and what a user should see is shown; then the UI answers, the schedule begins with
+    `up`: each DAG succeeds once, those of live judging with nothing to judge, the verdict is in the ledger and what a user should see is shown; then the UI answers, the schedule begins with
     the current day and has started nothing, and Ctrl-C ends all of it with code 0. `run`: one day more, a second verdict, and the schedule of
     before has started nothing either.
     """
@@ -82,7 +82,7 @@ def test_raw_events_become_a_verdict_each_day(tmp_path):
     process = start(home, "up", *world)
     said, ui = until(process, r"UI: (http://127\.0\.0\.1:\d+)  user admin  password \S+")
     until(process, "Ctrl-C stops everything")
-    for task in ("land", "transform", "validate", "materialize", "training_set", "train", "evaluate", "judge", "promote"):
+    for task in ("land", "transform", "validate", "materialize", "training_set", "train", "evaluate", "judge", "promote", "look", "ramp", "watch", "roll_back"):
         assert f"{task:<12} done" in said
     (verdict,) = SqlLedger(Settings(home=home).ledger_url).verdicts()
     assert verdict.evidence
@@ -94,10 +94,13 @@ def test_raw_events_become_a_verdict_each_day(tmp_path):
     with build_opener(ProxyHandler({})).open(ui[1], timeout=30) as page:
         assert page.status == 200
     assert process.poll() is None
-    assert airflow_rows(home, "SELECT dag_id, run_type, state FROM dag_run ORDER BY id") == [
+    assert airflow_rows(home, "SELECT dag_id, run_type, state FROM dag_run ORDER BY dag_id") == [
+        ("experiment", "asset_triggered", "success"),
         ("features", "manual", "success"),
+        ("guard", "asset_triggered", "success"),
         ("retrain", "asset_triggered", "success"),
     ]
+    assert "alarm        skipped" in said
     ((summary, starts),) = airflow_rows(home, "SELECT timetable_summary, next_dagrun_create_after FROM dag WHERE dag_id = 'features' AND NOT is_paused")
     assert summary == "0 0 * * *"
     assert datetime.fromisoformat(starts).replace(tzinfo=UTC) > datetime.now(UTC)

@@ -1,8 +1,8 @@
-"""The two DAG runs of one loop, followed task by task: a live table on a terminal, one line a change elsewhere."""
+"""The DAG runs of one loop, followed task by task: a live table on a terminal, one line a change elsewhere."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from time import monotonic, sleep
 
@@ -36,16 +36,17 @@ class Progress:
         self._said: dict[tuple[str, str], tuple[str, int]] = {}
         self._live: Live | None = None
 
-    def follow(self, first: Run, then: str) -> list[TaskState]:
-        """Watch `first` to its end and, where it succeeded, the run of DAG `then` that it triggers by its asset."""
-        before = {run.run_id for run in self._api.runs(then)}
+    def follow(self, first: Run, then: Sequence[str]) -> list[TaskState]:
+        """Watch `first` to its end and, where it succeeded, the runs of the DAGs `then` that it triggers by its asset."""
+        before = {run.run_id for dag in then for run in self._api.runs(dag)}
         live = Live(console=self._console, refresh_per_second=4, transient=False) if self._console.is_terminal else None
         manager: AbstractContextManager[object] = live or nullcontext()
         with manager:
             self._live = live
             tasks = self._watch(first, [])
             if all(task.state == "success" for task in tasks):
-                tasks += self._watch(self._triggered(then, before, first), tasks)
+                for run in [self._triggered(dag, before, first) for dag in then]:
+                    tasks += self._watch(run, tasks)
         return tasks
 
     def _triggered(self, dag: str, before: set[str], cause: Run) -> Run:
@@ -57,7 +58,7 @@ class Progress:
                 if run.run_id not in before and (cause.dag, cause.run_id) in self._api.triggers(run):
                     return run
             sleep(POLL_SECONDS)
-        raise StepError(f"The features are ready, but Airflow did not start {dag} in {TRIGGER_SECONDS:.0f} s: no model was trained. See its scheduler's log.")
+        raise StepError(f"The features are ready, but Airflow did not start {dag} in {TRIGGER_SECONDS:.0f} s: the loop is not complete. See its scheduler's log.")
 
     def _watch(self, run: Run, earlier: list[TaskState]) -> list[TaskState]:
         while True:
@@ -84,8 +85,8 @@ def line(task: TaskState) -> str:
     """One change of one task, for a log."""
     attempt = f" (attempt {task.attempt})" if task.attempt > 1 else ""
     if task.state == "running":
-        return f"  {task.dag:>8} {task.task:<12} started{attempt}"
-    return f"  {task.dag:>8} {task.task:<12} {WORDS[task.state]} after {task.seconds or 0.0:.1f} s{attempt}"
+        return f"  {task.dag:>10} {task.task:<12} started{attempt}"
+    return f"  {task.dag:>10} {task.task:<12} {WORDS[task.state]} after {task.seconds or 0.0:.1f} s{attempt}"
 
 
 def table(tasks: list[TaskState]) -> Table:

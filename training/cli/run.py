@@ -25,7 +25,9 @@ from training.config.settings import Settings, load_settings
 from training.domain.errors import StepError
 
 EVERY_MIDNIGHT = "0 0 * * *"
-DAGS = ("features", "retrain")
+FOLLOWS = ("retrain", "experiment", "guard")
+"""What the features of a day start."""
+DAGS = ("features", *FOLLOWS, "incident")
 
 
 @dataclass(frozen=True)
@@ -75,10 +77,10 @@ def _loop(console: Console, settings: Settings, airflow: Airflow, day: date, sta
     up = monotonic()
     console.print(f"Airflow is up after {up - started:.1f} s; running the loop for {day}", highlight=False)
     first = airflow.api.trigger("features", {"day": day.isoformat()})
-    tasks = Progress(console, airflow.api, airflow.processes.check).follow(first, "retrain")
+    tasks = Progress(console, airflow.api, airflow.processes.check).follow(first, FOLLOWS)
     _refuse_failure(airflow.home, tasks)
     show(console, settings, day)
-    prose(console, duration(up - started, tasks, monotonic() - started))
+    prose(console, duration(up - started, [task for task in tasks if task.dag in {"features", "retrain"}], monotonic() - started))
     for name, place in places(settings, day).items():
         console.print(f"{name:>10}: {place}", highlight=False)
 
@@ -108,7 +110,7 @@ def _refuse_failure(airflow: AirflowHome, tasks: list[TaskState]) -> None:
         if task.state == "failed":
             log = attempt_log(airflow.logs, task)
             raise StepError(f"{task.dag}.{task.task} failed:\n{reason(log)}\nIts log: {log}")
-    if not tasks or any(task.state != "success" for task in tasks):
+    if not tasks or any(task.state not in {"success", "skipped"} for task in tasks):
         raise StepError(f"The loop did not complete, although no task failed: {', '.join(f'{t.task} {t.state}' for t in tasks)}. See {airflow.logs}.")
 
 

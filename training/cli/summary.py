@@ -31,7 +31,12 @@ def show(console: Console, settings: Settings, day: date) -> None:
     console.print(verdict_table(verdict))
     prose(console, verdict.reason)
     champion = wired.registry.version("champion")
-    prose(console, f"Champion: {'version ' + champion if champion else 'none yet; the logging policy stays in charge'}\n")
+    prose(console, f"Champion: {'version ' + champion if champion else 'none yet; the logging policy stays in charge'}")
+    running = wired.experiments.running()
+    if running:
+        stage = f"stage {len(running.stages)} of {len(running.ramp)} from {running.stages[-1][0]}"
+        prose(console, f"Experiment: {running.experiment_id}, {stage}; `rightmatch experiment` shows it")
+    console.print()
     member, surface = example(settings)
     lookup(member, False)
     console.print(f"\n[bold]A decision for member {member} on {surface}[/]", highlight=False)

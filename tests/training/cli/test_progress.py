@@ -35,7 +35,7 @@ class FakeApi:
 
 def follow(api):
     """The tasks that were followed, from the run `features` `mine`."""
-    return Progress(Console(file=StringIO()), api, lambda: None).follow(Run("features", "mine", "queued"), "retrain")
+    return Progress(Console(file=StringIO()), api, lambda: None).follow(Run("features", "mine", "queued"), ["retrain"])
 
 
 def test_the_run_that_this_loop_started_is_followed():
@@ -48,5 +48,5 @@ def test_a_loop_without_a_retrain_says_so(monkeypatch):
     """Only runs of others started: nothing was trained for this loop."""
     monkeypatch.setattr(progress, "TRIGGER_SECONDS", 0.1)
     monkeypatch.setattr(progress, "POLL_SECONDS", 0.01)
-    with pytest.raises(StepError, match="no model was trained"):
+    with pytest.raises(StepError, match="did not start retrain"):
         follow(FakeApi({"other": "scheduled"}))
