@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, time, timedelta
 
 from tests.fakes.features import feature_row, write_mart
 from training.config.settings import Settings
-from training.domain.labels import WINDOWS
+from training.domain.labels import OUTCOME_WINDOWS
 from training.domain.schema import ARM_NUMERIC, MARTS, MEMBER_NUMERIC
 
 Rows = list[dict[str, object]]
@@ -36,9 +36,9 @@ def decision(decision_id: str, day: date = DAY, until: date = DAY, **values: obj
     decided, as_of = end_of(day) - timedelta(hours=6), end_of(until)
     row: dict[str, object] = {"decision_id": decision_id, "member_id": "m0", "decided_at": decided, "day": day, "surface": "web", "arm_id": "none"}
     row |= {"propensity": 1.0, "feasible_arms": ["none"], "propensities": [1.0], "assignment_group": "log", "as_of": as_of}
-    for label, window in WINDOWS.items():
-        row[f"{label.value}_matured_at"] = window.matured_at(decided)
-        row[label.value] = False if window.matured_at(decided) <= as_of else None
+    for name, window in OUTCOME_WINDOWS.items():
+        row[f"{name}_matured_at"] = window.matured_at(decided)
+        row[name] = False if window.matured_at(decided) <= as_of else None
     row["conversion_value"] = 0.0 if row["converted"] is False else None
     return {**row, **values}
 
@@ -46,7 +46,7 @@ def decision(decision_id: str, day: date = DAY, until: date = DAY, **values: obj
 def marts(until: date = DAY, days: int = 2) -> dict[str, Rows]:
     """Marts of `days` good days until `until`: four members, one arm and two decisions on each."""
     held = [until - k * ONE for k in reversed(range(days))]
-    guard = {"day": until, "assignment_group": "log", "decisions": 2, "messages": 0, **{f"{label.value}_mature": 0 for label in WINDOWS}}
+    guard = {"day": until, "assignment_group": "log", "decisions": 2, "messages": 0, **{f"{name}_mature": 0 for name in OUTCOME_WINDOWS}}
     return {
         "member_features": [row for day in held for row in members(day, 4)],
         "arm_features": [row for day in held for row in arms(day)],

@@ -60,4 +60,5 @@ def _labelled(frame: pd.DataFrame, catalog: Catalog, rng: np.random.Generator) -
         drawn[young & (name != "clicked")] = None
         frame[name] = drawn
     frame["conversion_value"] = [None if c is None else (100.0 if c else 0.0) for c in frame["converted"]]
+    frame["dismissed"] = [None if c is None else arm != NONE and i % 4 == 0 for i, (c, arm) in enumerate(zip(frame["converted"], frame["arm_id"], strict=True))]
     return frame

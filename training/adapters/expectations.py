@@ -16,7 +16,7 @@ from training.adapters.parquet import days_in
 from training.adapters.ports import QualityReport
 from training.config.settings import Settings
 from training.domain.errors import NotReadyError
-from training.domain.nouns import Label
+from training.domain.labels import OUTCOME_WINDOWS
 from training.domain.schema import ARM_FEATURES, DECISION_OUTCOMES, GUARDRAIL_DAILY, MEMBER_FEATURES, Table
 
 FEATURE_DAYS = 7
@@ -25,7 +25,7 @@ DECISION_DAYS = 35
 """Decisions of so many days are looked at: the slowest label is mature after 28, and rates of immature ones say nothing."""
 USUAL_DAYS = 7
 """The week that tells how many decisions a day usually has, and how far back a published day counts as what features usually look like."""
-LABELS = [name for label in Label for name in (label.value, f"{label.value}_matured_at")]
+LABELS = [column for name in OUTCOME_WINDOWS for column in (name, f"{name}_matured_at")]
 _ONE = timedelta(days=1)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from training.adapters.expectations_schema import Check, Summary, answered
-from training.domain.nouns import Label
+from training.domain.labels import OUTCOME_WINDOWS
 from training.domain.schema import Table
 
 
@@ -28,6 +28,6 @@ def summary(rows: pd.DataFrame) -> Summary:
 
 def mature_labels(decisions: pd.DataFrame) -> tuple[pd.DataFrame, list[Check]]:
     """Each label as a number, NULL while it is immature by its own instant, and the checks of those of which enough are mature."""
-    mature = {label.value: decisions[f"{label.value}_matured_at"] <= decisions["as_of"] for label in Label}
+    mature = {name: decisions[f"{name}_matured_at"] <= decisions["as_of"] for name in OUTCOME_WINDOWS}
     frame = pd.DataFrame({name: decisions[name].astype(float).where(ripe) for name, ripe in mature.items()})
     return frame, answered({name: int(ripe.sum()) for name, ripe in mature.items()})

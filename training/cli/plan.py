@@ -126,11 +126,10 @@ def _goals(rules: Sequence[Rule], wanted: Wanted) -> list[Goal]:
 
 
 def _delay(metric: str) -> int:
-    from training.domain.labels import WINDOWS
+    from training.domain.labels import OUTCOME_WINDOWS
     from training.domain.nouns import Label
 
-    label = Label(metric) if metric in set(Label) else Label.CONVERTED
-    return WINDOWS[label].closes.days
+    return OUTCOME_WINDOWS.get(metric, OUTCOME_WINDOWS[Label.CONVERTED]).closes.days
 
 
 def _named(texts: Sequence[str], option: str) -> dict[str, float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from training.domain.labels import WINDOWS
+from training.domain.labels import OUTCOME_WINDOWS
 
 
 class Type(StrEnum):
@@ -224,9 +224,9 @@ DECISION_OUTCOMES = Table(
         Column("propensities", Type.FLOATS),
         _text("assignment_group"),
         _text("model_version", nullable=True),
-        *(Column(label.value, Type.BOOL, nullable=True) for label in WINDOWS),
+        *(Column(name, Type.BOOL, nullable=True) for name in OUTCOME_WINDOWS),
         Column("conversion_value", Type.FLOAT, nullable=True),
-        *(_time(f"{label.value}_matured_at") for label in WINDOWS),
+        *(_time(f"{name}_matured_at") for name in OUTCOME_WINDOWS),
         _time("as_of"),
     ),
     key=("decision_id",),
@@ -241,8 +241,8 @@ GUARDRAIL_DAILY = Table(
         _text("assignment_group"),
         Column("decisions", Type.INT),
         Column("messages", Type.INT),
-        *(Column(f"{label.value}_mature", Type.INT) for label in WINDOWS),
-        *(Column(f"{label.value}_rate", Type.FLOAT, nullable=True) for label in WINDOWS),
+        *(Column(f"{name}_mature", Type.INT) for name in OUTCOME_WINDOWS),
+        *(Column(f"{name}_rate", Type.FLOAT, nullable=True) for name in OUTCOME_WINDOWS),
     ),
     key=("day", "assignment_group"),
     time="",

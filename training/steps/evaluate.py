@@ -16,7 +16,7 @@ import pandas as pd
 
 from training.adapters.digest import digest
 from training.adapters.ports import ModelRegistry, Platform
-from training.config.settings import Settings
+from training.config.settings import METRICS, Settings
 from training.domain.errors import DataError, NotReadyError
 from training.domain.nouns import LOGGING_POLICY, Label
 from training.domain.schema import FEATURE_SERVICE
@@ -91,7 +91,7 @@ def held_out(path: Path, metrics: tuple[str, ...], share: float) -> pd.DataFrame
     frame = pd.read_parquet(path)
     missing = [m for m in metrics if m not in frame.columns]
     if missing:
-        raise DataError(f"The rules name {', '.join(missing)}, which the training set does not have: they could never be judged. Use: {', '.join(Label)}.")
+        raise DataError(f"The rules name {', '.join(missing)}, which the training set does not have: they could never be judged. Use: {', '.join(METRICS)}.")
     keep = is_holdout(frame["member_id"], share) & frame[list(metrics)].notna().any(axis=1).to_numpy()
     return frame[keep].reset_index(drop=True)
 

@@ -14,6 +14,7 @@ from training.adapters.parquet import days_in
 from training.adapters.ports import Platform
 from training.config.settings import Settings
 from training.domain.errors import DataError, NotReadyError
+from training.domain.labels import DISMISSED, OUTCOME_WINDOWS
 from training.domain.nouns import Label
 from training.domain.schema import ARM_FEATURES, DECISION_OUTCOMES, MEMBER_CATEGORICAL, MEMBER_FEATURES, MEMBER_NUMERIC, Type
 from training.domain.served import FALLBACK
@@ -91,12 +92,12 @@ def as_known(decisions: pa.Table, since: datetime, end: datetime) -> pa.Table:
     at, instant = decisions["decided_at"], pa.scalar(end, decisions.schema.field("decided_at").type)
     decisions = decisions.filter(pc.and_(pc.greater_equal(at, pa.scalar(since, instant.type)), pc.less(at, instant)))
     any_label = pa.chunked_array([pa.array([False] * decisions.num_rows, type=pa.bool_())])
-    for label in Label:
-        mature = pc.less_equal(decisions[f"{label.value}_matured_at"], pa.scalar(end, decisions[f"{label.value}_matured_at"].type))
-        for column in (label.value, "conversion_value") if label is Label.CONVERTED else (label.value,):
+    for name in OUTCOME_WINDOWS:
+        mature = pc.less_equal(decisions[f"{name}_matured_at"], pa.scalar(end, decisions[f"{name}_matured_at"].type))
+        for column in (name, "conversion_value") if name == Label.CONVERTED else (name,):
             known = pc.if_else(mature, decisions[column], pa.scalar(None, decisions[column].type))
             decisions = decisions.set_column(decisions.column_names.index(column), column, known)
-        any_label = pc.or_(any_label, pc.is_valid(decisions[label.value]))
+        any_label = any_label if name == DISMISSED else pc.or_(any_label, pc.is_valid(decisions[name]))
     limit = pa.scalar(end, decisions["as_of"].type)
     as_of = pc.if_else(pc.less(decisions["as_of"], limit), decisions["as_of"], limit)
     decisions = decisions.set_column(decisions.column_names.index("as_of"), "as_of", as_of)

@@ -91,6 +91,7 @@ answers as (
         bool_or(outcomes.kind = 'click' and {{ in_window('clicked', 'outcomes.occurred_at') }}) as clicked,
         bool_or(outcomes.kind = 'conversion' and {{ in_window('converted', 'outcomes.occurred_at') }}) as converted,
         bool_or(outcomes.kind = 'opt_out' and {{ in_window('opted_out', 'outcomes.occurred_at') }}) as opted_out,
+        bool_or(outcomes.kind = 'dismiss' and {{ in_window('dismissed', 'outcomes.occurred_at') }}) as dismissed,
         sum(
             case when outcomes.kind = 'conversion' and {{ in_window('converted', 'outcomes.occurred_at') }} then outcomes.value end
         ) as conversion_value
@@ -160,6 +161,7 @@ labelled as (
         coalesce({{ in_window('visited', 'returns.next_after_decision') }}, false) as visited,
         coalesce({{ in_window('retained', 'returns.next_after_absence') }}, false) as retained,
         coalesce(answers.opted_out, false) as opted_out,
+        coalesce(answers.dismissed, false) as dismissed,
         coalesce(answers.conversion_value, 0) as conversion_value
     from pending
     left join answers on pending.decision_id = answers.decision_id

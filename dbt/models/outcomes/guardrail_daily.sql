@@ -32,9 +32,11 @@ select
     cast(visited_mature as bigint) as visited_mature,
     cast(retained_mature as bigint) as retained_mature,
     cast(opted_out_mature as bigint) as opted_out_mature,
+    cast(dismissed_mature as bigint) as dismissed_mature,
     cast(clicked_rate as double precision) as clicked_rate,
     cast(converted_rate as double precision) as converted_rate,
     cast(visited_rate as double precision) as visited_rate,
     cast(retained_rate as double precision) as retained_rate,
-    cast(opted_out_rate as double precision) as opted_out_rate
+    cast(opted_out_rate as double precision) as opted_out_rate,
+    cast(dismissed_rate as double precision) as dismissed_rate
 from counted

@@ -83,7 +83,7 @@ def test_every_variable_of_the_project_is_known():
     [
         ({"metric": "retained", "kind": "non_inferior"}, "rules.0", "margin must be above 0"),
         ({"metric": "retained", "kind": "non_inferior", "margin": -1}, "rules.0", "margin must be above 0"),
-        ({"metric": "retention", "kind": "superior"}, "rules.0.metric", "retained, opted_out, conversion_value"),
+        ({"metric": "retention", "kind": "superior"}, "rules.0.metric", "retained, opted_out, dismissed, conversion_value"),
         ({"metric": "retained", "kind": "support"}, "rules.0.kind", "superior or non_inferior"),
         ({"metric": "retained", "kind": "non_inferior", "margin": "nan"}, "rules.0.margin", "finite"),
     ],
@@ -98,4 +98,4 @@ def test_a_rule_that_cannot_be_judged_is_refused_when_it_is_read(monkeypatch, ru
 def test_money_can_be_judged(monkeypatch):
     """Every label and the value of a conversion are measured."""
     monkeypatch.setenv("RIGHTMATCH_RULES", json.dumps([{"metric": m, "kind": "superior"} for m in METRICS]))
-    assert [r.metric for r in load_settings().guardrails()] == ["clicked", "converted", "visited", "retained", "opted_out", "conversion_value"]
+    assert [r.metric for r in load_settings().guardrails()] == ["clicked", "converted", "visited", "retained", "opted_out", "dismissed", "conversion_value"]

@@ -153,6 +153,15 @@ def test_money_can_be_a_metric(home, platform):
     assert 20 < metric["challenger"]["dr"]["value"] < 40
 
 
+def test_a_rule_can_be_about_dismissals(home, platform):
+    """They are judged with means per arm, as the model has no head for them: a challenger that shows less is dismissed less."""
+    rules = [{"metric": "dismissed", "kind": "non_inferior", "margin": 0.02, "lower_is_better": True}]
+    evaluate.run(DAY, small(home).model_copy(update={"rules": [Settings(rules=rules).rules[0]]}), platform)
+    metric = read(home)["metrics"]["dismissed"]
+    assert metric["binary"] is True
+    assert 0.1 < metric["challenger"]["dr"]["value"] < 0.3
+
+
 def test_what_is_missing_is_named(home, platform, tmp_path):
     """No training set; no challenger; a challenger of another day; a rule on a column that the training set lacks."""
     with pytest.raises(NotReadyError, match="Run `training_set`"):

@@ -13,7 +13,7 @@ from training.adapters.feast_store import FeastStore, frame_columns
 from training.adapters.ports import FeatureStore, Platform
 from training.config.settings import Settings
 from training.domain.errors import DataError, NotReadyError
-from training.domain.labels import WINDOWS
+from training.domain.labels import OUTCOME_WINDOWS
 from training.domain.schema import ARM_FEATURES, DECISION_OUTCOMES, MEMBER_FEATURES
 from training.steps import materialize, training_set
 
@@ -27,10 +27,10 @@ def decision(decision_id: str, at: datetime, member_id: str = "m1", as_of: datet
     """A decision whose mature labels are false unless given, as dbt exports it at `as_of`."""
     row: dict[str, object] = {"decision_id": decision_id, "member_id": member_id, "decided_at": at, "day": at.date(), "surface": "web"}
     row |= {"arm_id": "p.c.web", "propensity": 0.5, "feasible_arms": ["none", "p.c.web"], "propensities": [0.5, 0.5], "assignment_group": "log", "as_of": as_of}
-    for label, window in WINDOWS.items():
+    for name, window in OUTCOME_WINDOWS.items():
         matured = window.matured_at(at)
-        row[f"{label.value}_matured_at"] = matured
-        row[label.value] = labels.get(label.value, False) if matured <= as_of else None
+        row[f"{name}_matured_at"] = matured
+        row[name] = labels.get(name, False) if matured <= as_of else None
     row["conversion_value"] = labels.get("conversion_value", 0.0) if row["converted"] is not None else None
     return row
 
@@ -106,6 +106,14 @@ def test_what_matures_after_the_day_is_unknown(settings, store):
     _, (row,) = run(settings, store, [decision("a", END - 10 * DAY, as_of=later, converted=True, conversion_value=9.0, clicked=True)])
     assert (row["clicked"], row["opted_out"], row["converted"], row["conversion_value"], row["retained"]) == (True, False, None, None, None)
     assert row["as_of"] == END
+
+
+def test_dismissals_are_known_when_their_week_is_over(settings, store):
+    """Of a mart built later: true after 7 days, NULL a microsecond before, as no Label but an outcome to judge by."""
+    later = END + 40 * DAY
+    decided = {"over": END - 7 * DAY, "open": END - 7 * DAY + timedelta(microseconds=1)}
+    _, rows = run(settings, store, [decision(i, at, as_of=later, dismissed=True) for i, at in decided.items()])
+    assert {row["decision_id"]: row["dismissed"] for row in rows} == {"over": True, "open": None}
 
 
 def test_a_label_counts_from_the_instant_of_its_maturity(settings, store):
