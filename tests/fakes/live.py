@@ -21,11 +21,11 @@ from training.adapters.ports import Platform
 from training.config.settings import Settings
 from training.domain.assignment import Group, Split
 from training.domain.experiment import Experiment, State
-from training.domain.labels import WINDOWS
+from training.domain.labels import OUTCOME_WINDOWS
 from training.domain.schema import DECISION_OUTCOMES, MEMBER_FEATURES
 
 FIRST = date(2026, 3, 2)
-RATES = {"retained": 0.9, "converted": 0.1, "visited": 0.6, "opted_out": 0.03, "clicked": 0.2}
+RATES = {"retained": 0.9, "converted": 0.1, "visited": 0.6, "opted_out": 0.03, "clicked": 0.2, "dismissed": 0.1}
 Chance = Callable[[str, npt.NDArray[Any], npt.NDArray[np.int64], npt.NDArray[Any]], npt.NDArray[np.float64]]
 """(label, group, days since FIRST, country), one entry a decision -> the label's probability."""
 
@@ -88,10 +88,10 @@ class World:
             "surface": ["web"] * len(member),
             "assignment_group": [self.logged.get(g, g) for g in group],
         }
-        for label, window in WINDOWS.items():
-            answer = rng.random(len(member)) < self.chance(label.value, group, day, country)
+        for label, window in OUTCOME_WINDOWS.items():
+            answer = rng.random(len(member)) < self.chance(label, group, day, country)
             known = at + np.timedelta64(window.closes) <= as_of
-            columns[label.value] = pa.array(answer, mask=~known)
+            columns[label] = pa.array(answer, mask=~known)
         columns["conversion_value"] = pa.array(10.0 * np.asarray(columns["converted"].fill_null(False)), mask=~np.asarray(columns["converted"].is_valid()))
         write(marts, "decision_outcomes", columns, len(member))
         ids = np.arange(self.members)

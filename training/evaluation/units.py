@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from training.domain.assignment import Group, Split, place
-from training.domain.labels import WINDOWS
+from training.domain.labels import OUTCOME_WINDOWS
 from training.domain.nouns import Label
 from training.domain.served import FALLBACK
 from training.evaluation.intervals import Floats, Ints
@@ -85,8 +85,8 @@ def places(salt: str, ids: Sequence[str]) -> Floats:
 
 def closes(metric: str) -> int | None:
     """Microseconds from a decision until the label is mature; None for what has no window."""
-    label = Label.CONVERTED.value if metric == VALUE else metric
-    return next((window.closes // MICROSECOND for known, window in WINDOWS.items() if known.value == label), None)
+    window = OUTCOME_WINDOWS.get(Label.CONVERTED.value if metric == VALUE else metric)
+    return window.closes // MICROSECOND if window else None
 
 
 @dataclass(frozen=True)

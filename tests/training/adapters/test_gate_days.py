@@ -13,6 +13,7 @@ from training.adapters.expectations import ExpectationsGate
 from training.adapters.ports import Platform
 from training.config.settings import Settings
 from training.domain.errors import NotReadyError, QualityError
+from training.domain.labels import OUTCOME_WINDOWS
 from training.domain.schema import DECISION_OUTCOMES, MARTS
 from training.steps import validate
 
@@ -124,7 +125,8 @@ def test_labels_are_looked_at_once_they_are_mature(settings):
 @pytest.mark.parametrize("value", [False, None])
 def test_a_label_that_nobody_ever_gives_is_a_warning(settings, value):
     """500 mature labels that are all false, or all NULL although they are mature, are said; 499 may be chance."""
-    rows = [decision(f"d{k}", DAY - 30 * ONE, clicked=k == 0, converted=k == 0, visited=k == 0, opted_out=k == 0, retained=value) for k in range(500)]
+    others = [name for name in OUTCOME_WINDOWS if name != "retained"]
+    rows = [decision(f"d{k}", DAY - 30 * ONE, retained=value, **dict.fromkeys(others, k == 0)) for k in range(500)]
     recent = [decision(f"g{k}", DAY - k * ONE) for k in range(8)]
     assert failed(settings, rows + recent) == {("expect_column_max_to_be_between", "retained", False)}
     assert failed(settings, rows[:-1] + recent) == set()
