@@ -14,8 +14,10 @@ from serving.decider import Decider
 from serving.features import Lookup
 from serving.ingest import Ingest
 from serving.metrics import Metrics
+from serving.times import Times
 from training.adapters.clock import wall
 from training.adapters.decision_log import DecisionLog
+from training.adapters.experiments import SqlExperiments
 from training.adapters.log_keys import ApiKeys, RecentKeys
 from training.adapters.ports import FeatureStore, ModelRegistry
 from training.config.serving import Clock
@@ -33,11 +35,12 @@ class Core:
         self.log = DecisionLog(settings.log_url)
         self.metrics = Metrics()
         self.guard = Guard(RecentKeys(ApiKeys(self.log.engine), KEYS_FOR), settings.serving.rate_limit)
-        self.watch = Watch(Outside(registry, features, self.log, wall, self.metrics.versions), settings)
+        self.watch = Watch(Outside(registry, SqlExperiments(settings.ledger_url), features, self.log, wall, self.metrics.shown), settings)
         self.registry = registry
         self.lookup = Lookup(features, settings.serving.lookup_budget_ms / 1e3)
         self.ingest = Ingest(self.log, settings.serving.clock)
-        self.decider = Decider(self.log, self.lookup, self.watch, self.metrics, uniform)
+        self.times = Times(self.log, settings.experiment.slow_ms / 1e3)
+        self.decider = Decider(self.log, self.lookup, self.watch, self.metrics, uniform, self.times)
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Look at the world once, then serve on `loop`."""
@@ -45,11 +48,13 @@ class Core:
         self.lookup.warm()
         self.decider.start(loop)
         self.ingest.start(loop)
+        self.times.start()
 
     def stop(self) -> None:
         """Answer what waits, then end all threads."""
         self.decider.stop()
         self.ingest.stop()
+        self.times.stop()
         self.watch.stop()
         self.lookup.close()
         self.log.engine.dispose()

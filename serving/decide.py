@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Protocol
 
 import numpy as np
@@ -14,14 +14,12 @@ import numpy.typing as npt
 from serving.menus import Menu, Menus, agreed
 from training.config.serving import ServingSettings, Without
 from training.config.settings import Settings
-from training.domain.assignment import chosen
+from training.domain.assignment import Group, Split
 from training.domain.nouns import NONE, Context
 from training.domain.schema import FEATURE_SERVICE
-from training.domain.served import CANARY, CHAMPION, FALLBACK, Asked, MemberState, Reason, Served
+from training.domain.served import FALLBACK, UNIFORM, Asked, MemberState, Reason, Served
 from training.model.compiled import pick
 
-UNIFORM = "uniform"
-"""Assignment group of decisions that every feasible arm could win alike, while there is no champion."""
 _CERTAIN = np.ones(1)
 
 
@@ -34,7 +32,7 @@ class Scored(Protocol):
 
 
 class Scoring(Protocol):
-    """What is asked of a champion (`training.model.compiled.Compiled`)."""
+    """What is asked of a model (`training.model.compiled.Compiled`)."""
 
     @property
     def version(self) -> str:
@@ -52,20 +50,36 @@ class Scoring(Protocol):
         """The menu, by position in the champion's book."""
 
 
+_WHOLE = Split("", 0.0, 0.0)
+"""Everybody is the champion's."""
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Who is in which group, and whose model decides for challenger and holdback. None could not be loaded: the members of its group get the safe default,
+    since a decision by another model would be counted as that group's.
+    """
+
+    split: Split = _WHOLE
+    challenger: Scoring | None = None
+    holdback: Scoring | None = None
+
+    def exposure(self, day: date) -> dict[str, str]:
+        """What is noted with each decision of `day`: experiment and stage while one runs."""
+        return {"experiment": self.split.experiment, "stage": str(self.split.stage(day))} if self.split.experiment else {}
+
+
 @dataclass(frozen=True)
 class World:
-    """Everything but the member, as of one moment; a batch of decisions reads one World. None means that it could not be read, or is not there.
-
-    `canary` decides for its share of members while it is there.
-    """
+    """Everything but the member, as of one moment; a batch of decisions reads one World. None means that it could not be read, or is not there."""
 
     menus: Menus
     champion: Scoring | None
-    canary: Scoring | None
     paused: frozenset[str] | None
     serving: ServingSettings
     notes: Mapping[str, str] = field(default_factory=dict)
     """Kept with each decision: what a replay needs besides, such as the weights of the utility."""
+    groups: Groups = Groups()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +98,13 @@ def decide(asked: Asked, features: Features | Reason, state: MemberState | None,
         return fallback(asked, features, world, u)
     if asked.at - features.at > world.serving.features_max_age:
         return fallback(asked, Reason.STALE_FEATURES, world, u, features)
-    menu = world.menus.menu(asked, agreed(features.values.get("consents")), state, world.paused)
-    scoring, group = _in_charge(asked.member_id, world)
-    if scoring is None and world.serving.without_champion is Without.NONE:
+    if world.champion is None and world.serving.without_champion is Without.NONE:
         return fallback(asked, Reason.NO_CHAMPION, world, u, features)
+    day = _day(asked)
+    group, reason, scoring = _taker(asked.member_id, day, world)
+    if reason is Reason.CHAMPION_FAILED:
+        return fallback(asked, reason, world, u)
+    menu = world.menus.menu(asked, agreed(features.values.get("consents")), state, world.paused)
     p = _probabilities(scoring, features, asked, menu)
     shown = menu.arms[pick(p, u)]
     arm = world.menus.catalog.arms.get(shown)
@@ -98,7 +115,7 @@ def decide(asked: Asked, features: Features | Reason, state: MemberState | None,
         feasible=menu.arms,
         p=p,
         excluded=menu.excluded,
-        reason=Reason.CHAMPION if scoring else Reason.NO_CHAMPION,
+        reason=reason,
         group=group,
         model_version=scoring.version if scoring else "",
         posterior=scoring.posterior if scoring else 0,
@@ -108,22 +125,39 @@ def decide(asked: Asked, features: Features | Reason, state: MemberState | None,
         features_at=features.at,
         u=u,
         expires_at=asked.at + timedelta(minutes=world.serving.expires_minutes),
-        notes={**world.notes, "product": arm.product_id, "creative": arm.creative_id} if arm else world.notes,
+        notes={**world.notes, **world.groups.exposure(day), **({"product": arm.product_id, "creative": arm.creative_id} if arm else {})},
     )
 
 
-def _in_charge(member_id: str, world: World) -> tuple[Scoring | None, str]:
-    """Whose decision it is, and the group that is logged for it."""
-    serving = world.serving
-    if world.canary is not None and chosen(serving.canary_salt, member_id, serving.canary_share):
-        return world.canary, CANARY
-    return world.champion, CHAMPION if world.champion else UNIFORM
+def _day(asked: Asked) -> date:
+    """The UTC day by which groups go."""
+    return asked.at.astimezone(UTC).date()
 
 
-def _probabilities(champion: Scoring | None, features: Features, asked: Asked, menu: Menu) -> npt.NDArray[np.float64]:
-    if champion is None:
-        return np.full(len(menu.arms), 1.0 / len(menu.arms))
-    return champion.score(features.values, asked.context, menu.positions).p
+def _taker(member_id: str, day: date, world: World) -> tuple[str, Reason, Scoring | None]:
+    """The member's group, why it decides so, and whose model does; None draws every feasible arm alike."""
+    if world.champion is None:
+        return UNIFORM, Reason.NO_CHAMPION, None
+    group = world.groups.split.group(member_id, day)
+    match group:
+        case Group.CONTROL:
+            return group.value, Reason.CONTROL, None
+        case Group.CHALLENGER:
+            scoring = world.groups.challenger
+        case Group.HOLDBACK:
+            scoring = world.groups.holdback
+        case Group.CHAMPION:
+            scoring = world.champion
+    return group.value, Reason.CHAMPION if scoring else Reason.CHAMPION_FAILED, scoring
+
+
+def _probabilities(scoring: Scoring | None, features: Features, asked: Asked, menu: Menu) -> npt.NDArray[np.float64]:
+    return even(len(menu.arms)) if scoring is None else scoring.score(features.values, asked.context, menu.positions).p
+
+
+def even(arms: int) -> npt.NDArray[np.float64]:
+    """The probabilities of arms that may win alike, [arms]."""
+    return np.full(arms, 1.0 / arms)
 
 
 def fallback(asked: Asked, reason: Reason, world: World, u: float, features: Features | Reason = Reason.STORE_DOWN) -> Served:
@@ -146,6 +180,7 @@ def fallback(asked: Asked, reason: Reason, world: World, u: float, features: Fea
         features_at=known.at if known else None,
         u=u,
         expires_at=asked.at + timedelta(minutes=world.serving.expires_minutes),
+        notes=world.groups.exposure(_day(asked)),
     )
 
 

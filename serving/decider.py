@@ -12,6 +12,7 @@ from serving.decide import Features, World, decide, fallback
 from serving.features import Lookup
 from serving.line import Line, Waiting
 from serving.metrics import Metrics
+from serving.times import Times
 from training.adapters.decision_log import DecisionLog
 from training.domain.errors import LogError
 from training.domain.served import UNNAMED, Asked, MemberState, Reason, Served
@@ -42,8 +43,9 @@ Asking = Waiting[Asked, Served]
 class Decider:
     """`ask` from the event loop; a thread takes what waits, `batch` at most, and answers once it is durable."""
 
-    def __init__(self, log: DecisionLog, lookup: Lookup, source: Source, metrics: Metrics, draw: Callable[[], float]) -> None:
+    def __init__(self, log: DecisionLog, lookup: Lookup, source: Source, metrics: Metrics, draw: Callable[[], float], times: Times | None = None) -> None:
         self._log, self._lookup, self._source, self._metrics, self._draw = log, lookup, source, metrics, draw
+        self._times = times
         self._later: deque[Asking] = deque()
         self._line: Line[Asked, Served] = Line("decider", self._run)
         self.start, self.stop = self._line.start, self._line.stop
@@ -141,9 +143,12 @@ class Decider:
         return [stands.get(s.asked.request_id, s) for s in new]
 
     def _answer(self, batch: Sequence[Asking], served: Sequence[Served]) -> None:
+        now = perf_counter()
         for w, s in zip(batch, served, strict=True):
             if s.asked.decision_id == w.asked.decision_id:  # not what stood already
                 self._metrics.decided(s)
+                if self._times:
+                    self._times.count(s, now - w.since)
         self._line.give(zip(batch, served, strict=True))
 
     def _refuse(self, batch: Sequence[Asking], error: Exception) -> None:

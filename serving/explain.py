@@ -1,4 +1,4 @@
-"""A kept decision taken again: the champion as it was, rebuilt from model, arms' features and the answers learned until then."""
+"""A kept decision taken again: the model of its group as it was, rebuilt from weights, arms' features and the answers learned until then."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from serving.decide import even
 from training.adapters.decision_log import DecisionLog
 from training.adapters.learner import rebuild, sight
 from training.adapters.ports import ModelRegistry
 from training.config.settings import ExplorationSettings, Settings, UtilitySettings
 from training.domain.catalog import load_catalog
 from training.domain.errors import DataError, NotReadyError
-from training.domain.served import Served
+from training.domain.served import FALLBACK, Served
 from training.model.compiled import Compiled, pick
 from training.model.matching import MatchingModel
 from training.model.saving import MANIFEST
@@ -28,10 +29,15 @@ class Replay:
     largest: float
 
 
-def champion_of(served: Served, log: DecisionLog, registry: ModelRegistry, settings: Settings) -> Compiled:
-    """The champion that took `served`. Raises NotReadyError where its model is gone, DataError where nobody drew this decision or it cannot be rebuilt."""
+def model_of(served: Served, log: DecisionLog, registry: ModelRegistry, settings: Settings) -> Compiled | None:
+    """The model that took `served`; None where every feasible arm could win alike.
+
+    Raises NotReadyError where the model is gone, DataError where nobody drew this decision or it cannot be rebuilt.
+    """
+    if served.group == FALLBACK:
+        raise DataError(f"Decision {served.asked.decision_id} is a fallback ({served.reason.value}): it is certain, there is nothing to take again.")
     if not served.model_version:
-        raise DataError(f"Decision {served.asked.decision_id} was no champion's ({served.reason.value}): it is certain, there is nothing to take again.")
+        return None
     policy = json.loads(served.notes["policy"])
     then = settings.model_copy(
         update={"exploration": ExplorationSettings(**policy["exploration"]), "utility": UtilitySettings(**policy["utility"])},
@@ -65,10 +71,12 @@ def window_of(version: str, registry: ModelRegistry) -> dict[str, str]:
     return {name: str(value) for name, value in manifest.get("window", {}).items()}
 
 
-def again(served: Served, compiled: Compiled) -> Replay:
-    """Take `served` again with `compiled`."""
-    positions = [compiled.arm_ids.index(arm) for arm in served.feasible]
-    p = compiled.score(served.features, served.asked.context, positions).p
+def again(served: Served, compiled: Compiled | None) -> Replay:
+    """Take `served` again with its model, see `model_of`."""
+    if compiled is None:
+        p = even(len(served.feasible))
+    else:
+        p = compiled.score(served.features, served.asked.context, [compiled.arm_ids.index(arm) for arm in served.feasible]).p
     chosen = served.feasible[pick(p, served.u)]
     same = bool(np.array_equal(p, served.p)) and chosen == served.chosen_arm
     return Replay(same, chosen, float(np.abs(p - served.p).max()))

@@ -1,6 +1,7 @@
 """The learner: one process that turns what comes into the decision log into posteriors and recent features, some times a second. `python -m serving.learn`.
 
-It loses nothing by being killed. What fails is said, and tried again a second later, while the other duty goes on.
+It loses nothing by being killed. Champion and challenger learn from all decisions, each by itself. What fails is said, and tried again a second later,
+while the other duties go on.
 """
 
 from __future__ import annotations
@@ -9,31 +10,25 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from time import monotonic
-from typing import Protocol
 
 from serving import learner_status
 from serving.learner_status import Status
 from serving.logs import say
 from training.adapters.clock import now
-from training.adapters.learning import Learning
+from training.adapters.learning import Learning, Roles
 from training.config.serving import Clock
 from training.config.settings import Settings, load_settings
 
-ASK_CHAMPION, ASK_MATERIALIZED, AGAIN, SAY = 0.5, 2.0, 1.0, 60.0
-"""Seconds between two looks at the champion's alias and at the materializations, after a failure, and between two lines about what was learned."""
+ASK_ROLES, ASK_MATERIALIZED, AGAIN, SAY = 0.5, 2.0, 1.0, 60.0
+"""Seconds between two looks at who decides and at the materializations, after a failure, and between two lines about what was learned."""
+STAND_AGAIN = 30.0
+"""Seconds after a failure to publish what only stands still."""
 BUSY = 3
 """Exit code where another learner is at work."""
-
-
-class Registry(Protocol):
-    """Which model is in charge."""
-
-    def peek(self, alias: str) -> str | None:
-        """Version behind `alias`."""
 
 
 @dataclass
@@ -64,86 +59,131 @@ class Every:
         self._next = max(self._next, until)
 
 
-class Loop:
-    """Both duties in turn. `clock` says what time it is for the data, `say` writes one structured line."""
+@dataclass
+class Duty:
+    """Something that is done again and again; what fails in it is said, and tried again `again` seconds later, while all others go on."""
 
-    def __init__(self, settings: Settings, learning: Learning, registry: Registry, clock: Callable[[], datetime], say: Callable[..., None]) -> None:
-        self._folder, self._learning, self._registry, self._clock, self._say = settings.posterior, learning, registry, clock, say
-        self._champion, self._materialized, self._summary = Every(ASK_CHAMPION), Every(ASK_MATERIALIZED), Every(SAY)
-        self._learn, self._refresh = Every(0.0), Every(0.0)
-        self._trouble = {"learn": "", "refresh": ""}
+    name: str
+    run: Callable[[float], bool]
+    """Does it at that moment (monotonic seconds); returns whether there is more to do at once."""
+    model_version: str = ""
+    every: Every = field(default_factory=lambda: Every(0.0))
+    again: float = AGAIN
+    trouble: str = ""
+
+    @property
+    def told(self) -> dict[str, str]:
+        """Its name as a line of the log says it."""
+        return {"duty": self.name} | ({"model_version": self.model_version} if self.model_version else {})
+
+
+class Loop:
+    """All duties in turn. `who` says who decides, `clock` what time it is for the data, `say` writes one structured line."""
+
+    def __init__(self, settings: Settings, learning: Learning, who: Callable[[], Roles], clock: Callable[[], datetime], say: Callable[..., None]) -> None:
+        self._folder, self._learning, self._who, self._clock, self._say = settings.posterior, learning, who, clock, say
+        self._materialized, self._summary = Every(ASK_MATERIALIZED), Every(SAY)
+        self._ask, self._refresh = Duty("roles", self._roles, every=Every(ASK_ROLES)), Duty("refresh", self._some_rows)
+        self._learn: dict[str, Duty] = {}
+        self._stand: dict[str, Duty] = {}
+        self._known = Roles()
         self._told = 0
         self._calendar = settings.serving.clock
-        self._oldest: tuple[datetime, float] | None = None
+        self._oldest: dict[str, tuple[datetime, float]] = {}
         self.totals = Totals()
 
     def turn(self, at: float) -> bool:
         """One batch of each duty at `at` (monotonic seconds); returns whether there is more to do at once."""
-        more = [self._attempt(name, duty, every, at) for name, duty, every in self._duties() if every.due(at)]
+        more = self._attempt(self._ask, at)
+        for duty in self._duties():
+            more |= self._attempt(duty, at)
         self._report(at)
-        return any(more)
-
-    def _duties(self) -> tuple[tuple[str, Callable[[float], bool], Every], ...]:
-        return ("learn", self._one_batch, self._learn), ("refresh", self._some_rows, self._refresh)
-
-    def _attempt(self, name: str, duty: Callable[[float], bool], every: Every, at: float) -> bool:
-        try:
-            more = duty(at)
-        except Exception as error:  # noqa: BLE001 - whatever a store or a model raises, the other duty goes on
-            every.put_off(at + AGAIN)
-            self._champion, self._materialized = Every(ASK_CHAMPION), Every(ASK_MATERIALIZED)  # asked again at once: the learner is gone
-            trouble = f"{type(error).__name__}: {error}"
-            if trouble != self._trouble[name]:
-                self._say("trouble", duty=name, error=trouble)
-            self._trouble[name] = trouble
-            return False
-        if self._trouble[name]:
-            self._say("recovered", duty=name)
-            self._trouble[name] = ""
         return more
 
-    def _one_batch(self, at: float) -> bool:
-        if self._champion.due(at) and self._learning.champion(self._registry.peek("champion")):
-            learner = self._learning.learner
-            self._say("champion", model_version=learner.version if learner else "", posterior=learner.posterior if learner else 0)
-        found = self._learning.learn(self._clock())
-        if found is None:
+    def _duties(self) -> list[Duty]:
+        return [*self._learn.values(), *self._stand.values(), self._refresh]
+
+    def _attempt(self, duty: Duty, at: float) -> bool:
+        if not duty.every.due(at):
             return False
+        try:
+            more = duty.run(at)
+        except Exception as error:  # noqa: BLE001 - whatever a store or a model raises, the other duties go on
+            duty.every.put_off(at + duty.again)
+            self._materialized = Every(ASK_MATERIALIZED)
+            trouble = f"{type(error).__name__}: {error}"
+            if trouble != duty.trouble:
+                self._say("trouble", **duty.told, error=trouble)
+            duty.trouble = trouble
+            return False
+        if duty.trouble:
+            self._say("recovered", **duty.told)
+            duty.trouble = ""
+        return more
+
+    def _roles(self, at: float) -> bool:
+        """Who learns from here on; whoever did before and still does goes on."""
+        del at
+        roles = self._who()
+        if roles != self._known:
+            self._learning.take(roles)
+            self._learn = {v: self._learn.get(v) or Duty("learn", partial(self._one_batch, v), v) for v in roles.learning()}
+            self._stand = {v: Duty("stand", partial(self._stands, v), v, again=STAND_AGAIN) for v in roles.standing()}
+            self._known = roles
+        return False
+
+    def _one_batch(self, version: str, at: float) -> bool:
+        del at
+        new = version not in self._learning.learners
+        found = self._learning.learn(version, self._clock())
+        if new:
+            self._say(self._known.learning()[version], model_version=version, posterior=found.posterior)
         for complaint in found.damaged:
-            self._say("left_out", error=complaint)
+            self._say("left_out", model_version=version, error=complaint)
         self.totals.answers += found.answers
         self.totals.decisions += found.decisions
         self.totals.damaged += len(found.damaged)
         return found.more
+
+    def _stands(self, version: str, at: float) -> bool:
+        del at
+        self._learning.stand(version)
+        del self._stand[version]  # once is enough
+        return False
 
     def _some_rows(self, at: float) -> bool:
         rows, more = self._learning.refresh(ask=self._materialized.due(at))
         self.totals.rows += rows
         return more
 
-    def _behind(self, since: datetime | None, at: float) -> float:
+    def _behind(self, version: str, since: datetime | None, at: float) -> float:
         """Seconds that the oldest outcome not looked at has waited. In a calendar of the data's own only what the loop saw of that is known."""
         if since is None:
-            self._oldest = None
+            self._oldest.pop(version, None)
             return 0.0
-        if self._oldest is None or self._oldest[0] != since:
-            self._oldest = (since, at)
+        known = self._oldest.get(version)
+        if known is None or known[0] != since:
+            known = self._oldest[version] = (since, at)
         told = (self._clock() - since) / timedelta(seconds=1) if self._calendar is Clock.WALL else 0.0
-        return max(told, at - self._oldest[1])
+        return max(told, at - known[1])
 
-    def _report(self, seconds: float) -> None:
-        learner = self._learning.learner
+    def _status(self, at: float) -> Status:
+        learners = self._learning.learners
+        champion = learners.get(self._known.champion or "")
+        return Status(
+            at=self._clock().isoformat(),
+            model_version=champion.version if champion else "",
+            posterior=champion.posterior if champion else 0,
+            posteriors={version: learner.posterior for version, learner in learners.items()},
+            lag_seconds=max((self._behind(version, learner.waiting_since(), at) for version, learner in learners.items()), default=0.0),
+            waiting=self._learning.recent.waiting,
+            trouble="; ".join(duty.trouble for duty in (self._ask, *self._duties()) if duty.trouble),
+            **vars(self.totals),
+        )
+
+    def _report(self, at: float) -> None:
         try:
-            since = learner.waiting_since() if learner else None
-            status = Status(
-                at=self._clock().isoformat(),
-                model_version=learner.version if learner else "",
-                posterior=learner.posterior if learner else 0,
-                lag_seconds=self._behind(since, seconds),
-                waiting=self._learning.recent.waiting,
-                trouble="; ".join(filter(None, self._trouble.values())),
-                **vars(self.totals),
-            )
+            status = self._status(at)
             learner_status.write(self._folder, status)
         except Exception as error:  # noqa: BLE001 - the log or the disk; the duties find out by themselves
             self._say("trouble", duty="status", error=f"{type(error).__name__}: {error}")
@@ -155,6 +195,7 @@ class Loop:
 
 def run(settings: Settings, stop: threading.Event) -> int:
     """Learn until `stop`; 0 when it was stopped between two batches, BUSY where another learner is at work. Raises ConfigError or LogError without a log."""
+    from training.adapters.experiments import SqlExperiments
     from training.adapters.feast_push import OnlineMembers
     from training.adapters.learner_lock import only_learner
     from training.adapters.log_engine import log_engine
@@ -171,7 +212,8 @@ def run(settings: Settings, stop: threading.Event) -> int:
             return BUSY
         tell("started", log=engine.url.render_as_string())
         learning = Learning(settings, engine, registry, Recent(engine, OnlineMembers(settings)))
-        loop = Loop(settings, learning, registry, partial(now, settings.serving.clock, engine), tell)
+        who = partial(Roles.read, registry, SqlExperiments(settings.ledger_url))
+        loop = Loop(settings, learning, who, partial(now, settings.serving.clock, engine), tell)
         keep_turning(loop, settings.serving.learn_every_ms / 1000, stop)
     tell("stopped", **vars(loop.totals))
     return 0

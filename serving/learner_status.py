@@ -13,7 +13,8 @@ STATUS = "status.json"
 
 @dataclass(frozen=True)
 class Status:
-    """As of `at` (ISO): the posterior that readers find, and the age in seconds of the oldest acknowledged outcome that was not looked at yet.
+    """As of `at` (ISO): the champion's posterior that readers find and those of all who learn by version, and the age in seconds of the oldest acknowledged
+    outcome that one of them has not looked at yet.
 
     `answers`, `decisions`, `rows` and `damaged` count since the process started: answers taken in, decisions looked at, members' rows renewed, decisions left
     out. `waiting` are members whose row is still to be renewed. `trouble` is what keeps it from learning, else empty.
@@ -22,6 +23,7 @@ class Status:
     at: str
     model_version: str
     posterior: int
+    posteriors: dict[str, int]
     lag_seconds: float
     answers: int
     decisions: int

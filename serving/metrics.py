@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 
 import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
 
+from serving.decide import Scoring, World
 from serving.logs import say
+from training.domain.assignment import Group
 from training.domain.served import FALLBACK, Served
 
 SECONDS = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
@@ -23,7 +26,7 @@ class Metrics:
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         where = registry if registry is not None else CollectorRegistry()
         self._registry = where
-        self._stages = Histogram("rightmatch_stage_seconds", "Time of one stage of a batch of decisions", ["stage"], buckets=SECONDS, registry=where)
+        self._parts = Histogram("rightmatch_stage_seconds", "Time of one stage of a batch of decisions", ["stage"], buckets=SECONDS, registry=where)
         self._requests = Histogram("rightmatch_request_seconds", "Time of one request", ["operation", "status"], buckets=SECONDS, registry=where)
         self._decisions = Counter("rightmatch_decisions_total", "Decisions", ["reason", "group"], registry=where)
         self._arms = Counter("rightmatch_arm_total", "Decisions by the arm that was chosen", ["arm"], registry=where)
@@ -32,12 +35,14 @@ class Metrics:
         self._age = Histogram("rightmatch_feature_age_hours", "Age of the member's features", buckets=HOURS, registry=where)
         self._outcomes = Counter("rightmatch_outcomes_total", "Outcomes", ["kind", "receipt"], registry=where)
         self._trouble = Counter("rightmatch_trouble_total", "Failures that were answered safely", ["part"], registry=where)
-        self._champion = Gauge("rightmatch_champion_version", "Version in charge; 0 without one", registry=where, multiprocess_mode="livemin")
-        self._posterior = Gauge("rightmatch_posterior_version", "Version of its posterior", registry=where, multiprocess_mode="livemin")
+        gauge = partial(Gauge, registry=where, multiprocess_mode="livemin")
+        self._models = gauge("rightmatch_model_version", "Version that decides for a group; 0 without one", ["group"])
+        self._posteriors = gauge("rightmatch_posterior_version", "Version of its posterior", ["group"])
+        self._stages = gauge("rightmatch_experiment_stages", "Stages of the running experiment that were decided on; 0 without one")
         self._lag = Gauge(
             "rightmatch_posterior_lag_seconds", "Age of the oldest outcome that the learner has not applied", registry=where, multiprocess_mode="mostrecent"
         )
-        self._known_stages = {name: self._stages.labels(name) for name in ("queue", "features", "state", "decide", "log")}
+        self._known_stages = {name: self._parts.labels(name) for name in ("queue", "features", "state", "decide", "log")}
 
     def stage(self, name: str, seconds: float) -> None:
         """Time of one stage."""
@@ -69,10 +74,13 @@ class Metrics:
         self._trouble.labels(part).inc()
         say("trouble", part=part, error=f"{type(error).__name__}: {error}")
 
-    def versions(self, champion: str, posterior: int) -> None:
-        """What is in charge."""
-        self._champion.set(float(champion) if champion.isdecimal() else 0.0)
-        self._posterior.set(posterior)
+    def shown(self, world: World) -> None:
+        """Who decides for whom from here on."""
+        groups = world.groups
+        for group, model in ((Group.CHAMPION, world.champion), (Group.CHALLENGER, groups.challenger), (Group.HOLDBACK, groups.holdback)):
+            self._models.labels(group.value).set(_number(model))
+            self._posteriors.labels(group.value).set(model.posterior if model else 0)
+        self._stages.set(len(groups.split.stages))
 
     def lag(self, seconds: float) -> None:
         """How far the learner is behind."""
@@ -85,6 +93,10 @@ class Metrics:
             multiprocess.MultiProcessCollector(whole)  # type: ignore[no-untyped-call]
             return generate_latest(whole)
         return generate_latest(self._registry)
+
+
+def _number(model: Scoring | None) -> float:
+    return float(model.version) if model and model.version.isdecimal() else 0.0
 
 
 def hours(now: datetime, then: datetime) -> float:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import UTC
+
 import msgspec
 from fastapi import Request
 from starlette.responses import Response
 
 from serving import learner_status
+from serving.champion import ANCHOR, CHALLENGER, EXPERIMENT, PREVIOUS
 from serving.core import Core
 
 JSON = "application/json"
+BESIDE = {EXPERIMENT, CHALLENGER, ANCHOR, PREVIOUS}
 
 
 async def healthz(core: Core, request: Request) -> Response:
@@ -19,7 +23,10 @@ async def healthz(core: Core, request: Request) -> Response:
 
 
 async def readyz(core: Core, request: Request) -> Response:
-    """200 where decisions are those of a champion; 503 while none is there or something cannot be read. Decisions are answered, safely, in both cases."""
+    """200 where decisions are those of a champion; 503 while none is there or something cannot be read. Decisions are answered, safely, in both cases.
+
+    What fails of an experiment or of the version before is said, and no reason to ask another worker.
+    """
     del request
     champion = core.watch.champion
     troubles = {part: f"{words.partition(':')[0]}; the service's log has the words" for part, words in dict(core.watch.troubles).items()}  # anybody may ask
@@ -31,9 +38,24 @@ async def readyz(core: Core, request: Request) -> Response:
         "status": "degraded" if troubles else "ready",
         "champion": champion.version if champion else None,
         "posterior": champion.posterior if champion else None,
+        "experiment": _experiment(core),
         "troubles": troubles,
     }
-    return Response(msgspec.json.encode(body), 503 if troubles else 200, media_type=JSON)
+    return Response(msgspec.json.encode(body), 503 if troubles.keys() - BESIDE else 200, media_type=JSON)
+
+
+def _experiment(core: Core) -> dict[str, object] | None:
+    """The one that runs, the stage of today, and the challenger as it decides."""
+    running, groups = core.watch.running, core.watch.world.groups
+    if running is None:
+        return None
+    stage = groups.split.stage(core.now().astimezone(UTC).date())
+    return {
+        "experiment_id": running.experiment_id,
+        "stage": stage,
+        "challenger": running.challenger,
+        "posterior": groups.challenger.posterior if groups.challenger else None,
+    }
 
 
 async def metrics(core: Core, request: Request) -> Response:

@@ -10,7 +10,7 @@ from fastapi import Request
 from starlette.responses import Response
 
 from serving.core import Core
-from serving.explain import champion_of, window_of
+from serving.explain import model_of, window_of
 from serving.messages import ArmConsidered, DecisionRecord, OutcomeItem, shown
 from serving.metrics import hours
 from serving.problems import Refusal
@@ -20,7 +20,7 @@ from training.model.compiled import Compiled
 
 
 async def show(core: Core, request: Request) -> Response:
-    """Everything that was kept, and what the champion of that moment thought of each arm."""
+    """Everything that was kept, and what the model that took it thought of each arm."""
     record = await asyncio.to_thread(_record, core, request.path_params["decision_id"])
     return Response(msgspec.json.encode(record), media_type="application/json")
 
@@ -61,18 +61,20 @@ def _record(core: Core, decision_id: str) -> DecisionRecord:
 def _considered(core: Core, served: Served) -> tuple[list[ArmConsidered], str, Mapping[str, str]]:
     plain = [ArmConsidered(arm, p) for arm, p in zip(served.feasible, served.p.tolist(), strict=True)]
     try:
-        champion = _champion(core, served)
+        model = _model(core, served)
     except RightmatchError as error:
         return plain, str(error), {}
-    where = [champion.arm_ids.index(arm) for arm in served.feasible]
-    moments = champion.moments(served.features, served.asked.context, where)
+    if model is None:
+        return plain, f"Every feasible arm could win alike ({served.reason.value}), so no model has a mean or a deviation for it.", {}
+    where = [model.arm_ids.index(arm) for arm in served.feasible]
+    moments = model.moments(served.features, served.asked.context, where)
     arms = [ArmConsidered(a.arm_id, a.propensity, float(m), float(s)) for a, m, s in zip(plain, moments.mean, moments.deviation, strict=True)]
     return arms, "", window_of(served.model_version, core.registry)
 
 
-def _champion(core: Core, served: Served) -> Compiled:
-    """The one in charge where it is still the same, with scratch space of its own since that one is deciding; else rebuilt."""
-    now = core.watch.champion
+def _model(core: Core, served: Served) -> Compiled | None:
+    """The one that decides where it is still the same, with scratch space of its own since that one is deciding; else rebuilt. None as `model_of`."""
+    now = core.watch.loaded(served.model_version)
     if now is not None and (now.version, now.posterior, now.arms_version) == (served.model_version, served.posterior, served.arms_version):
         return now.with_heads({}, now.posterior)
-    return champion_of(served, core.log, core.registry, core.settings)
+    return model_of(served, core.log, core.registry, core.settings)

@@ -14,8 +14,10 @@ from sources.simulated.play_stage import Stage, Today
 from sources.simulated.policy import Asked
 from sources.simulated.state import OPT_OUT, State, withdraw
 from sources.simulated.world import World
+from training.domain.served import Reason
 
-CHAMPION = "champion"
+DRAWN = (Reason.CHAMPION.value, Reason.CONTROL.value)
+"""Reasons of decisions that somebody drew."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ def summary(stage: Stage, before: State, today: Today, outcomes: pa.Table, secon
         opt_outs=kinds["opt_out"],
         expected=_mean(chances(world, now, Situation(asked.member, arm, asked.messages, asked.owned)).converted),
         uniform=_uniform(world, now, stage.menus.arms[asked.menu], asked),
-        fallbacks=round(1.0 - reasons[CHAMPION] / max(1, len(arm)), 4),
+        fallbacks=round(1.0 - sum(reasons[reason] for reason in DRAWN) / max(1, len(arm)), 4),
         reasons=dict(reasons),
         models=dict(Counter(a.model_version or "none" for a in answers)),
         overrun=int((~(_allowed(stage, before, asked) == arm[:, None]).any(axis=1)).sum()),

@@ -13,10 +13,11 @@ import numpy as np
 from tests.fakes.training_frame import training_frame
 from training.adapters.decision_log import DecisionLog
 from training.config.settings import Settings, TextChoice, TrainingSettings
+from training.domain.assignment import Group
 from training.domain.catalog import Catalog, load_catalog
 from training.domain.nouns import NONE, Context, Outcome, OutcomeKind, Surface
 from training.domain.schema import ARM_NUMERIC, MEMBER_CATEGORICAL, MEMBER_NUMERIC
-from training.domain.served import CHAMPION, Asked, Reason, Served
+from training.domain.served import Asked, Reason, Served
 from training.model.matching import MatchingModel
 
 AS_OF = datetime(2026, 3, 2, tzinfo=UTC)
@@ -62,7 +63,7 @@ def served(number: int, at: datetime, **changes: Any) -> Served:
         "feasible": tuple(dict.fromkeys((*arms, arm))),
         "excluded": {},
         "reason": Reason.CHAMPION,
-        "group": CHAMPION,
+        "group": Group.CHAMPION.value,
         "model_version": "1",
         "posterior": 0,
         "arms_version": "a1",

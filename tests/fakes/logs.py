@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from training.domain.assignment import Group
 from training.domain.nouns import NONE, Context, Surface
-from training.domain.served import CHAMPION, Asked, Reason, Served
+from training.domain.served import Asked, Reason, Served
 
 AT = datetime(2026, 3, 2, 9, tzinfo=UTC)
 ARM, EMAIL = "career.who_viewed.feed", "career.stand_out.email"
@@ -32,7 +33,7 @@ def served(name: str, member: str = "m1", at: datetime = AT, arm: str = EMAIL, *
         p=np.array([0.2, 0.3, 0.5]),
         excluded={"sales.warm_leads.email": "paused"},
         reason=Reason.CHAMPION,
-        group=CHAMPION,
+        group=Group.CHAMPION.value,
         model_version="3",
         posterior=2,
         arms_version="a1",

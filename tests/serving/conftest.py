@@ -115,6 +115,7 @@ def serving(home: Path, workers: int = 1, **settings: str) -> Iterator[Service]:
     token = ApiKeys(settings.get("SERVING__LOG_URL") or Settings(home=home).log_url).create("test", SCOPES, datetime.now(UTC))
     env = {**os.environ, "RIGHTMATCH_HOME": str(home), "RIGHTMATCH_SERVING__CLOCK": "wall", "PYTHONPATH": str(ROOT)}
     env["RIGHTMATCH_SERVING__RATE_LIMIT"] = "1000000/minute"
+    env |= {f"RIGHTMATCH_EXPERIMENT__{share}": "0" for share in ("HOLDBACK", "CONTROL")}  # everybody is the champion's
     env |= {f"RIGHTMATCH_{name}": value for name, value in settings.items()}
     command = [sys.executable, "-m", "training.cli.main", "serve", "--port", "0", "--workers", str(workers)]
     with (home / "service.log").open("ab") as log:

@@ -53,7 +53,7 @@ class Source:
     """A world without a champion, in which every arm may be shown."""
 
     serving = ServingSettings(without_champion=Without.UNIFORM, caps=CapSettings(day=2, week=2, channel_day=2, channel_week=2))
-    world = World(Menus(load_catalog(Settings().catalog), serving.caps), None, None, frozenset(), serving)
+    world = World(Menus(load_catalog(Settings().catalog), serving.caps), None, frozenset(), serving)
 
 
 class Unreadable(DecisionLog):

@@ -15,65 +15,21 @@ from datetime import UTC, datetime
 import pytest
 
 from serving import learner_status
-from serving.learn import BUSY, Every, Loop
+from serving.learn import BUSY, Every
 from tests.fakes import learning as fake
-from tests.fakes.learning import AS_OF, DAY, HOUR
-from tests.fakes.online import FakeOnline
-from tests.fakes.registry import FakeRegistry
+from tests.fakes.learning import AS_OF, DAY
+from tests.fakes.loops import SHOWN, LearningWorld
 from training.adapters import posterior_files as files
 from training.adapters.decision_log import DecisionLog
-from training.adapters.learning import Learning
-from training.adapters.log_engine import reading
-from training.adapters.log_tables import answer_table
-from training.adapters.recent import Recent
 from training.config.serving import Clock
 from training.config.settings import ROOT, Settings
-from training.domain.nouns import NONE, OutcomeKind
-from training.model.matching import MatchingModel
-
-SHOWN = [i for i in range(40) if fake.served(i, AS_OF).chosen_arm != NONE]
-
-
-class World:
-    """A loop on a real log and real files, with everything that it meets at hand; `at` is what the data's clock says."""
-
-    def __init__(self, folder):
-        self.settings = Settings(home=folder)
-        self.log = DecisionLog(self.settings.log_url)
-        fake.fill(self.log, [fake.served(i, AS_OF + i * HOUR / 2) for i in range(40)])
-        self.registry, self.online, self.at, self.seconds, self.said = FakeRegistry(folder / "registry"), FakeOnline(), AS_OF + 20 * HOUR, 0.0, []
-        self.online.materialize(AS_OF, {f"m{i}": 0 for i in range(50)})
-        self.learning = Learning(self.settings, self.log.engine, self.registry, Recent(self.log.engine, self.online))
-        self.loop = Loop(self.settings, self.learning, self.registry, lambda: self.at, lambda event, **fields: self.said.append((event, fields)))
-
-    def crown(self, run, as_of=AS_OF):
-        """Register the small model under another name and put it in charge."""
-        old = fake.model()
-        folder = self.settings.home / "trained"
-        MatchingModel(old.members, old.arms, old.towers, old.heads, {**old.manifest, "run_id": run, "as_of": as_of.isoformat()}).save(folder)
-        self.registry.point("champion", self.registry.register(folder, {"run_id": run}))
-
-    def turns(self, seconds=3.0):
-        """A turn each quarter of a second."""
-        for _ in range(int(seconds * 4)):
-            self.loop.turn(self.seconds)
-            self.seconds += 0.25
-
-    @property
-    def status(self):
-        """What the file says."""
-        return learner_status.read(self.settings.posterior)
-
-    def answers(self):
-        """Rows of the table."""
-        with reading(self.log.engine) as connection:
-            return connection.execute(answer_table.select()).all()
+from training.domain.nouns import OutcomeKind
 
 
 @pytest.fixture
 def world(tmp_path):
     """Without a champion."""
-    return World(tmp_path)
+    return LearningWorld(tmp_path)
 
 
 def test_every():
@@ -90,7 +46,7 @@ def test_without_a_champion_the_members_rows_are_renewed_all_the_same(world):
     world.turns()
     assert (world.status.model_version, world.status.posterior, world.status.trouble) == ("", 0, "")
     assert world.status.rows == len({fake.served(i, AS_OF).asked.member_id for i in SHOWN})
-    assert files.current(world.settings.posterior) is None
+    assert files.current(world.settings.posterior, "1") is None
 
 
 def test_an_outcome_becomes_a_posterior_and_the_status_says_so(world):
@@ -100,7 +56,7 @@ def test_an_outcome_becomes_a_posterior_and_the_status_says_so(world):
     assert ("champion", {"model_version": "1", "posterior": 0}) in world.said
     fake.tell(world.log, (f"d{SHOWN[0]}", OutcomeKind.CLICK, world.at))
     world.turns(0.25)
-    assert files.current(world.settings.posterior) == files.Current("1", 1)
+    assert files.current(world.settings.posterior, "1") == 1
     status = world.status
     assert (status.posterior, status.answers, status.lag_seconds, status.trouble) == (1, 1, 0.0, "")
     assert world.online.rows[fake.served(SHOWN[0], AS_OF).asked.member_id]["clicks_28d"] == 1.0
@@ -114,10 +70,10 @@ def test_another_champion_is_taken_up_within_a_second(world):
     world.turns(1.0)
     world.crown("two")
     world.turns(1.0)
-    assert files.current(world.settings.posterior) == files.Current("2", 1)
+    assert files.current(world.settings.posterior, "2") == 1
     world.registry.point("champion", "1")
     world.turns(1.0)
-    assert files.current(world.settings.posterior) == files.Current("1", 1)
+    assert files.current(world.settings.posterior, "1") == 1
     assert len(world.answers()) == 2
 
 
@@ -132,7 +88,7 @@ def test_a_champion_that_cannot_be_read_is_told_of_once_and_the_rows_go_on(world
     world.crown("two")
     world.turns()
     assert (world.status.model_version, world.status.trouble) == ("2", "")
-    assert ("recovered", {"duty": "learn"}) in world.said
+    assert ("champion", {"model_version": "2", "posterior": 0}) in world.said
 
 
 @pytest.mark.parametrize("broken", ["training.adapters.answers.keep", "training.adapters.posterior_files.publish"])
@@ -151,7 +107,8 @@ def test_whatever_fails_in_a_batch_is_made_good(world, monkeypatch, broken):
         assert "No space left on device" in world.status.trouble
     world.turns(2.0)
     assert [(row.decision_id, row.answer, row.posterior) for row in world.answers()] == [(f"d{SHOWN[0]}", 1, 1)]
-    assert files.current(world.settings.posterior) == files.Current("1", 1)
+    assert ("recovered", {"duty": "learn", "model_version": "1"}) in world.said
+    assert files.current(world.settings.posterior, "1") == 1
     assert world.status.trouble == ""
 
 
@@ -175,7 +132,8 @@ def test_the_age_of_an_outcome_that_waits_is_told(world, monkeypatch, clock, exp
     world.loop._calendar = clock
     world.crown("one")
     world.turns(1.0)
-    monkeypatch.setattr(world.learning.learner, "learn", lambda _: None)
+    nothing = world.learning.learn("1", world.at)
+    monkeypatch.setattr(world.learning.learners["1"], "learn", lambda _: nothing)
     fake.tell(world.log, (f"d{SHOWN[0]}", OutcomeKind.CLICK, world.at))
     world.at += 90 * (DAY / 86_400)
     world.turns(2.25)
@@ -216,14 +174,14 @@ def test_the_process_learns_alone_and_stops_when_it_is_told(tmp_path):
     fake.fill(log, [fake.served(i, at) for i in range(3)])
     first = started(tmp_path)
     try:
-        until(lambda: files.current(posterior) is not None)
+        until(lambda: files.current(posterior, "1") is not None)
         second = started(tmp_path)
         said, _ = second.communicate(timeout=60)
         assert second.returncode == BUSY, said
         assert json.loads(said.splitlines()[-1])["event"] == "busy"
         until(lambda: (status := learner_status.read(posterior)) is not None and status.model_version == "1")
         fake.tell(log, ("d1", OutcomeKind.CLICK, at))
-        assert until(lambda: files.current(posterior) == files.Current("1", 1)) < 5.0
+        assert until(lambda: files.current(posterior, "1") == 1) < 5.0
     finally:
         first.send_signal(signal.SIGTERM)
         said, _ = first.communicate(timeout=60)

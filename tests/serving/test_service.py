@@ -203,7 +203,7 @@ def test_metrics_and_probes(service):
         text = client.get("/metrics").text
     for name in ("stage_seconds", "propensity_entropy", "arm_total", "feature_age", "posterior_version", "posterior_lag", "fallbacks_total", "request_seconds"):
         assert f"rightmatch_{name}" in text
-    assert httpx.get(f"{service.url}/readyz").json() == {"status": "ready", "champion": "1", "posterior": 0, "troubles": {}} | {
+    assert httpx.get(f"{service.url}/readyz").json() == {"status": "ready", "champion": "1", "posterior": 0, "experiment": None, "troubles": {}} | {
         "posterior": httpx.get(f"{service.url}/readyz").json()["posterior"]
     }
     assert httpx.get(f"{service.url}/metrics").status_code == 401

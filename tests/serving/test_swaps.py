@@ -14,7 +14,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from serving.explain import again, champion_of
+from serving.explain import again, model_of
 from tests.serving.conftest import member, serving, wait
 from training.adapters.decision_log import DecisionLog
 from training.adapters.registry import MlflowRegistry
@@ -100,14 +100,14 @@ def test_any_worker_tells_the_metrics_of_all(running):
 
     with running.client() as client:
         assert ask(client, 2).json()["reason"] == "champion"
-        assert told()["rightmatch_champion_version"] == 1.0
+        assert told()['rightmatch_model_version{group="champion"}'] == 1.0
         assert told()["rightmatch_posterior_lag_seconds"] < 5.0
         before, victim = told()['rightmatch_decisions_total{group="champion",reason="champion"}'], running.workers()[0]
         os.kill(victim, signal.SIGKILL)
         wait(lambda: victim not in running.workers() and len(running.workers()) == 2, 10)
     wait(lambda: httpx.get(f"{running.url}/readyz", timeout=1).status_code == 200, 30)
     with running.client() as client:
-        wait(lambda: told()["rightmatch_champion_version"] == 1.0, 10)
+        wait(lambda: told()['rightmatch_model_version{group="champion"}'] == 1.0, 10)
         assert told()['rightmatch_decisions_total{group="champion",reason="champion"}'] >= before > 0
 
 
@@ -132,7 +132,7 @@ def test_a_swap_fails_no_request_and_mixes_nothing(running):
     log, settings = DecisionLog(Settings(home=running.home).log_url), Settings(home=running.home)
     for answer in load.answers[::17]:
         served = log.find(answer.json()["decision_id"])
-        assert again(served, champion_of(served, log, registry, settings)).equal
+        assert again(served, model_of(served, log, registry, settings)).equal
 
 
 def test_a_lost_store_is_survived(running):

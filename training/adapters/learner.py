@@ -1,4 +1,4 @@
-"""One champion's posterior, kept up with the decision log batch by batch, and any version of it again.
+"""One model's posterior, kept up with the decision log batch by batch, and any version of it again.
 
 A batch is recorded with the number of the posterior that it makes, in one transaction, and published afterwards. Whoever is killed in between finds on the next
 start that the log knows more than the snapshots, and goes on from there: the heads are a function of the model and the recorded answers in their order.

@@ -95,5 +95,15 @@ recent_table = Table(
     Column("pushed_at", BigInteger, nullable=False, comment="event time of the row that was pushed last"),
 )
 
+service_time_table = Table(
+    "service_times",
+    METADATA,
+    Column("day", String(10), primary_key=True, comment="ISO date of the decisions, UTC"),
+    Column("assignment_group", String(64), primary_key=True),
+    Column("model_version", String(64), primary_key=True, comment="empty without one"),
+    Column("slow", BigInteger, nullable=False, comment="decisions that took longer than experiment.slow_ms"),
+    Column("decisions", BigInteger, nullable=False),
+)
+
 cursor_table = Table("cursors", METADATA, Column("name", String(64), primary_key=True), Column("value", BigInteger, nullable=False))
 """How far a reader of the log has come, by its name."""

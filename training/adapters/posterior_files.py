@@ -1,6 +1,6 @@
 """Snapshots of the posteriors between two retrains: one writer, many readers, no lock.
 
-    FOLDER/current.json              which snapshot is the newest: replaced by renaming, so that readers see the old or the new one
+    FOLDER/MODEL/current.json        which snapshot of that model is the newest: replaced by renaming, so that readers see the old or the new one
     FOLDER/MODEL/POSTERIOR.heads     the heads of that version (safetensors with a checksum), never changed once it is there
 
 Nothing here has to survive a power cut: every version can be rebuilt from the model and the decision log (`learner.rebuild`).
@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 import zlib
-from dataclasses import asdict, dataclass
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -32,38 +32,30 @@ LATEST = 8
 EVERY, CHECKPOINTS = 256, 64
 """A checkpoint each EVERY versions; beyond CHECKPOINTS of one model their distance doubles, so that disk is bounded and no version is far from one."""
 MODELS = 2
-"""Models whose snapshots are kept: the one in charge and the one before."""
-
-
-@dataclass(frozen=True)
-class Current:
-    """Which snapshot is the newest. `posterior` counts from 0, the model as trained."""
-
-    model_version: str
-    posterior: int
+"""Models whose snapshots are kept although nobody needs them now: those that were published last."""
 
 
 def publish(folder: Path, version: str, posterior: int, heads: Heads) -> None:
-    """Make `heads` what readers see, and drop what nobody needs any more. Raises OSError where the disk is full: readers keep what they have."""
+    """Make `heads` what readers see of that model. Raises OSError where the disk is full: readers keep what they have."""
     room = folder / version
-    fresh = not room.is_dir()
     room.mkdir(parents=True, exist_ok=True)
     _replace(_path(folder, version, posterior), _packed(heads))
-    _replace(folder / POINTER, json.dumps(asdict(Current(version, posterior))).encode())
+    _replace(room / POINTER, json.dumps({"posterior": posterior}).encode())
     _prune(room, posterior)
-    if fresh:
-        _forget(folder, version)
 
 
-def current(folder: Path) -> Current | None:
-    """What the pointer says; None where nothing was published. Costs some 20 microseconds. Raises DataError where it cannot be read."""
+def current(folder: Path, version: str) -> int | None:
+    """The newest posterior of that model, counted from 0, the model as trained; None where nothing was published. Costs some 20 microseconds.
+
+    Raises DataError where it cannot be read.
+    """
+    pointer = folder / version / POINTER
     try:
-        found = json.loads((folder / POINTER).read_bytes())
-        return Current(str(found["model_version"]), int(found["posterior"]))
+        return int(json.loads(pointer.read_bytes())["posterior"])
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{folder / POINTER} cannot be read ({error}), so the newest posterior is not known. {_REMEDY}") from error
+        raise DataError(f"{pointer} cannot be read ({error}), so the newest posterior of model {version} is not known. {_REMEDY}") from error
 
 
 def read(folder: Path, version: str, posterior: int) -> dict[Stage, LaplaceLogistic]:
@@ -89,6 +81,14 @@ def discard(folder: Path, version: str, after: int) -> None:
     for posterior in kept(folder, version):
         if posterior > after:
             _path(folder, version, posterior).unlink(missing_ok=True)
+
+
+def forget(folder: Path, needed: Collection[str]) -> None:
+    """Remove the snapshots of all models but those `needed` and the last MODELS others."""
+    if folder.is_dir():
+        others = sorted((path for path in folder.iterdir() if path.is_dir() and path.name not in needed), key=lambda path: path.stat().st_mtime_ns)
+        for path in others[: max(0, len(others) - MODELS)]:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 _REMEDY = "Restart the learner (`rightmatch serve`), which rebuilds it from the decision log and publishes it again."
@@ -134,10 +134,3 @@ def _prune(room: Path, newest: int) -> None:
         posterior = int(path.stem)
         if posterior % distance and posterior <= newest - LATEST:
             path.unlink(missing_ok=True)
-
-
-def _forget(folder: Path, version: str) -> None:
-    """Remove the snapshots of older models."""
-    others = sorted((path for path in folder.iterdir() if path.is_dir() and path.name != version), key=lambda path: path.stat().st_mtime_ns)
-    for path in others[: max(0, len(others) - MODELS + 1)]:
-        shutil.rmtree(path, ignore_errors=True)

@@ -43,8 +43,6 @@ class ServingSettings(Strict):
     log_url: str = Field("", description="SQLAlchemy URL of the decision log; empty: SQLite in the home")
     clock: Clock = Clock.WALL
     without_champion: Without = Without.NONE
-    canary_share: float = Field(0.0, ge=0, le=0.5, description="Share of members for whom the challenger decides, chosen by a salted hash")
-    canary_salt: str = Field("canary", min_length=1, description="Another salt chooses other members")
     caps: CapSettings = CapSettings()
     features_max_age_hours: float = Field(48.0, gt=0, description="Older features are not decided on: the safe default answers")
     lookup_budget_ms: float = Field(50.0, gt=0, description="A slower online store counts as down")

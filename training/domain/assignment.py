@@ -26,11 +26,6 @@ def place(salt: str, member_id: str) -> float:
     return int.from_bytes(sha256(f"{salt}:{member_id}".encode()).digest()[:8], "big") / 2**64
 
 
-def chosen(salt: str, member_id: str, share: float) -> bool:
-    """Whether the member belongs to the first `share` of members under `salt`."""
-    return place(salt, member_id) < share
-
-
 @dataclass(frozen=True)
 class Split:
     """How members are split. `stages` are (first UTC day, share of the challenger) in order; the share is 0 before the first, and without an experiment."""
@@ -44,6 +39,10 @@ class Split:
     def share(self, day: date) -> float:
         """The challenger's share on `day`, of the members outside holdback and control."""
         return next((share for first, share in reversed(self.stages) if first <= day), 0.0)
+
+    def stage(self, day: date) -> int:
+        """How many stages have begun by `day`; 0 before the first, and without an experiment."""
+        return sum(first <= day for first, _ in self.stages)
 
     def group(self, member_id: str, day: date) -> Group:
         """The group of the member on `day`. As shares only grow, nobody leaves the challenger while an experiment runs."""

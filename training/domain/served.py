@@ -12,9 +12,9 @@ import numpy.typing as npt
 
 from training.domain.nouns import NONE, Context, Decision
 
-CHAMPION, CANARY, FALLBACK = "champion", "canary", "fallback"
-"""Assignment groups of decisions that the champion took, those of the challenger for its share of members, and those that nobody could take: the last are
-kept apart wherever policies are judged."""
+FALLBACK, UNIFORM = "fallback", "uniform"
+"""Assignment groups beside those of `assignment.Group`: of decisions that nobody could take, which are kept apart wherever policies are judged, and of those
+that every feasible arm could win alike while there is no champion."""
 
 
 UNNAMED = "auto-"
@@ -22,11 +22,15 @@ UNNAMED = "auto-"
 
 
 class Reason(StrEnum):
-    """Why a decision is what it is. All but the first are fallbacks."""
+    """Why a decision is what it is. All but the first two are fallbacks."""
 
     CHAMPION = "champion"
+    """By the model of the member's group: the champion, or the one that takes its place in an experiment or for the holdback."""
+    CONTROL = "control"
+    """Random control: every feasible arm could win alike, on purpose."""
     NO_CHAMPION = "no_champion"
     CHAMPION_FAILED = "champion_failed"
+    """The model of the member's group could not be loaded, or failed on the member."""
     UNKNOWN_MEMBER = "unknown_member"
     STALE_FEATURES = "stale_features"
     STORE_DOWN = "store_down"

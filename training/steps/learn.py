@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import date, datetime
 
-from training.adapters.learning import Learning
+from training.adapters.learning import Learning, Roles
 from training.adapters.ports import Platform
 from training.config.settings import Settings
 
 
 @dataclass(frozen=True)
 class LearnReport:
-    """`busy`: a learner is at work on this log already, so nothing was left to do. `posterior` is that of champion `model_version`, empty without one."""
+    """`busy`: a learner is at work on this log already, so nothing was left to do. `posterior` is that of champion `model_version`, empty without one;
+    `posteriors` are those of all who learn, by version; the counts are over all of them.
+    """
 
     busy: bool
     model_version: str = ""
     posterior: int = 0
+    posteriors: Mapping[str, int] = field(default_factory=dict)
     answers: int = 0
     rows: int = 0
     damaged: int = 0
@@ -26,7 +29,7 @@ class LearnReport:
 def run(day: date, settings: Settings, platform: Platform, clock: Callable[[], datetime] | None = None) -> LearnReport:
     """Take in everything that is due, whatever `day` the run stands for; a rerun finds nothing new. `clock` is by default the settings' own.
 
-    Raises DataError or NotReadyError where the champion cannot be read, LogError where the log cannot.
+    Raises DataError or NotReadyError where a model cannot be read, after all others have learned; LogError where the log cannot.
     """
     from training.adapters.clock import now
     from training.adapters.feast_push import OnlineMembers
@@ -43,31 +46,40 @@ def run(day: date, settings: Settings, platform: Platform, clock: Callable[[], d
             print("A learner is at work on this log already: nothing is left to do here.")
             return LearnReport(busy=True)
         learning = Learning(settings, engine, platform.registry, Recent(engine, OnlineMembers(settings)))
-        learning.champion(platform.registry.version("champion"))
-        report = drained(learning, (lambda: now(settings.serving.clock, engine)) if clock is None else clock)
+        report = drained(
+            learning, Roles.read(platform.registry, platform.experiments), (lambda: now(settings.serving.clock, engine)) if clock is None else clock
+        )
     print(f"Model {report.model_version or '(none)'}: {report.answers:,} answers, posterior {report.posterior}; {report.rows:,} members' rows renewed.")
     return report
 
 
-def drained(learning: Learning, clock: Callable[[], datetime]) -> LearnReport:
-    """Both duties until neither has anything left."""
-    answers = damaged = rows = 0
-    while (found := learning.learn(clock())) is not None:
-        answers, damaged = answers + found.answers, damaged + len(found.damaged)
-        print(*found.damaged, sep="\n", end="\n" if found.damaged else "")
-        if not found.more:
-            break
-    written, more = learning.refresh(ask=True)
-    rows += written
+def drained(learning: Learning, roles: Roles, clock: Callable[[], datetime]) -> LearnReport:
+    """All duties until none has anything left. What one model raises is raised when all others are done."""
+    learning.take(roles)
+    answers, damaged, failed = 0, 0, list[Exception]()
+    for version in roles.learning():
+        try:
+            found = all_of(learning, version, clock)
+        except Exception as error:  # noqa: BLE001 - a model that cannot be read says nothing of the others
+            failed.append(error)
+            continue
+        answers, damaged = answers + found[0], damaged + found[1]
+    rows, more = learning.refresh(ask=True)
     while more:
         written, more = learning.refresh(ask=False)
         rows += written
-    learner = learning.learner
-    return LearnReport(
-        busy=False,
-        model_version=learner.version if learner else "",
-        posterior=learner.posterior if learner else 0,
-        answers=answers,
-        rows=rows,
-        damaged=damaged,
-    )
+    if failed:
+        raise failed[0]
+    posteriors = {version: learner.posterior for version, learner in learning.learners.items()}
+    return LearnReport(False, roles.champion or "", posteriors.get(roles.champion or "", 0), posteriors, answers, rows, damaged)
+
+
+def all_of(learning: Learning, version: str, clock: Callable[[], datetime]) -> tuple[int, int]:
+    """One model's batches until nothing is due: answers taken in, and decisions left out as damaged, which are printed."""
+    answers = damaged = 0
+    while True:
+        found = learning.learn(version, clock())
+        answers, damaged = answers + found.answers, damaged + len(found.damaged)
+        print(*found.damaged, sep="\n", end="\n" if found.damaged else "")
+        if not found.more:
+            return answers, damaged

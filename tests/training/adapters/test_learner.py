@@ -73,14 +73,14 @@ def test_an_outcome_is_learned_at_once_and_its_absence_when_the_window_closes(lo
     """A click moves the head of clicks up; a day later everyone else has not clicked; a repeated look finds nothing."""
     made = learner(log, tmp_path)
     start = files.read(tmp_path / "posterior", "1", 0)
-    assert files.current(tmp_path / "posterior") == files.Current("1", 0)
+    assert files.current(tmp_path / "posterior", "1") == 0
     now = AS_OF + 20 * HOUR
     assert made.learn(now).answers == 0
     first, second = clickable(2)
     fake.tell(log, (f"d{first}", CLICK, now), (f"d{second}", IMPRESSION, now), (f"d{second}", DISMISS, now))
     assert made.learn(now).answers == 1
     assert kept(log) == [(f"d{first}", "clicked", 1)]
-    assert files.current(tmp_path / "posterior") == files.Current("1", 1)
+    assert files.current(tmp_path / "posterior", "1") == 1
     phi = sight(fake.model(), fake.catalog(), log.engine).phi([shown(fake.served(first, AS_OF + first * HOUR / 2))])
     assert same(files.read(tmp_path / "posterior", "1", 1), made.heads)
     assert same(made.heads, learned(start, phi, [(0, Stage.CLICKED, 1)]))
@@ -163,7 +163,7 @@ def test_a_new_champion_starts_from_its_model_and_learns_what_it_had_not_seen(lo
     old = fake.model()
     model = MatchingModel(old.members, old.arms, old.towers, old.heads, {**old.manifest, "as_of": (AS_OF + 2 * DAY).isoformat()})
     second = learner(log, tmp_path, "2", model)
-    assert (second.posterior, files.current(tmp_path / "posterior")) == (0, files.Current("2", 0))
+    assert (second.posterior, files.current(tmp_path / "posterior", "2")) == (0, 0)
     assert same(second.heads, model.heads)
     assert second.learn(AS_OF + 2 * DAY).answers == 0
     second.learn(AS_OF + 20 * DAY)
@@ -287,8 +287,8 @@ def test_killed_at_any_moment_it_loses_nothing_and_counts_nothing_twice(tmp_path
     assert last.posterior >= 12
     see = sight(fake.model(), fake.catalog(), log.engine)
     assert same(rebuild(see, log.engine, tmp_path / "no", "1", last.posterior), last.heads)
-    current = files.current(tmp_path / "posterior")
-    assert (current.posterior, same(files.read(tmp_path / "posterior", "1", current.posterior), last.heads)) == (last.posterior, True)
+    current = files.current(tmp_path / "posterior", "1")
+    assert (current, same(files.read(tmp_path / "posterior", "1", current), last.heads)) == (last.posterior, True)
 
 
 def test_reading_starts_where_the_first_label_was_open(small, tmp_path):

@@ -21,10 +21,10 @@ def heads(number: int) -> dict[Stage, LaplaceLogistic]:
 
 def test_what_was_published_is_read_back(tmp_path):
     """Pointer, order of the stages and every bit."""
-    assert files.current(tmp_path) is None
+    assert files.current(tmp_path, "3") is None
     files.publish(tmp_path, "3", 0, heads(0))
     files.publish(tmp_path, "3", 1, heads(1))
-    assert files.current(tmp_path) == files.Current("3", 1)
+    assert files.current(tmp_path, "3") == 1
     found = files.read(tmp_path, "3", 1)
     assert list(found) == [Stage.OPTED_OUT, Stage.CLICKED]
     for stage, head in heads(1).items():
@@ -47,12 +47,14 @@ def test_old_versions_go_and_checkpoints_stay_within_bounds(tmp_path, monkeypatc
     assert files.kept(tmp_path, "3") == [0, 8]
 
 
-def test_the_model_before_keeps_its_checkpoints_and_older_ones_go(tmp_path):
-    """Whoever replays a decision of yesterday's champion finds it near; of all champions that ever were, disk would fill."""
-    for version in ("1", "2", "3"):
-        files.publish(tmp_path, version, 0, heads(0))
-    assert sorted(p.name for p in tmp_path.iterdir() if p.is_dir()) == ["2", "3"]
-    assert files.current(tmp_path) == files.Current("3", 0)
+def test_the_models_before_keep_their_checkpoints_and_older_ones_go(tmp_path):
+    """Whoever replays a decision of yesterday's champion finds it near; of all champions that ever were, disk would fill. What is needed stays at any age."""
+    files.forget(tmp_path / "nothing", [])
+    for version in ("1", "2", "3", "4", "5"):
+        files.publish(tmp_path, version, int(version), heads(0))
+    files.forget(tmp_path, ["5", "1"])
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["1", "3", "4", "5"]
+    assert [files.current(tmp_path, version) for version in ("1", "2", "5")] == [1, None, 5]
 
 
 def test_a_damaged_or_missing_snapshot_says_what_to_do(tmp_path):
@@ -66,9 +68,9 @@ def test_a_damaged_or_missing_snapshot_says_what_to_do(tmp_path):
             files.read(tmp_path, "3", 1)
     with pytest.raises(NotReadyError, match="no posterior 2 of model 3"):
         files.read(tmp_path, "3", 2)
-    (tmp_path / files.POINTER).write_text("{")
+    (tmp_path / "3" / files.POINTER).write_text("{")
     with pytest.raises(DataError, match="cannot be read"):
-        files.current(tmp_path)
+        files.current(tmp_path, "3")
 
 
 def test_readers_never_see_half_a_snapshot(tmp_path):
@@ -79,15 +81,15 @@ def test_readers_never_see_half_a_snapshot(tmp_path):
     def follow():
         last = 0
         while not stop.is_set():
-            now = files.current(tmp_path)
+            now = files.current(tmp_path, "3")
             try:
-                found = files.read(tmp_path, now.model_version, now.posterior)
+                found = files.read(tmp_path, "3", now)
             except NotReadyError:  # eight versions have passed between the two lines
                 continue
-            numbers = {float(found[Stage.OPTED_OUT].precision.min()), float(found[Stage.OPTED_OUT].precision.max()), float(now.posterior)}
-            if len(numbers) != 1 or now.posterior < last:
+            numbers = {float(found[Stage.OPTED_OUT].precision.min()), float(found[Stage.OPTED_OUT].precision.max()), float(now)}
+            if len(numbers) != 1 or now < last:
                 wrong.append((now, numbers, last))
-            last = now.posterior
+            last = now
             seen.append(last)
 
     readers = [threading.Thread(target=follow) for _ in range(2)]

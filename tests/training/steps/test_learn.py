@@ -14,6 +14,7 @@ from tests.fakes.registry import FakeRegistry
 from training.adapters import feast_push
 from training.adapters import posterior_files as files
 from training.adapters.decision_log import DecisionLog
+from training.adapters.experiments import SqlExperiments
 from training.adapters.learner_lock import only_learner
 from training.adapters.ports import Platform
 from training.config.settings import Settings
@@ -48,12 +49,12 @@ def log(settings):
 
 
 @pytest.fixture
-def platform(tmp_path):
+def platform(tmp_path, settings):
     """A platform of which this step uses the registry only, with the small model in charge."""
     nothing, registry = cast("Any", None), FakeRegistry(tmp_path / "registry")
     fake.model().save(tmp_path / "trained")
     registry.point("champion", registry.register(tmp_path / "trained", {"run_id": "one"}))
-    return Platform(nothing, nothing, nothing, nothing, registry, nothing, nothing)
+    return Platform(nothing, nothing, nothing, nothing, registry, nothing, SqlExperiments(settings.ledger_url))
 
 
 def test_one_run_takes_in_everything_and_the_next_one_nothing(settings, platform, log, online, monkeypatch):
@@ -64,7 +65,7 @@ def test_one_run_takes_in_everything_and_the_next_one_nothing(settings, platform
     report = learn.run(DAY_OF_RUN, settings, platform, lambda: AS_OF + 2 * DAY)
     members = {fake.served(i, AS_OF).asked.member_id for i in SHOWN}
     assert (report.busy, report.model_version, report.answers, report.rows, report.damaged) == (False, "1", 40, len(members), 0)
-    assert files.current(settings.posterior) == files.Current("1", report.posterior)
+    assert files.current(settings.posterior, "1") == report.posterior
     assert {member: online.rows[member]["messages_7d"] for member in members} == dict.fromkeys(members, 1.0)
     again = learn.run(DAY_OF_RUN, settings, platform, lambda: AS_OF + 2 * DAY)
     assert (again.answers, again.rows, again.posterior) == (0, 0, report.posterior)
@@ -75,7 +76,7 @@ def test_beside_a_learner_it_leaves_at_once(settings, platform, log, online):
     with only_learner(log.engine, settings.posterior) as mine:
         assert mine
         assert learn.run(DAY_OF_RUN, settings, platform) == learn.LearnReport(busy=True)
-    assert files.current(settings.posterior) is None
+    assert files.current(settings.posterior, "1") is None
 
 
 def test_without_a_champion_only_the_rows_are_renewed(settings, platform, log, online):
