@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from datetime import datetime
 from hashlib import sha256
 from time import monotonic
@@ -13,7 +14,7 @@ from training.adapters.decision_log import DecisionLog
 from training.adapters.ports import FeatureStore, ModelRegistry
 from training.config.settings import Settings
 from training.domain.catalog import Catalog
-from training.domain.errors import NotReadyError
+from training.domain.errors import DataError, NotReadyError
 from training.model.compiled import Compiled
 from training.model.matching import MatchingModel
 
@@ -51,6 +52,8 @@ class Models:
         self._registry, self._settings, self._catalog, self._arms = registry, settings, catalog, arms
         self._loaded: dict[str, Compiled] = {}
         self._failed: dict[str, tuple[str, float]] = {}
+        self._last = ""
+        """Whose posterior was renewed last."""
 
     def get(self, version: str | None) -> Compiled | None:
         """The model, if it is loaded."""
@@ -71,6 +74,8 @@ class Models:
         except Exception as error:
             self._failed[version] = (f"{version}: {error}", monotonic() + AGAIN)
             raise NotReadyError(self._failed[version][0]) from error
+        with suppress(DataError, NotReadyError, OSError):  # `follow` says what is wrong with it
+            compiled = self._newest(compiled)
         self._failed.pop(version, None)
         self._loaded[version] = compiled
 
@@ -86,13 +91,21 @@ class Models:
                 self._loaded[version] = each.with_arms(self._arms.known, self._arms.version)
 
     def follow(self) -> None:
-        """Bring each one to its newest posterior; where that cannot be read, the one at hand goes on. Raises the first error when all others have followed."""
+        """Bring one of those whose posterior has moved to the newest, the next one in turn: drawing weights takes long enough that aliases are looked at before
+        the next. Where it cannot be read, the one at hand goes on, and the first error is raised when all others have had their turn.
+        """
         failed: list[Exception] = []
-        for version, each in self._loaded.items():
+        versions = list(self._loaded)
+        turn = versions.index(self._last) + 1 if self._last in versions else 0
+        for version in versions[turn:] + versions[:turn]:
             try:
-                self._loaded[version] = self._newest(each)
+                newest = self._newest(self._loaded[version])
             except Exception as error:  # noqa: BLE001 - one version's file says nothing of another's
                 failed.append(error)
+                continue
+            if newest is not self._loaded[version]:
+                self._loaded[version], self._last = newest, version
+                break
         if failed:
             raise failed[0]
 

@@ -1,7 +1,7 @@
 """A home that can serve: members online, a champion over so many arms, a key; and the service over it, as users start it.
 
-Settings are the defaults but for three: no cap and no rate limit is ever reached, so that every decision scores every arm, and requests leave no line in
-a log, as with Feast's tuned server. Every decision goes into the durable log all the same.
+Settings are the defaults but for four: no cap and no rate limit is ever reached and nobody is in random control, so that every decision scores every arm, and
+requests leave no line in a log, as with Feast's tuned server. Every decision goes into the durable log all the same.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ NEVER = "1000000000"
 OPEN = {
     **{f"RIGHTMATCH_SERVING__CAPS__{name}": NEVER for name in ("DAY", "WEEK", "CHANNEL_DAY", "CHANNEL_WEEK")},
     "RIGHTMATCH_SERVING__RATE_LIMIT": f"{NEVER}/second",
+    "RIGHTMATCH_EXPERIMENT__CONTROL": "0",
     "RIGHTMATCH_SERVING__ACCESS_LOG": "false",
 }
 MEMORY = Path("/dev/shm")  # noqa: S108 - a folder in it is made with tempfile
