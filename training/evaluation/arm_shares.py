@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from training.domain.nouns import NONE
-from training.evaluation.intervals import Floats
+from training.evaluation.intervals import Floats, Ints
 from training.evaluation.policy_difference import Log, finite
 
 
@@ -19,43 +19,49 @@ def arm_shares(log: Log, names: Sequence[str], means: Mapping[str, Floats], obse
     the mean over decisions weighted by the challenger's probability of the arm, `without` the same of `none` at those decisions,
     `observed` the logged rate where the log chose the arm.
     """
-    count, n = len(names), len(log)
-    total = np.bincount(log.actions, weights=log.challenger, minlength=count)
-    base = np.bincount(log.actions, weights=log.baseline, minlength=count)
-    bare = {label: _at_none(log, names, values) for label, values in means.items()}
-    logged = np.bincount(log.taken, minlength=count)
-    found = []
-    for code in np.argsort(-total, kind="stable"):
-        mine = log.actions == code
-        p = log.challenger[mine]
-        found.append(
+    return shares_by(log, names, means, observed, np.zeros(len(log), dtype=np.int64))[0]
+
+
+def shares_by(log: Log, names: Sequence[str], means: Mapping[str, Floats], observed: Mapping[str, Floats], part: Ints) -> list[list[dict[str, Any]]]:
+    """The same for each part of the decisions; `part` [n] counts from 0, and -1 belongs to none."""
+    parts, count = int(part.max(initial=-1)) + 1, len(names)
+    rows = log.policy(log.challenger).rows()
+    entry, taken = _cells(part[rows], log.actions, count), _cells(part, log.taken, count)
+
+    def total(cells: Ints, values: Floats | None = None) -> Floats:
+        """[parts, arms]; the last cell holds what belongs to no part."""
+        found = np.bincount(np.where(cells < 0, parts * count, cells), weights=values, minlength=parts * count + 1)
+        return np.asarray(found[:-1].reshape(parts, count), dtype=np.float64)
+
+    size = np.maximum(np.bincount(part[part >= 0], minlength=parts), 1)[:, None]
+    mine, logged = total(entry, log.challenger), total(taken)
+    shares = {"challenger": mine / size, "baseline": total(entry, log.baseline) / size}
+    with np.errstate(invalid="ignore", divide="ignore"):
+        predicted = {label: total(entry, log.challenger * values) / mine for label, values in means.items()}
+        without = {label: total(entry, log.challenger * _at_none(log, rows, names, values)) / mine for label, values in means.items()}
+        known = {label: total(taken, np.nan_to_num(values)) / total(taken, (~np.isnan(values)).astype(np.float64)) for label, values in observed.items()}
+    tables = {"predicted": predicted, "without": without, "observed": known}
+    return [
+        [
             {
                 "arm": names[code],
-                "challenger": float(total[code]) / n,
-                "baseline": float(base[code]) / n,
-                "logged": int(logged[code]),
-                "predicted": {label: _mean(values[mine], p) for label, values in means.items()},
-                "without": {label: _mean(values[mine], p) for label, values in bare.items()},
-                "observed": {label: _rate(values[log.taken == code]) for label, values in observed.items()},
+                **{side: float(values[k, code]) for side, values in shares.items()},
+                "logged": int(logged[k, code]),
+                **{kind: {label: finite(float(values[k, code])) for label, values in table.items()} for kind, table in tables.items()},
             }
-        )
-    return found
+            for code in np.argsort(-mine[k], kind="stable")
+        ]
+        for k in range(parts)
+    ]
 
 
-def _at_none(log: Log, names: Sequence[str], values: Floats) -> Floats:
+def _cells(part: Ints, action: Ints, count: int) -> Ints:
+    return np.asarray(np.where(part < 0, -1, part * count + action), dtype=np.int64)
+
+
+def _at_none(log: Log, rows: Ints, names: Sequence[str], values: Floats) -> Floats:
     """For each entry the prediction under `none` of its decision; NaN where `none` was not feasible."""
-    rows = log.policy(log.challenger).rows()
     none = log.actions == (list(names).index(NONE) if NONE in names else -1)
     at = np.full(len(log), np.nan)
     at[rows[none]] = values[none]
     return at[rows]
-
-
-def _mean(values: Floats, weight: Floats) -> float | int | None:
-    total = float(weight.sum())
-    return finite(float((values * weight).sum()) / total) if total > 0.0 else None
-
-
-def _rate(values: Floats) -> float | int | None:
-    known = values[~np.isnan(values)]
-    return finite(float(known.mean())) if len(known) else None

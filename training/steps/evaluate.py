@@ -21,7 +21,9 @@ from training.domain.errors import DataError, NotReadyError
 from training.domain.nouns import LOGGING_POLICY, Label
 from training.domain.schema import FEATURE_SERVICE
 from training.evaluation.arm_shares import arm_shares
+from training.evaluation.arm_worth import with_worth
 from training.evaluation.policy_difference import Log, compare, histogram
+from training.evaluation.segments import segment_arms, segment_names
 
 if TYPE_CHECKING:
     from training.model.matching import MatchingModel
@@ -119,7 +121,8 @@ def _run_id(model: Path) -> str:
 
 
 def judged(frame: pd.DataFrame, mine: Probabilities, theirs: Floats | None, metrics: tuple[str, ...], settings: Settings) -> dict[str, Any]:
-    """Comparisons by metric, the weights' histogram and the arms; `theirs` are the champion's probabilities (None: the logged ones)."""
+    """Comparisons by metric, the weights' histogram and the arms, of all and by segment; `theirs` are the champion's probabilities (None: the logged ones)."""
+    from training.domain.catalog import load_catalog
     from training.model.encode import numbers
 
     log, names = _log(frame, mine, theirs)
@@ -129,7 +132,12 @@ def judged(frame: pd.DataFrame, mine: Probabilities, theirs: Floats | None, metr
     for metric, values in found.items():
         print(_told(metric, values), flush=True)
     means = {label.value: values for label, values in mine.means.items()}
-    return {"metrics": found, "weights": histogram(log), "arms": arm_shares(log, names, means, observed)}
+    by_column = {s.column: segment_names(s.column, frame[s.column].to_numpy(), s.edges) for s in settings.experiment.segments if s.column in frame}
+    arms, segments = arm_shares(log, names, means, observed), segment_arms(log, names, means, observed, by_column)
+    catalog = load_catalog(settings.catalog)
+    for some in (arms, *(segment["arms"] for segment in segments)):
+        with_worth(some, catalog, settings.utility)
+    return {"metrics": found, "weights": histogram(log), "arms": arms, "segments": segments}
 
 
 def _metric(log: Log, reward: Floats, predicted: Floats | None, settings: Settings) -> dict[str, Any]:
