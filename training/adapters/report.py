@@ -35,13 +35,13 @@ def render(verdict: Verdict, evaluation: Mapping[str, Any], manifest: Mapping[st
     """The page. `evaluation` is evaluation.json, `manifest` the model's (its `calibration` is drawn if it is there)."""
     labels = [m for m in ("converted", "retained") if any(m in a["predicted"] for a in evaluation.get("arms", []))]
     page: str = (
-        _environment()
+        environment()
         .get_template("report.html.j2")
         .render(
             verdict=verdict,
             mark=MARKS[verdict.kind],
             meaning=MEANING[verdict.kind],
-            rules=[_rule(e) for e in verdict.evidence],
+            rules=[rule_line(e) for e in verdict.evidence],
             intervals=plots.intervals(verdict.evidence),
             metrics={name: m for name, m in evaluation["metrics"].items() if m["rows"]},
             histogram=plots.weights(evaluation["weights"]) if "weights" in evaluation else "",
@@ -59,15 +59,15 @@ def render(verdict: Verdict, evaluation: Mapping[str, Any], manifest: Mapping[st
 
 def write_report(path: Path, verdict: Verdict, evaluation: Mapping[str, Any], manifest: Mapping[str, Any]) -> Path:
     """Write the page at `path` whole; an older one is replaced."""
-    return _write(path, render(verdict, evaluation, manifest))
+    return write(path, render(verdict, evaluation, manifest))
 
 
 def write_index(path: Path, verdicts: Sequence[Verdict]) -> Path:
     """Write the list of all verdicts, newest first, each linked to its page beside `path`."""
-    return _write(path, _environment().get_template("index.html.j2").render(verdicts=verdicts, marks=MARKS))
+    return write(path, environment().get_template("index.html.j2").render(verdicts=verdicts, marks=MARKS))
 
 
-def _rule(e: Evidence) -> dict[str, Any]:
+def rule_line(e: Evidence) -> dict[str, Any]:
     """One line of the rule table, in words. Differences of 0/1 metrics are in percentage points."""
     measured = e.kind in {RuleKind.SUPERIOR, RuleKind.NON_INFERIOR}
     unit = "points" if measured and max(abs(end) for end in e.interval) <= 1.0 else "number"
@@ -101,16 +101,24 @@ def _plain(value: float | None, digits: int = 5) -> str:
     return BLANK if value is None else f"{value:.{digits}f}"
 
 
-def _environment() -> Any:  # noqa: ANN401 - jinja2 is imported late
+def _money(value: float) -> str:
+    if abs(value) < 5e-4:  # noqa: PLR2004 - half of the last digit shown
+        return "0"
+    return f"{value:+.3f}" if abs(value) < 10 else f"{value:+,.0f}"  # noqa: PLR2004 - above it decimals are noise
+
+
+def environment() -> Any:  # noqa: ANN401 - jinja2 is imported late
+    """Of the templates beside this file, with the filters that they use; all text is escaped."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
     environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"percent": _percent, "plain": _plain, "number": _number, "html": Markup}
+    environment.filters |= {"percent": _percent, "plain": _plain, "number": _number, "money": _money, "html": Markup}
     return environment
 
 
-def _write(path: Path, text: str) -> Path:
+def write(path: Path, text: str) -> Path:
+    """Write aside, then rename, so that a reader never sees half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     aside.write_text(text, encoding="utf-8")

@@ -10,7 +10,7 @@ from typing import Any
 
 from training.domain.nouns import Evidence, RuleKind
 
-GOOD, BAD, OPEN, INK, SOFT = "#0072B2", "#D55E00", "#8A6D00", "#1f2933", "#8795a1"
+GOOD, BAD, OPEN, INK, SOFT = "#0072B2", "#D55E00", "#8A6D00", "#1f2933", "#616e7c"
 """Okabe and Ito's colour-blind-safe blue, vermillion and a dark yellow; ink and its soft shade."""
 WIDTH = 760
 
@@ -39,13 +39,13 @@ def intervals(evidence: Sequence[Evidence]) -> str:
     for i, e in enumerate(rules):
         y, paint = 24 + i * row, colour(e)
         parts += [
-            _text(0, y + 4, e.name, anchor="start"),
-            _line(x(e.interval[0]), x(e.interval[1]), y, y, f'stroke="{paint}" stroke-width="6" stroke-linecap="round" opacity="0.55"'),
-            _mark(x(e.value), y, e, paint),
-            _line(x(e.threshold), x(e.threshold), y - 15, y + 15, f'stroke="{INK}" stroke-width="2.5"'),
+            text(0, y + 4, e.name, anchor="start"),
+            line(x(e.interval[0]), x(e.interval[1]), y, y, f'stroke="{paint}" stroke-width="6" stroke-linecap="round" opacity="0.55"'),
+            mark(x(e.value), y, e, paint),
+            line(x(e.threshold), x(e.threshold), y - 15, y + 15, f'stroke="{INK}" stroke-width="2.5"'),
         ]
-    parts.append(_text((left + WIDTH) / 2, height - 2, "challenger minus baseline, percentage points (right is better)", size=12, fill=SOFT))
-    return _svg(height, "Intervals of each rule against its threshold", parts)
+    parts.append(text((left + WIDTH) / 2, height - 2, "challenger minus baseline, percentage points (right is better)", size=12, fill=SOFT))
+    return svg(height, "Intervals of each rule against its threshold", parts)
 
 
 def weights(histogram: Mapping[str, Any]) -> str:
@@ -59,11 +59,11 @@ def weights(histogram: Mapping[str, Any]) -> str:
         height, middle = 120 * count / tall, i * step + step / 2
         parts += [
             f'<rect x="{i * step + 4:.1f}" y="{floor - height:.1f}" width="{step - 8:.1f}" height="{height:.1f}" fill="{GOOD}" opacity="0.8"/>',
-            _text(middle, floor - height - 5, f"{count / total:.1%}" if count else "", size=11),
-            _text(middle, floor + 16, name, size=11, fill=SOFT),
+            text(middle, floor - height - 5, f"{count / total:.1%}" if count else "", size=11),
+            text(middle, floor + 16, name, size=11, fill=SOFT),
         ]
-    parts.append(_text(WIDTH / 2, floor + 36, "importance weight (challenger's probability over the logged one)", size=12, fill=SOFT))
-    return _svg(floor + 44, "Histogram of importance weights", parts)
+    parts.append(text(WIDTH / 2, floor + 36, "importance weight (challenger's probability over the logged one)", size=12, fill=SOFT))
+    return svg(floor + 44, "Histogram of importance weights", parts)
 
 
 def calibration(label: Mapping[str, Any]) -> str:
@@ -79,21 +79,21 @@ def calibration(label: Mapping[str, Any]) -> str:
     def at(value: float) -> float:
         return (value - low) / (high - low) * side
 
-    parts = [_line(left, left + side, side + 10, 10, f'stroke="{SOFT}" stroke-dasharray="4 4"')]
+    parts = [line(left, left + side, side + 10, 10, f'stroke="{SOFT}" stroke-dasharray="4 4"')]
     parts.append(f'<rect x="{left}" y="10" width="{side}" height="{side}" fill="none" stroke="#d5dce3"/>')
     for tick in ticks(low, high, 3):
         digits = max(0, -int(log10(high - low) // 1) - 2) + 1
         parts += [
-            _text(left + at(tick), side + 26, f"{tick:.{digits}%}", size=11, fill=SOFT),
-            _text(left - 6, side + 14 - at(tick), f"{tick:.{digits}%}", size=11, fill=SOFT, anchor="end"),
+            text(left + at(tick), side + 26, f"{tick:.{digits}%}", size=11, fill=SOFT),
+            text(left - 6, side + 14 - at(tick), f"{tick:.{digits}%}", size=11, fill=SOFT, anchor="end"),
         ]
     for p, r, n in points:
         reach = 1.96 * (max(r * (1 - r), 0.0) / max(n, 1.0)) ** 0.5
         top, bottom = (side + 10 - min(max(at(v), 0.0), side) for v in (r + reach, r - reach))
         x = left + at(p)
-        parts.append(_line(x, x, top, bottom, f'stroke="{GOOD}" stroke-width="2" opacity="0.5"'))
+        parts.append(line(x, x, top, bottom, f'stroke="{GOOD}" stroke-width="2" opacity="0.5"'))
         parts.append(f'<circle cx="{x:.1f}" cy="{side + 10 - at(r):.1f}" r="4" fill="{GOOD}"/>')
-    return _svg(side + 34, f"Calibration of {label['label']}", parts, width=left + side + 20)
+    return svg(side + 34, f"Calibration of {label['label']}", parts, width=left + side + 20)
 
 
 def ticks(low: float, high: float, count: int = 6) -> list[float]:
@@ -105,7 +105,8 @@ def ticks(low: float, high: float, count: int = 6) -> list[float]:
     return [round(i * step, 12) for i in range(first, last + 1)]
 
 
-def _mark(x: float, y: float, evidence: Evidence, paint: str) -> str:
+def mark(x: float, y: float, evidence: Evidence, paint: str) -> str:
+    """Circle, cross or diamond: passed, refuted or open, without colour too."""
     if evidence.passed:
         return f'<circle cx="{x:.1f}" cy="{y}" r="7" fill="{paint}" stroke="#fff" stroke-width="1.5"/>'
     if evidence.refuted:
@@ -115,16 +116,19 @@ def _mark(x: float, y: float, evidence: Evidence, paint: str) -> str:
 
 def _grid(value: float, x: float, bottom: float, name: str) -> str:
     dark = SOFT if value == 0.0 else "#e4e9ee"
-    return _line(x, x, 4, bottom, f'stroke="{dark}"') + _text(x, bottom + 15, name, size=11, fill=SOFT)
+    return line(x, x, 4, bottom, f'stroke="{dark}"') + text(x, bottom + 15, name, size=11, fill=SOFT)
 
 
-def _line(x1: float, x2: float, y1: float, y2: float, style: str) -> str:
+def line(x1: float, x2: float, y1: float, y2: float, style: str) -> str:
+    """One straight line; `style` is more attributes."""
     return f'<line x1="{x1:.1f}" x2="{x2:.1f}" y1="{y1:.1f}" y2="{y2:.1f}" {style}/>'
 
 
-def _text(x: float, y: float, words: str, *, size: int = 14, fill: str = INK, anchor: str = "middle") -> str:
+def text(x: float, y: float, words: str, *, size: int = 14, fill: str = INK, anchor: str = "middle") -> str:
+    """Words at a point, escaped."""
     return f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size}" fill="{fill}" text-anchor="{anchor}">{escape(words)}</text>'
 
 
-def _svg(height: float, title: str, parts: Sequence[str], width: float = WIDTH) -> str:
+def svg(height: float, title: str, parts: Sequence[str], width: float = WIDTH) -> str:
+    """The drawing, named for those who do not see it."""
     return f'<svg viewBox="0 0 {width:g} {height:g}" style="max-width:{width:g}px" role="img" aria-label="{escape(title)}">{"".join(parts)}</svg>'

@@ -1,0 +1,122 @@
+"""The page of promotions, as one self-contained HTML file beside the reports, and as Airflow's UI shows it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from training.adapters.ports import Platform
+from training.adapters.promotions import ANCHOR, CHAMPION, PREVIOUS, Facts, View, view
+from training.adapters.report import environment, rule_line, write
+from training.config.settings import Settings
+from training.domain.experiment import Experiment
+from training.domain.nouns import Evidence, Verdict
+from training.evaluation.looks import Role
+
+NAME = "promotions.html"
+SHOWN = 20
+"""Experiments and screens in the history with all their evidence; a year of weekly ones has its own pages."""
+LABELS = ("converted", "retained")
+
+
+@dataclass(frozen=True)
+class Live:
+    """Who looks at the page in Airflow: `allowed` may roll back. `nonce` is of the answer's content security policy."""
+
+    user: str
+    allowed: bool
+    dag: str
+    nonce: str
+
+
+def gather(settings: Settings, platform: Platform, at: datetime) -> Facts:
+    """What the page is made of, read once. Makes nothing where nothing is there."""
+    experiments = platform.experiments.all()
+    shown = experiments[0] if experiments else None
+    screens = platform.ledger.verdicts()
+    recent = experiments[:SHOWN]
+    found = {e.experiment_id: platform.ledger.looks(e.experiment_id) for e in recent}
+    aliases = {name: platform.registry.peek(name) for name in (CHAMPION, "challenger", PREVIOUS, ANCHOR)}
+    champion = aliases[CHAMPION]
+    explained, arms = explanation(settings, screens, shown.challenger if shown and shown.running else champion)
+    return Facts(
+        at=at,
+        aliases={name: version for name, version in aliases.items() if version},
+        experiments=experiments,
+        shown=shown,
+        looks=found[shown.experiment_id] if shown else (),
+        last_looks={name: looks[-1] for name, looks in found.items() if looks},
+        events={e.experiment_id: platform.experiments.events(e.experiment_id) for e in recent},
+        changes=platform.experiments.changes(),
+        screens=screens[:SHOWN],
+        watch=platform.ledger.looks(f"watch-{champion}") if champion else (),
+        explained=explained,
+        arms=arms,
+        pages=frozenset(p.name for p in settings.reports.glob("*.html")),
+    )
+
+
+def explanation(settings: Settings, screens: Sequence[Verdict], version: str | None) -> tuple[str, list[dict[str, Any]]]:
+    """Whose arms, and the arms by segment of the evaluation of `version`; of the newest retrain where that one has none."""
+    mine = [v for v in screens if v.challenger == version]
+    for verdict in (*mine, *screens):
+        path = settings.run_dir(verdict.run_id) / "evaluation.json"
+        content: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        everyone = [{"segment": "all members", "share": 1.0, "arms": content["arms"]}] if content.get("arms") else []
+        found = [*everyone, *(s for s in content.get("segments", ()) if s["arms"])]
+        if found:
+            return f"version {verdict.challenger}, trained {verdict.run_id}", [_drawn(s) for s in found]
+    return "", []
+
+
+def render(found: View, live: Live | None = None, running: Experiment | None = None, *, has_index: bool = False) -> str:
+    """The page: without `live` a file that needs nothing else and runs no script."""
+    template = environment().get_template("promotions.html.j2")
+    page: str = template.render(view=_worded(found), live=live, running=running, has_index=has_index)
+    return page.lstrip()
+
+
+def page(settings: Settings, platform: Platform, at: datetime, live: Live | None = None) -> str:
+    """Read everything and render it."""
+    facts = gather(settings, platform, at)
+    running = facts.shown if facts.shown and facts.shown.running else None
+    return render(view(facts), live, running, has_index="index.html" in facts.pages)
+
+
+def write_promotions(settings: Settings, platform: Platform, at: datetime, path: Path | None = None) -> Path:
+    """Write the page whole at `path`, by default `reports/promotions.html`; an older one is replaced."""
+    return write(path or settings.reports / NAME, page(settings, platform, at))
+
+
+def _worded(found: View) -> Any:  # noqa: ANN401 - what the template reads
+    """The view with each rule as a line of words."""
+    return replace(
+        found,
+        metrics=[_metric(m) for m in found.metrics],
+        early=[_metric(m) for m in found.early],
+        watched=[_metric(m) for m in found.watched],
+        segments=[_segment(e) for e in found.segments],  # type: ignore[misc]
+        checks=[rule_line(e) for e in found.checks],  # type: ignore[misc]
+        past=[vars(p) | {"rules": [rule_line(e) for e in p.evidence]} for p in found.past],  # type: ignore[misc]
+    )
+
+
+def _segment(evidence: Evidence) -> dict[str, Any]:
+    """A line of the table, whose title says that it is about segments."""
+    line = rule_line(evidence)
+    return line | {"note": evidence.note.removeprefix(Role.SEGMENT.value).lstrip(",; "), "name": evidence.name.replace(f" {evidence.kind.value}", "")}
+
+
+def _metric(metric: Any) -> Any:  # noqa: ANN401 - what the template reads
+    return {"name": metric.name, "drawing": metric.drawing, "rule": rule_line(metric.evidence)}
+
+
+def _drawn(segment: Mapping[str, Any]) -> dict[str, Any]:
+    """A segment with the labels that its arms predict and the longest bar."""
+    arms = segment["arms"][:12]
+    labels = [label for label in LABELS if any(label in arm["predicted"] for arm in arms)]
+    return {**segment, "arms": arms, "labels": labels, "widest": max(max(a["challenger"], a["baseline"]) for a in arms) or 1.0}
