@@ -16,7 +16,7 @@ from training.config.settings import ROOT, Settings
 
 USER = "admin"
 POLICY = ROOT / "infra" / "airflow"
-"""Holds `airflow_local_settings.py`, which Airflow looks for on its path."""
+"""Holds `airflow_local_settings.py`, which Airflow looks for on its path, and our plugins."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def scheduled(env: Mapping[str, str], cron: str, first_day: date) -> dict[str, s
 def _options(airflow: AirflowHome) -> dict[str, str]:
     return {
         "CORE__DAGS_FOLDER": str(ROOT / "dags"),
-        "CORE__PLUGINS_FOLDER": str(airflow.home / "plugins"),
+        "CORE__PLUGINS_FOLDER": str(POLICY / "plugins"),
         "CORE__EXECUTOR": "LocalExecutor",
         "CORE__PARALLELISM": "2",
         "CORE__LOAD_EXAMPLES": "False",
