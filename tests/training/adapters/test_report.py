@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from datetime import UTC, datetime
-from html.parser import HTMLParser
 
 import pytest
 
+from tests.fakes.pages import Balance
 from training.adapters.report import render, write_index, write_report
 from training.adapters.report_plots import BAD, GOOD, OPEN, calibration, intervals, ticks, weights
 from training.domain.nouns import Evidence, RuleKind, Verdict, VerdictKind
@@ -44,28 +44,6 @@ MANIFEST = {
         {"label": "retained", "rows": 0, "error": 0.0, "predicted": 0.0, "observed": 0.0, "bins": []},
     ]
 }
-
-
-class Balance(HTMLParser):
-    """Reads the page strictly: every element that opens is closed in order."""
-
-    VOID = ("meta", "br", "link", "img", "line", "rect", "circle", "path")
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.seen: set[str] = set()
-
-    def handle_starttag(self, tag, attrs):
-        self.seen.add(tag)
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.seen.add(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
 
 
 @pytest.fixture
