@@ -14,7 +14,7 @@ from training.domain.experiment import Cause, Change, Event, Experiment, State
 from training.domain.nouns import Evidence, Verdict, VerdictKind
 from training.evaluation.looks import Role
 
-CHAMPION, PREVIOUS, ANCHOR = "champion", "previous", "anchor"
+CHAMPION, ANCHOR = "champion", "anchor"
 OTHER_CAUSES = {Cause.SCREEN: "by the offline screen", Cause.EXPERIMENT: "by a live experiment", Cause.WATCH: "by the watch", Cause.HAND: "by hand"}
 
 
@@ -118,14 +118,14 @@ def view(facts: Facts) -> View:
         arms=facts.arms,
         past=past(facts.experiments, facts.last_looks, facts.events, facts.changes, facts.screens, facts.pages),
         champion=facts.champion,
-        back=target(facts.champion, facts.aliases.get(PREVIOUS), facts.changes),
+        back=target(facts.champion, facts.changes),
     )
 
 
-def target(champion: str | None, previous: str | None, changes: Sequence[Change]) -> str | None:
-    """The version that a roll-back would put in charge: who was before, None where nobody was or it is in charge already."""
-    before = previous or next((c.before for c in changes if c.after == champion), None)
-    return before if champion and before != champion else None
+def target(champion: str | None, changes: Sequence[Change]) -> str | None:
+    """The version that a roll-back puts in charge: the one that `champion` replaced when it first came; None where there was none."""
+    first = next((c for c in reversed(changes) if c.after == champion), None)
+    return first.before if champion and first else None
 
 
 def banner(facts: Facts) -> Banner:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from training.adapters.ports import Platform
-from training.adapters.promotions import ANCHOR, CHAMPION, PREVIOUS, Facts, View, view
+from training.adapters.promotions import ANCHOR, CHAMPION, Facts, View, view
 from training.adapters.report import environment, rule_line, write
 from training.config.settings import Settings
 from training.domain.experiment import Experiment
@@ -40,7 +40,7 @@ def gather(settings: Settings, platform: Platform, at: datetime) -> Facts:
     screens = platform.ledger.verdicts()
     recent = experiments[:SHOWN]
     found = {e.experiment_id: platform.ledger.looks(e.experiment_id) for e in recent}
-    aliases = {name: platform.registry.peek(name) for name in (CHAMPION, "challenger", PREVIOUS, ANCHOR)}
+    aliases = {name: platform.registry.peek(name) for name in (CHAMPION, ANCHOR)}
     champion = aliases[CHAMPION]
     explained, arms = explanation(settings, screens, shown.challenger if shown and shown.running else champion)
     return Facts(

@@ -151,6 +151,14 @@ def anchor(version: str, *, yes: living.YesOption = False) -> int:
     return living.anchor(version, yes)
 
 
+@app.command()
+def promotions(out: Annotated[Path | None, typer.Option(help="Where to write it. Default: promotions.html beside the reports.")] = None) -> int:
+    """Write the page of promotions as one HTML file: who is in charge, what is tried, and why."""
+    from training.cli.promotions import promotions as write
+
+    return write(out)
+
+
 app.add_typer(living.experiment, name="experiment")
 app.add_typer(serving.keys, name="keys")
 app.add_typer(serving.arm, name="arm")

@@ -27,14 +27,14 @@ from training.adapters.promotions_page import Live, page, write_promotions
 from training.bootstrap import platform
 from training.config.settings import Settings, load_settings
 from training.domain.errors import ConfigError, ConflictError, DataError, LogError, NotReadyError, RightmatchError, StepError
-from training.steps.by_hand import roll_back
+from training.steps.by_hand import planned, roll_back
 from training.steps.in_charge import moment
 
 DAG = "guard"
 LOCKED = (
     "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; font-src 'self'"
 )
-UNAUTHENTICATED, FORBIDDEN, MISSING, WRONG_TYPE = 401, 403, 404, 415
+UNAUTHENTICATED, FORBIDDEN, MISSING = 401, 403, 404
 CODES: dict[type[RightmatchError], int] = {ConflictError: 409, NotReadyError: 409, DataError: 422, ConfigError: 500, LogError: 503, StepError: 500}
 SAID = {FORBIDDEN: f"You may not read the DAG {DAG}, and so not this page. Ask for that permission in Airflow.", MISSING: "There is no such page."}
 
@@ -112,6 +112,8 @@ def act(asked: Asked, request: Request, user: GetUserDep, found: HomeDep) -> dic
     if not may_roll_back(user):
         raise HTTPException(FORBIDDEN, f"{user.get_name()} may look but not change: a roll-back needs the permission to start runs of the DAG {DAG}.")
     settings, wired = found
+    if (asked.before, asked.after) != planned(wired, None):
+        raise ConflictError("Another version is in charge by now than on the page that you saw: somebody was faster. Nothing was changed; load it again.")
     change = roll_back(settings, wired, f"{user.get_name()} in Airflow", asked.why, asked.before, asked.after)
     write_promotions(settings, wired, moment(settings))
     return {"before": change.before, "after": change.after, "by": change.by}
@@ -124,12 +126,10 @@ def may_roll_back(user: BaseUser) -> bool:
 
 
 def refuse_strangers(request: Request) -> None:
-    """A page of another site must not act with this browser's session: the body is JSON, and the browser says that the page is Airflow's own.
+    """A page of another site must not act with this browser's session: the browser has to say that the page is Airflow's own.
 
-    A caller without a cookie, who shows a token of its own, needs no such proof.
+    The body is JSON, which other sites may not send either. A caller without a cookie, who shows a token of its own, needs no such proof.
     """
-    if request.headers.get("content-type", "").split(";")[0].strip() != "application/json":
-        raise HTTPException(WRONG_TYPE, "Send application/json; nothing was changed.")
     if "authorization" in request.headers and not request.cookies:
         return
     own = {request.headers.get("host"), urlsplit(conf.get("api", "base_url", fallback="") or "").netloc}

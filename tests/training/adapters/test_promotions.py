@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from typing import Any, cast
 
 import pytest
@@ -105,7 +106,7 @@ def test_headings_and_tables_can_be_walked(text):
     """One h1, no level is skipped, every column has a scoped head, every picture a name."""
     levels = [int(n) for n in re.findall(r"<h(\d)", text)]
     assert levels.count(1) == 1
-    assert all(b <= a + 1 for a, b in zip(levels, levels[1:], strict=False))
+    assert all(b <= a + 1 for a, b in pairwise(levels))
     assert "<th>" not in text
     assert "<th class" not in text
     assert text.count("<svg") == len(re.findall(r'<svg [^>]*role="img" aria-label="[^"]+"', text))
@@ -202,13 +203,10 @@ def test_days_left_by_hand():
 
 
 def test_who_a_roll_back_would_put_in_charge():
-    """Who the last promotion replaced; else who the ledger says was before; nobody twice."""
-    changes = [Change("1", "2", Cause.EXPERIMENT, "run", AT, ""), Change(None, "1", Cause.SCREEN, "run", AT, "")]
-    assert target("2", "1", changes) == "1"
-    assert target("2", None, changes) == "1"
-    assert target("1", "1", changes) is None
-    assert target("1", None, changes) is None
-    assert target(None, "1", changes) is None
+    """Whom the champion replaced when it first came, whatever was rolled back since; nobody where there was nobody."""
+    back = Change("3", "2", Cause.HAND, "me", AT, "")
+    changes = [back, Change("2", "3", Cause.EXPERIMENT, "run", AT, ""), Change("1", "2", Cause.EXPERIMENT, "run", AT, ""), Change(None, "1", Cause.SCREEN, "run", AT, "")]
+    assert [target(version, changes) for version in ("3", "2", "1", "4", None)] == ["2", "1", None, None, None]
 
 
 def test_a_sequence_shows_threshold_and_interval_where_they_are():
