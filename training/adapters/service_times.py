@@ -52,14 +52,18 @@ def add(engine: Engine, counts: Counts) -> None:
         )
 
 
-def slow(settings: Settings, since: date) -> dict[str, tuple[int, int]]:
-    """Group -> (slow, all) decisions since the beginning of `since`; nothing where there is no log. Raises LogError where it cannot be read."""
+def slow(settings: Settings, first: date, last: date) -> dict[str, tuple[int, int]]:
+    """Group -> (slow, all) decisions of the days from `first` to `last`; nothing where there is no log. Raises LogError where it cannot be read."""
     from training.adapters.log_export import there  # with all that an export needs, which a worker does not
 
     if not there(settings):
         return {}
     t = service_time_table.c
-    query = select(t.assignment_group, func.sum(t.slow), func.sum(t.decisions)).where(t.day >= since.isoformat()).group_by(t.assignment_group)
+    query = (
+        select(t.assignment_group, func.sum(t.slow), func.sum(t.decisions))
+        .where(t.day.between(first.isoformat(), last.isoformat()))
+        .group_by(t.assignment_group)
+    )
     engine = log_engine(settings.log_url)
     try:
         with reading(engine) as connection:

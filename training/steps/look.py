@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 
@@ -11,6 +10,7 @@ import pandas as pd
 
 from training.adapters.entries import Seen, features_before, seen
 from training.adapters.ports import ModelRegistry, Platform
+from training.adapters.service_times import slow
 from training.config.settings import Settings
 from training.domain.assignment import Group
 from training.domain.errors import RightmatchError
@@ -24,9 +24,6 @@ from training.evaluation.measured import Compared, agreement, early, slow_share,
 from training.evaluation.units import VALUE, Assigned, Units, arrivals, compared, disagreement, enter, moved, outcomes
 from training.steps.judge import provenance, told
 
-SlowCounts = Mapping[str, tuple[int, int]]
-"""(slow, all) decisions of each assignment group since the experiment began."""
-
 
 @dataclass(frozen=True)
 class LookReport:
@@ -39,7 +36,7 @@ class LookReport:
     units: int = 0
 
 
-def run(day: date, settings: Settings, platform: Platform, slow: SlowCounts | None = None) -> LookReport:
+def run(day: date, settings: Settings, platform: Platform) -> LookReport:
     """Record the verdict on the running experiment as of the end of `day`; a rerun replaces the row with the same.
 
     No experiment, or one that begins later, is no error. Stages that begin after `day` are unknown to it.
@@ -55,7 +52,8 @@ def run(day: date, settings: Settings, platform: Platform, slow: SlowCounts | No
     assigned = Assigned.of(settings.experiment.split(experiment), rows.decisions.ids)
     units = enter(rows.decisions, assigned)
     known, foreseen = groups(rows, units, assigned, settings, platform.registry, experiment.champion)
-    found = judged(known, rows, settings, experiment, checks(rows, units, assigned, earlier(platform, experiment, rows.end)), slow)
+    asked = checks(rows, units, assigned, earlier(platform, experiment, rows.end))
+    found = judged(known, rows, settings, experiment, asked, slowness(settings, experiment, day))
     stage = len(experiment.stages)
     about = {
         "experiment": experiment.experiment_id,
@@ -130,7 +128,15 @@ def predictions(features: pd.DataFrame, settings: Settings, registry: ModelRegis
     return found | ({VALUE: found["converted"]} if "converted" in found else {}), f"version {champion}, nothing shown"
 
 
-def judged(known: Compared, rows: Seen, settings: Settings, experiment: Experiment, split: list[Evidence], slow: SlowCounts | None) -> Look:
+def slowness(settings: Settings, experiment: Experiment, day: date) -> list[Measured]:
+    """The share of slow decisions as the service counted them for the days of the experiment; nothing where no service decided in it."""
+    counts = slow(settings, experiment.stages[0][0], day)
+    if not {Group.CHAMPION, Group.CHALLENGER} & counts.keys():
+        return []
+    return [slow_share((counts.get(Group.CHAMPION, (0, 0)), counts.get(Group.CHALLENGER, (0, 0))), settings.experiment.slow_margin)]
+
+
+def judged(known: Compared, rows: Seen, settings: Settings, experiment: Experiment, split: list[Evidence], timed: list[Measured]) -> Look:
     """The rules, their segments and the early proxies, by what the experiment's stage asks for."""
     measured: list[Measured] = []
     for rule in settings.guardrails():
@@ -138,9 +144,6 @@ def judged(known: Compared, rows: Seen, settings: Settings, experiment: Experime
         measured += [known.rule(rule, settings.experiment.effect if success else 0.0), *([] if success else known.segments(rule))]
     proxies = [early(proxy.value, margin) for proxy, margin in settings.experiment.early.items()]
     measured += [known.rule(rule, role=Role.EARLY) for rule in proxies if rule.metric in rows.decisions.labels]
-    if slow is not None:
-        counts = slow.get(Group.CHAMPION, (0, 0)), slow.get(Group.CHALLENGER, (0, 0))
-        measured.append(slow_share(counts, settings.experiment.slow_margin))
-    found = look(measured, split, experiment.alpha, stage_of(experiment.ramp, len(experiment.stages)))
+    found = look([*measured, *timed], split, experiment.alpha, stage_of(experiment.ramp, len(experiment.stages)))
     missing = [unmeasured(rule, Role.EARLY, "the mart has no such label") for rule in proxies if rule.metric not in rows.decisions.labels]
     return replace(found, evidence=(*found.evidence, *missing))

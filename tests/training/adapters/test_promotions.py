@@ -205,7 +205,8 @@ def test_days_left_by_hand():
 def test_who_a_roll_back_would_put_in_charge():
     """Whom the champion replaced when it first came, whatever was rolled back since; nobody where there was nobody."""
     back = Change("3", "2", Cause.HAND, "me", AT, "")
-    changes = [back, Change("2", "3", Cause.EXPERIMENT, "run", AT, ""), Change("1", "2", Cause.EXPERIMENT, "run", AT, ""), Change(None, "1", Cause.SCREEN, "run", AT, "")]
+    up = [("2", "3", Cause.EXPERIMENT), ("1", "2", Cause.EXPERIMENT), (None, "1", Cause.SCREEN)]
+    changes = [back, *(Change(before, after, cause, "run", AT, "") for before, after, cause in up)]
     assert [target(version, changes) for version in ("3", "2", "1", "4", None)] == ["2", "1", None, None, None]
 
 

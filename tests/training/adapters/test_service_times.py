@@ -23,22 +23,22 @@ def test_workers_add_up_and_days_are_told_apart(log_url, tmp_path):
         list(threads.map(lambda i: add(engine, dict.fromkeys(keys[:: 1 if i % 2 else -1], Tally(1, 10))), range(40)))
     add(engine, {})
     engine.dispose()
-    assert slow(settings, MONDAY) == {"champion": (160, 1600), "control": (80, 800)}
-    assert slow(settings, TUESDAY) == {"champion": (80, 800), "control": (40, 400)}
-    assert slow(settings, date(2026, 3, 4)) == {}
+    assert slow(settings, MONDAY, TUESDAY) == {"champion": (160, 1600), "control": (80, 800)}
+    assert slow(settings, TUESDAY, TUESDAY) == slow(settings, MONDAY, MONDAY) == {"champion": (80, 800), "control": (40, 400)}
+    assert slow(settings, date(2026, 3, 4), date(2026, 3, 9)) == {}
 
 
 def test_a_log_of_before_gets_the_table_and_no_log_is_made(tmp_path):
     """Opening it is enough; where there is none, nothing is slow."""
     settings = Settings(home=tmp_path)
-    assert slow(settings, MONDAY) == {}
+    assert slow(settings, MONDAY, MONDAY) == {}
     assert not list(tmp_path.iterdir())
     engine = log_engine(settings.log_url)
     with writing(engine) as connection:
         connection.execute(text("DROP TABLE service_times"))
     engine.dispose()
-    assert slow(settings, MONDAY) == {}
+    assert slow(settings, MONDAY, MONDAY) == {}
     engine = log_engine(settings.log_url)
     add(engine, {Key(MONDAY, "champion", "1"): Tally(0, 1)})
     engine.dispose()
-    assert slow(settings, MONDAY) == {"champion": (0, 1)}
+    assert slow(settings, MONDAY, MONDAY) == {"champion": (0, 1)}

@@ -11,6 +11,8 @@ import pytest
 
 from tests.fakes.learning import model
 from tests.fakes.live import FIRST, World, experiment, harmless, midnight, platform, shifted
+from training.adapters.log_engine import log_engine
+from training.adapters.service_times import Key, Tally, add
 from training.config.experiment import ExperimentSettings, SegmentSettings
 from training.config.settings import RuleSettings, Settings
 from training.domain.errors import DataError, NotReadyError
@@ -33,12 +35,12 @@ def settings(tmp_path):
     return Settings(home=tmp_path, rules=RULES, experiment=ExperimentSettings(**LIVE))
 
 
-def judged(settings, world, running=None, **others):
+def judged(settings, world, running=None):
     """One look at `world`: the report, the verdict and its evidence by name."""
     running = running or experiment()
     stage = platform(settings, running)
     world.write(settings.marts, settings.experiment.split(running))
-    report = look.run(world.day, settings, stage, **others)
+    report = look.run(world.day, settings, stage)
     verdict = stage.ledger.looks(running.experiment_id)[-1]
     return report, verdict, {e.name: e for e in verdict.evidence}
 
@@ -196,10 +198,13 @@ def test_fallbacks_of_the_challenger_are_its_own(settings):
     assert next(e for e in after.evidence if e.name == "assignment_agreement").passed
 
 
-@pytest.mark.parametrize(("slow", "kind"), [((1_000, 20_000), "REJECT"), ((210, 20_000), "PROMOTE")])
-def test_slow_decisions_are_a_guardrail(settings, slow, kind):
+@pytest.mark.parametrize(("tally", "kind"), [(Tally(1_000, 20_000), "REJECT"), (Tally(210, 20_000), "PROMOTE")])
+def test_slow_decisions_are_a_guardrail(settings, tally, kind):
     """5% slow decisions against 1% break a margin of 1 point; without the counts nothing is said."""
-    report, _, found = judged(settings, World(chance=SELLS), slow={"champion": (200, 20_000), "challenger": slow})
+    engine = log_engine(settings.log_url)
+    add(engine, {Key(FIRST, "champion", "1"): Tally(200, 20_000), Key(FIRST, "challenger", "2"): tally})
+    engine.dispose()
+    report, _, found = judged(settings, World(chance=SELLS))
     assert report.kind == kind
     assert found["slow_decisions non_inferior"].refuted == (kind == "REJECT")
 
