@@ -73,9 +73,9 @@ def left_behind(home):
 def test_raw_events_become_a_verdict_each_day(tmp_path):
     """`up` on a fresh home, in a folder whose name has a space, then `run` on the same one.
 
-    `up`: each DAG succeeds once, those of live judging with nothing to judge, the verdict is in the ledger and what a user should see is shown; then
-    the UI answers, the schedule begins with the current day and has started nothing, and Ctrl-C ends all of it with code 0. `run`: one day
-    more, a second verdict, and the schedule of before has started nothing either.
+    `up`: each DAG succeeds once, those of live judging with nothing to judge, the verdict is in the ledger and what a user should see is shown; then the UI
+    answers, the schedule begins with the current day and has started nothing, and Ctrl-C ends all of it with code 0. `run`: one day more, a second verdict,
+    and the schedule of before has started nothing either.
     """
     home = tmp_path / "my home"
     world = ("--members", "1000", "--days", "36", "--seed", "3")
