@@ -103,7 +103,7 @@ def decide(asked: Asked, features: Features | Reason, state: MemberState | None,
     day = _day(asked)
     group, reason, scoring = _taker(asked.member_id, day, world)
     if reason is Reason.CHAMPION_FAILED:
-        return fallback(asked, reason, world, u)
+        return fallback(asked, reason, world, u, features)
     menu = world.menus.menu(asked, agreed(features.values.get("consents")), state, world.paused)
     p = _probabilities(scoring, features, asked, menu)
     shown = menu.arms[pick(p, u)]
