@@ -109,6 +109,7 @@ def places(settings: Settings, day: date) -> dict[str, str]:
     docs = settings.data_docs / "index.html"
     return {
         "report": str(settings.reports / f"{day.isoformat()}.html"),
+        "promotions": str(settings.reports / "promotions.html"),
         "data docs": str(docs if docs.is_file() else settings.data_docs),
         "logs": str(settings.home / "airflow" / "logs"),
     }

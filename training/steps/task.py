@@ -9,10 +9,14 @@ from datetime import date
 from importlib import import_module
 from typing import Any
 
-from training.config.settings import load_settings
+from training.adapters.ports import Platform
+from training.config.settings import Settings, load_settings
 from training.domain.errors import ConfigError
 
 VERBS = ("land", "transform", "validate", "materialize", "training_set", "train", "evaluate", "judge", "promote", "look", "ramp", "watch", "roll_back", "learn")
+
+SHOWN = frozenset({"judge", "promote", "look", "ramp", "watch", "roll_back"})
+"""Steps after which the page of promotions says something else."""
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +37,20 @@ def execute(verb: str, day: str) -> dict[str, Any]:
 
     log.info("%s for %s (home %s)", verb, day, settings.home)
     step = import_module(f"training.steps.{verb}")
-    report: dict[str, Any] = json.loads(json.dumps(asdict(step.run(when, settings, platform(settings))), default=str))
+    wired = platform(settings)
+    report: dict[str, Any] = json.loads(json.dumps(asdict(step.run(when, settings, wired)), default=str))
+    if verb in SHOWN:
+        show(when, settings, wired)
     log.info("%s", json.dumps(report)[:2000])
     return report
+
+
+def show(day: date, settings: Settings, platform: Platform) -> None:
+    """Write `reports/promotions.html` anew. That it could not be written takes back nothing of what the step did, and must stop no roll-back's alarm."""
+    from training.adapters.promotions_page import write_promotions
+    from training.steps.in_charge import moment
+
+    try:
+        write_promotions(settings, platform, moment(settings, day))
+    except Exception:
+        log.exception("The page of promotions was not written and shows what was before. The step itself is done; `rightmatch promotions` writes the page.")

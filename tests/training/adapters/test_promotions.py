@@ -153,7 +153,9 @@ def test_text_from_the_ledger_cannot_become_markup(seeded):
     facts = gather(*seeded)
     from training.adapters.promotions_page import render
 
-    shown = replace(facts, experiments=[replace(e, reason=evil) for e in facts.experiments], changes=[Change("4", evil, Cause.HAND, evil, AT, evil)])
+    shown = replace(
+        facts, experiments=[replace(e, reason=evil) for e in facts.experiments], changes=[Change("4", evil, Cause.HAND, evil, AT, evil), *facts.changes]
+    )
     found = render(view(shown), Live(evil, allowed=True, dag="guard", nonce="n"))
     assert found.count("<script") == 1
     assert "&lt;script&gt;" in found
@@ -205,8 +207,12 @@ def test_days_left_by_hand():
 def test_who_a_roll_back_would_put_in_charge():
     """Whom the champion replaced when it first came, whatever was rolled back since; nobody where there was nobody."""
     back = Change("3", "2", Cause.HAND, "me", AT, "")
-    up = [("2", "3", Cause.EXPERIMENT), ("1", "2", Cause.EXPERIMENT), (None, "1", Cause.SCREEN)]
-    changes = [back, *(Change(before, after, cause, "run", AT, "") for before, after, cause in up)]
+    changes = [
+        back,
+        Change("2", "3", Cause.EXPERIMENT, "run", AT, ""),
+        Change("1", "2", Cause.EXPERIMENT, "run", AT, ""),
+        Change(None, "1", Cause.SCREEN, "run", AT, ""),
+    ]
     assert [target(version, changes) for version in ("3", "2", "1", "4", None)] == ["2", "1", None, None, None]
 
 
