@@ -22,7 +22,7 @@ RAMP = (0.10, 0.25, 0.50, 0.75)
 ALPHA = 0.05
 DAILY = 24_000
 NOW = date(2026, 8, 12)
-SEGMENTS = {"tenure_days<180": 0.35, "tenure_days>=180": 0.65, "interest=career": 0.4, "interest=hiring": 0.3, "country=DE": 0.25, "country=US": 0.45}
+SEGMENTS = {"tenure_days below 180": 0.35, "tenure_days from 180": 0.65, "interest career": 0.4, "interest hiring": 0.3, "country DE": 0.25, "country US": 0.45}
 
 
 @dataclass(frozen=True)
@@ -180,7 +180,7 @@ def running(ledger: Ledger, experiments: Experiments) -> Experiment:
     for day, share in ((date(2026, 7, 14), "25%"), (date(2026, 7, 29), "50%")):
         opened = opened.advanced(day, _at(day - timedelta(1)), f"Every guardrail is non-inferior by the margins of this stage; {share} from {day}.")
         experiments.move(opened, "scheduled__" + (day - timedelta(1)).isoformat(), (day - timedelta(1)).isoformat())
-    for verdict in looks_of(opened, NOW, truths(0.012, -0.0003, {"country=DE": -0.004}), 5):
+    for verdict in looks_of(opened, NOW, truths(0.012, -0.0003, {"country DE": -0.004}), 5):
         ledger.record(verdict)
     return opened
 
@@ -250,11 +250,11 @@ EVALUATION = {
     "metrics": {},
     "arms": [CAREER, HIRING, NOTHING, SALES],
     "segments": [
-        {"segment": "tenure_days<180", "share": 0.35, "arms": [CAREER, NOTHING, HIRING, SALES]},
-        {"segment": "tenure_days>=180", "share": 0.65, "arms": [HIRING, CAREER, NOTHING]},
-        {"segment": "interest=career", "share": 0.4, "arms": [CAREER, NOTHING]},
-        {"segment": "interest=hiring", "share": 0.3, "arms": [HIRING, SALES, NOTHING]},
-        {"segment": "country=DE", "share": 0.25, "arms": [NOTHING, CAREER, HIRING]},
+        {"segment": "tenure_days below 180", "share": 0.35, "arms": [CAREER, NOTHING, HIRING, SALES]},
+        {"segment": "tenure_days from 180", "share": 0.65, "arms": [HIRING, CAREER, NOTHING]},
+        {"segment": "interest career", "share": 0.4, "arms": [CAREER, NOTHING]},
+        {"segment": "interest hiring", "share": 0.3, "arms": [HIRING, SALES, NOTHING]},
+        {"segment": "country DE", "share": 0.25, "arms": [NOTHING, CAREER, HIRING]},
     ],
 }
 

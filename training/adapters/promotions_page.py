@@ -107,12 +107,17 @@ def _worded(found: View) -> Any:  # noqa: ANN401 - what the template reads
 
 def _segment(evidence: Evidence) -> dict[str, Any]:
     """A line of the table, whose title says that it is about segments."""
-    line = rule_line(evidence)
-    return line | {"note": evidence.note.removeprefix(Role.SEGMENT.value).lstrip(",; "), "name": evidence.name.replace(f" {evidence.kind.value}", "")}
+    return _line(evidence) | {"name": evidence.name.replace(f" {evidence.kind.value}", "")}
+
+
+def _line(evidence: Evidence) -> dict[str, Any]:
+    """A rule in words, without the role that its place on the page says."""
+    role = next((r.value for r in Role if evidence.note.startswith(r.value)), "")
+    return rule_line(evidence) | {"note": evidence.note.removeprefix(role).lstrip(",; ")}
 
 
 def _metric(metric: Any) -> Any:  # noqa: ANN401 - what the template reads
-    return {"name": metric.name, "drawing": metric.drawing, "rule": rule_line(metric.evidence)}
+    return {"name": metric.name, "drawing": metric.drawing, "rule": _line(metric.evidence)}
 
 
 def _drawn(segment: Mapping[str, Any]) -> dict[str, Any]:

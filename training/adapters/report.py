@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -70,13 +71,13 @@ def write_index(path: Path, verdicts: Sequence[Verdict]) -> Path:
 def rule_line(e: Evidence) -> dict[str, Any]:
     """One line of the rule table, in words. Differences of 0/1 metrics are in percentage points."""
     measured = e.kind in {RuleKind.SUPERIOR, RuleKind.NON_INFERIOR}
-    unit = "points" if measured and max(abs(end) for end in e.interval) <= 1.0 else "number"
-    say = _points if unit == "points" else _number
+    known = [abs(number) for number in (*e.interval, e.value) if isfinite(number)]
+    say = _points if measured and max(known) <= 1.0 else _number
     return {
         "name": e.name,
         "kind": KINDS[e.kind],
         "value": say(e.value) if e.sample else BLANK,
-        "interval": f"{say(e.interval[0])} to {say(e.interval[1])}" if measured and e.sample else BLANK,
+        "interval": f"{say(e.interval[0])} to {say(e.interval[1])}" if measured and e.sample and all(map(isfinite, e.interval)) else BLANK,
         "threshold": f"{'above' if measured else 'at least'} {say(e.threshold)}",
         "sample": f"{e.sample:,}",
         "state": "passed" if e.passed else "refuted" if e.refuted else "open",

@@ -58,8 +58,9 @@ class Progress:
                 if run.run_id not in before and (cause.dag, cause.run_id) in self._api.triggers(run):
                     return run
             sleep(POLL_SECONDS)
-        waited = f"{dag} in {TRIGGER_SECONDS:.0f} s"
-        raise StepError(f"The features are ready, but Airflow did not start {waited}: the loop is not complete. See its scheduler's log.")
+        raise StepError(
+            f"The features are ready, but Airflow did not start {dag} in {TRIGGER_SECONDS:.0f} s: the loop is not complete. See its scheduler's log."
+        )
 
     def _watch(self, run: Run, earlier: list[TaskState]) -> list[TaskState]:
         while True:

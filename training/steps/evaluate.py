@@ -22,8 +22,9 @@ from training.domain.nouns import LOGGING_POLICY, Label
 from training.domain.schema import FEATURE_SERVICE
 from training.evaluation.arm_shares import arm_shares
 from training.evaluation.arm_worth import with_worth
+from training.evaluation.measured import split_by
 from training.evaluation.policy_difference import Log, compare, histogram
-from training.evaluation.segments import segment_arms, segment_names
+from training.evaluation.segments import segment_arms
 
 if TYPE_CHECKING:
     from training.model.matching import MatchingModel
@@ -132,8 +133,8 @@ def judged(frame: pd.DataFrame, mine: Probabilities, theirs: Floats | None, metr
     for metric, values in found.items():
         print(_told(metric, values), flush=True)
     means = {label.value: values for label, values in mine.means.items()}
-    by_column = {s.column: segment_names(s.column, frame[s.column].to_numpy(), s.edges) for s in settings.experiment.segments if s.column in frame}
-    arms, segments = arm_shares(log, names, means, observed), segment_arms(log, names, means, observed, by_column)
+    columns = [split_by(frame[s.column], s.edges) for s in settings.experiment.segments if s.column in frame]
+    arms, segments = arm_shares(log, names, means, observed), segment_arms(log, names, means, observed, columns)
     catalog = load_catalog(settings.catalog)
     for some in (arms, *(segment["arms"] for segment in segments)):
         with_worth(some, catalog, settings.utility)

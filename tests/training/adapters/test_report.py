@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import pytest
 
 from tests.fakes.pages import Balance
-from training.adapters.report import render, write_index, write_report
+from training.adapters.report import render, rule_line, write_index, write_report
 from training.adapters.report_plots import BAD, GOOD, OPEN, calibration, intervals, ticks, weights
 from training.domain.nouns import Evidence, RuleKind, Verdict, VerdictKind
 
@@ -72,6 +72,12 @@ def test_the_page_stands_alone(page):
     assert not re.findall(r"""(?:src|href)=["'](?:https?:)?//""", page)
     assert "@import" not in page
     assert "nan" not in page.lower().split()
+
+
+def test_a_rule_without_an_interval_has_none_in_words():
+    """A look before the first useful one knows a value and no interval; other numbers keep their unit."""
+    line = rule_line(replace(HELD, interval=(float("-inf"), float("inf"))))
+    assert (line["value"], line["interval"], line["threshold"]) == ("-0.200", "-", "above -0.500")
 
 
 def test_the_page_shows_state_without_colour(page):

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from training.config.settings import Settings, UtilitySettings
 from training.domain.catalog import load_catalog
 from training.evaluation.arm_shares import arm_shares
 from training.evaluation.arm_worth import with_worth
+from training.evaluation.measured import split_by
 from training.evaluation.policy_difference import Log
-from training.evaluation.segments import SHOWN_ARMS, segment_arms, segment_names
+from training.evaluation.segments import SHOWN_ARMS, segment_arms
 
 ARMS = 8
 
@@ -26,23 +28,16 @@ def log():
     return Log(taken, np.full(400, 1 / ARMS), np.arange(400) % 100, np.arange(401) * ARMS, np.tile(np.arange(ARMS), 400), wish.ravel(), uniform)
 
 
-def test_segments_are_named_by_value_or_by_edge():
-    """An edge belongs to the segment above it; what is missing has a segment of its own."""
-    assert list(segment_names("country", np.array(["DE", None, "FR"], dtype=object))) == ["country=DE", "country=unknown", "country=FR"]
-    found = segment_names("days", np.array([89.9, 90.0, 365.0, np.nan]), (90.0, 365.0))
-    assert list(found) == ["days<90", "days=90 to 365", "days>=365", "days=unknown"]
-
-
 def test_a_segment_is_what_its_decisions_alone_would_give(log):
     """The arms of a segment are those of the log cut down to it; a segment of fewer than a tenth of the members is left out."""
     rng = np.random.default_rng(3)
     means, observed = {"converted": rng.random(400 * ARMS)}, {"converted": np.where(np.arange(400) % 7 == 0, np.nan, 1.0 * (rng.random(400) < 0.3))}
-    country = np.where(log.cluster < 5, "tiny", np.where(log.cluster < 40, "DE", "FR")).astype(object)
+    country = pd.Series(np.where(log.cluster < 5, "tiny", np.where(log.cluster < 40, "DE", "FR")), name="country")
     names = ["none", *"abcdefg"]
-    found = segment_arms(log, names, means, observed, {"country": country})
-    assert [(s["segment"], s["share"]) for s in found] == [("DE", 0.35), ("FR", 0.6)]
+    found = segment_arms(log, names, means, observed, [split_by(country)])
+    assert [(s["segment"], s["share"]) for s in found] == [("country DE", 0.35), ("country FR", 0.6)]
     for segment in found:
-        mine = country == segment["segment"]
+        mine = (country == segment["segment"].split()[1]).to_numpy()
         alone = arm_shares(log.keep(mine), names, {"converted": means["converted"][log.entries(mine)]}, {"converted": observed["converted"][mine]})
         for arm, expected in zip(segment["arms"], alone[:SHOWN_ARMS], strict=True):
             assert arm["arm"] == expected["arm"]
