@@ -58,9 +58,8 @@ class Progress:
                 if run.run_id not in before and (cause.dag, cause.run_id) in self._api.triggers(run):
                     return run
             sleep(POLL_SECONDS)
-        raise StepError(
-            f"The features are ready, but Airflow did not start {dag} in {TRIGGER_SECONDS:.0f} s: the loop is not complete. See its scheduler's log."
-        )
+        waited = f"{dag} in {TRIGGER_SECONDS:.0f} s"
+        raise StepError(f"The features are ready, but Airflow did not start {waited}: the loop is not complete. See its scheduler's log.")
 
     def _watch(self, run: Run, earlier: list[TaskState]) -> list[TaskState]:
         while True:
