@@ -1,0 +1,50 @@
+"""A roll-back by hand, seen by the members of the running service."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from uuid import uuid4
+
+import pytest
+
+from tests.serving.conftest import serving, wait
+from training.adapters.experiments import SqlExperiments
+from training.adapters.registry import MlflowRegistry
+from training.config.settings import ROOT, Settings
+from training.domain.experiment import Cause, Change
+
+pytestmark = pytest.mark.timeout(300)
+WITHIN = 1.0
+"""Seconds from the recorded change to the first decision by the other version."""
+
+
+def test_a_roll_back_by_hand_reaches_members_within_a_second(home):
+    """`rightmatch rollback` while decisions are asked for: version 1 decides a second after the ledger says so, and no request fails."""
+    settings = Settings(home=home)
+    registry = MlflowRegistry(settings)
+    version = registry.register(registry.fetch("1"), {"run_id": "another"})
+    change = Change("1", version, Cause.HAND, "me", datetime.now(UTC), "tried")
+    SqlExperiments(settings.ledger_url).changed(change, lambda: registry.point("champion", version))
+    with serving(home, SERVING__LOOKUP_BUDGET_MS="5000") as running, running.client() as client:
+
+        def decided():
+            answer = client.post("/v1/decisions", json={"request_id": str(uuid4()), "member_id": "m2", "surface": "web"})
+            assert answer.status_code == 200, answer.text
+            assert answer.json()["reason"] == "champion", answer.text
+            return answer.json()["model_version"]
+
+        wait(lambda: client.get("/readyz").status_code == 200, 60)
+        wait(lambda: decided() == version, 60)
+        command = [sys.executable, "-m", "training.cli.main", "rollback", "--yes", "--reason", "complaints"]
+        typed = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "RIGHTMATCH_HOME": str(home)}, stdout=subprocess.PIPE, text=True)
+        moved = None
+        while (now := decided()) == version:
+            if moved is None and registry.peek("champion") == "1":
+                moved = time.monotonic()
+            assert moved is None or time.monotonic() - moved < WITHIN
+        assert now == "1"
+        assert "Champion was version 2, is version 1" in typed.communicate(timeout=60)[0]
