@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,7 @@ from training.domain.rules import Rule
 from training.evaluation.cohorts import Difference, difference
 from training.evaluation.intervals import Floats, Interval
 from training.evaluation.looks import FEWEST
-from training.evaluation.sequential import mixture, planned_error, radius
+from training.evaluation.sequential import mixture, planned_error, radius, refuting
 
 Flags = npt.NDArray[np.bool_]
 Days = npt.NDArray[np.int64]
@@ -47,13 +47,14 @@ class Shown:
 def shown(rule: Rule, found: Difference, alpha: float = ALPHA, distance: float = 0.0) -> Shown:
     """The sequence of one rule against its threshold."""
     sign = -1.0 if rule.lower_is_better else 1.0
-    half = half_width(found, planned_error(distance or rule.margin, alpha), alpha)
-    return Shown(sign * found.value - half > -rule.margin, sign * found.value + half < -rule.margin)
+    planned = planned_error(distance or rule.margin, alpha)
+    half, other = half_width(found, planned, alpha), half_width(found, planned, alpha, refuting)
+    return Shown(sign * found.value - half > -rule.margin, sign * found.value + other < -rule.margin)
 
 
-def half_width(found: Difference, planned: float, alpha: float = ALPHA) -> Floats:
+def half_width(found: Difference, planned: float, alpha: float = ALPHA, of: Callable[[Floats, float, float], Floats] = radius) -> Floats:
     """Of the sequence; infinite while a group has few members."""
-    return np.where(np.minimum(found.control, found.treatment) < FEWEST, np.inf, radius(found.error, planned, alpha))
+    return np.where(np.minimum(found.control, found.treatment) < FEWEST, np.inf, of(found.error, planned, alpha))
 
 
 def z_test(rule: Rule, found: Difference, alpha: float = ALPHA) -> Flags:

@@ -2,11 +2,12 @@
 
     PYTHONPATH=. .venv/bin/python infra/scripts/live.py --members 20000 --seed 1
 
-In the simulated world members are decided for by whoever the ledger assigns them to (`bench/world/live.py`). The champion shows anything that does not press.
-Its challenger is truly `better`, truly `harmful` (it presses: it sells more and members leave) or `equal`; `in_charge` is the harmful one, put in charge by hand.
-Every `--every` days the marts are published and looked at: `look`, `ramp`, `watch`, `roll_back`. Labels and features are those of the platform's SQL.
+In the simulated world members are decided for by whoever the ledger assigns them to (`bench/world/live.py`). The champion shows anything that does
+not press. Its challenger is truly `better`, truly `harmful` (it presses: it sells more and members leave) or `equal`; `in_charge` is the harmful one,
+put in charge by hand. Every `--every` days the marts are published and looked at: `look`, `ramp`, `watch`, `roll_back`. Labels and features are those of
+the platform's SQL.
 
-A world of 20,000 members cannot show margins as narrow as the settings' defaults: here they are RULES and EARLY, and the ramp is 25-50%. About a minute a case on an idle machine.
+A world of 20,000 members cannot show margins as narrow as the settings' defaults: here they are RULES and EARLY, and the ramp is 25-50%.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ RULES = (
     RuleSettings(metric="opted_out", kind=RuleKind.NON_INFERIOR, margin=0.01, lower_is_better=True),
 )
 EARLY = {Early.VISITED: 0.02, Early.OPTED_OUT: 0.01, Early.DISMISSED: 0.03}
+RAMP = (0.25, 0.5)
 CASES = {"better": Manner.KEEN, "harmful": Manner.PRESSING, "equal": Manner.GENTLE, "in_charge": Manner.PRESSING}
 WARM_UP = 14
 """Days under the uniform policy before: features that tell segments apart."""
@@ -54,9 +56,9 @@ class Sizes:
     after: int
 
 
-def settings_of(members: int, ramp_: tuple[float, ...] = (0.25, 0.5)) -> Settings:
+def settings_of(members: int, holdback: float = 0.05) -> Settings:
     """Everything that the cases share but their homes."""
-    return Settings(members=members, rules=list(RULES), experiment=ExperimentSettings(ramp=ramp_, early=EARLY, effect=0.02))
+    return Settings(members=members, rules=list(RULES), experiment=ExperimentSettings(ramp=RAMP, early=EARLY, effect=0.02, holdback=holdback))
 
 
 def opened(name: str, base: Settings, stage: Stage, models: tuple[Model, ...], folder: Path) -> tuple[LiveWorld, Settings]:
@@ -124,8 +126,8 @@ def evenings(world: LiveWorld, settings: Settings, sizes: Sizes) -> Iterator[Eve
         known = next(iter(tools.experiments.all()), None)
         champion = tools.registry.peek(CHAMPION)
         yield Evening(number, day, known, verdict, champion)
-        ended = ended or (number if tools.experiments.running() is None and (known or champion != before) else 0)
-        if back.rolled_back or (ended and (number >= ended + sizes.after or not watched.kind and number > ended)):
+        ended = ended or (number if known and not known.running else 0)
+        if back.rolled_back or (ended and (champion == before or number >= ended + sizes.after)):
             return
 
 
@@ -137,7 +139,9 @@ def told(evening: Evening) -> str:
         return f"day {evening.number:3}  {stands}: nothing to judge"
     shown = [e for e in verdict.evidence if "(" not in e.name and e.kind is not RuleKind.SAMPLE_RATIO and e.sample]
     rules = "; ".join(f"{e.name.split()[0]} {100 * e.value:+.1f} [{100 * e.interval[0]:+.1f}, {100 * e.interval[1]:+.1f}]" for e in shown)
-    return f"day {evening.number:3}  {stands}: {verdict.kind.value}  {rules or 'nothing mature'}\n         {verdict.reason}"
+    units = verdict.lineage.get("units", "")
+    why = f"\n         {verdict.reason}" if verdict.kind is not VerdictKind.HOLD else ""
+    return f"day {evening.number:3}  {stands}{f' ({units})' if units else ''}: {verdict.kind.value}  {rules or 'nothing mature'}{why}"
 
 
 def summary(name: str, world: LiveWorld, last: Evening) -> str:

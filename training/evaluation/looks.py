@@ -23,7 +23,7 @@ import numpy as np
 
 from training.domain.nouns import Evidence, RuleKind, VerdictKind
 from training.domain.rules import Rule
-from training.evaluation.sequential import planned_error, radius
+from training.evaluation.sequential import planned_error, radius, refuting
 
 LEAST_SHARE = 0.1
 """Share of members from which a segment is watched by itself."""
@@ -118,7 +118,7 @@ def interval(measured: Measured, passing: float, stopping: float, shown: float =
     wider = 1.0 if _success(measured) or measured.role is Role.EARLY else float(np.sqrt(shown))
     distance = measured.distance or rule.margin
     half = float(radius(measured.error, planned_error(distance, passing) / (part * wider), passing))
-    other = float(radius(measured.error, planned_error(distance, stopping) / part, stopping))
+    other = float(refuting(measured.error, planned_error(distance, stopping) / part, stopping))
     value = -measured.value if rule.lower_is_better else measured.value
     threshold, note = -rule.margin / float(part * wider), ", ".join(text for text in (measured.role.value, measured.note) if text)
     found = Evidence(

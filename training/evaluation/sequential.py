@@ -28,6 +28,8 @@ POWER = 0.9
 """Power of the single look at which a sequence is planned to be tightest."""
 FIRST, LAST, TAIL = 0.1, 2.0, 0.05
 """Chosen at margin 0.005, base 0.95 and 60 daily looks; `bench gate` says what they give elsewhere."""
+SEVERE, SPARED = 5.0, 0.1
+"""How many times the planned distance severe harm is, which has to be found with few members, and the part of alpha that is kept for it."""
 
 
 def rho2(level: Floats) -> Floats:
@@ -62,6 +64,14 @@ def radius(error: Floats | float, planned: float, alpha: float) -> Floats:
     known = np.isfinite(error) & (error > 0.0)
     safe = np.where(known, error, planned)
     return np.asarray(np.where(known, safe * multiplier(np.square(planned / safe), alpha), np.inf))
+
+
+def refuting(error: Floats | float, planned: float, alpha: float) -> Floats:
+    """Half width of what refutes: the narrower of two sequences, tightest near `planned` and near SEVERE times it, which split alpha by SPARED.
+
+    The second is there from a 250th of the planned information on, so harm of many margins need not wait for a tenth of it, which an early stage never has.
+    """
+    return np.asarray(np.minimum(radius(error, planned, (1.0 - SPARED) * alpha), radius(error, SEVERE * planned, SPARED * alpha)))
 
 
 def planned_error(distance: float, alpha: float, power: float = POWER) -> float:

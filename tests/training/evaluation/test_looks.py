@@ -10,7 +10,7 @@ from training.domain.rules import Rule
 from training.evaluation.assigned import assignment
 from training.evaluation.cohorts import Sums, difference
 from training.evaluation.looks import FEWEST, HARMLESS, WHOLE, Measured, Role, Stage, interval, look, stage_of
-from training.evaluation.sequential import planned_error, radius
+from training.evaluation.sequential import planned_error, radius, refuting
 
 FAIR = assignment([([40_000, 40_000], [0.5, 0.5])])
 MANY = (40_000, 40_000)
@@ -178,3 +178,20 @@ def test_a_whole_ramp_promotes_harm_at_the_margin_with_probability_alpha_at_most
                 stage = np.where(passed & (stage < 3), stage + 1, stage)
         assert low <= promoted.mean() <= high, promoted.mean()
         assert (stage > 0).mean() > promoted.mean()
+
+
+def test_severe_harm_needs_few_members():
+    """23 points fewer stay, 2 are allowed, and the error is far from what the margin needs: refuted, although by the margin's own sequence nothing is known."""
+    harm = Measured(Rule("retained", RuleKind.NON_INFERIOR, 0.02), -0.23, 0.04, (700, 700))
+    planned = planned_error(0.02, 0.05)
+    assert np.isinf(radius(harm.error, planned, 0.05))
+    assert interval(harm, 0.05, 0.05).refuted
+
+
+def test_two_sequences_together_refute_by_chance_within_alpha():
+    """At the margin exactly, looked at 2,000 times from 0.1% to twice the planned information, at most alpha of the paths are ever refuted."""
+    rng, alpha, planned = np.random.default_rng(1), 0.05, planned_error(0.02, 0.05)
+    information = np.geomspace(1e-3, 2.0, 2_000)
+    path = (rng.standard_normal((4_000, 2_000)) * np.sqrt(np.diff(information, prepend=0.0))).cumsum(axis=1) / information * planned
+    error = planned / np.sqrt(information)
+    assert (path + refuting(error, planned, alpha) < 0.0).any(axis=1).mean() < alpha
