@@ -27,10 +27,12 @@ TRACE, TRACED = re.compile("[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}"),
 """A trace context as W3C writes it, and its length: of anything else the log gets as much, and the caller nothing back."""
 
 Handler = Callable[[Core, Request], Awaitable[Response]]
+Answering = Callable[[Request], Awaitable[Response]]
 
 
-def create(core: Core) -> FastAPI:
+def create(core: Core) -> Front:
     """The application over `core`, which it starts and stops."""
+    direct: dict[tuple[str, str], Answering] = {}
     app = FastAPIOffline("/docs", None, title="Rightmatch", version="1", openapi_url="/openapi.json", lifespan=_lifespan(core))
     for path, method, scope, handler in (
         ("/v1/decisions", "POST", Scope.DECIDE, decide),
@@ -43,11 +45,13 @@ def create(core: Core) -> FastAPI:
         ("/healthz", "GET", None, healthz),
         ("/readyz", "GET", None, readyz),
     ):
-        app.router.add_route(path, _route(core, path, scope, handler), methods=[method], include_in_schema=False)
+        answer = _route(core, path, scope, handler)
+        app.router.add_route(path, answer, methods=[method], include_in_schema=False)
+        if "{" not in path:
+            direct[method, path] = answer
     app.add_exception_handler(HTTPException, _http_problem)
-    app.add_middleware(Front)
     openapi.install(app)
-    return app
+    return Front(app, direct)
 
 
 def _lifespan(core: Core) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
@@ -62,7 +66,7 @@ def _lifespan(core: Core) -> Callable[[FastAPI], AbstractAsyncContextManager[Non
     return life
 
 
-def _route(core: Core, path: str, scope: Scope | None, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
+def _route(core: Core, path: str, scope: Scope | None, handler: Handler) -> Answering:
     """The handler behind its key, with its time measured and its failures answered."""
 
     async def answer(request: Request) -> Response:

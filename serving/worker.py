@@ -26,6 +26,14 @@ def serve(settings: Settings, listener: socket.socket) -> None:
     sys.setswitchinterval(SWITCH_SECONDS)
     wired = platform(settings)
     core = Core(settings, wired.registry, wired.features)
-    server = uvicorn.Server(uvicorn.Config(create(core), log_config=None, access_log=False, server_header=False, date_header=False))
+    config = uvicorn.Config(
+        create(core),
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        proxy_headers=False,  # nobody here asks who the caller is
+    )
+    server = uvicorn.Server(config)
     server.run(sockets=[listener])
     say("worker ended", pid=os.getpid())
