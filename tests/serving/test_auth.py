@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from serving.auth import Guard
+from serving.auth import Guard, Windows
 from serving.problems import Refusal
 from tests.fakes.logs import AT
 from training.adapters.log_keys import ApiKeys, RecentKeys, Scope
@@ -73,3 +73,12 @@ def test_a_store_that_hangs_does_not_hold_the_loop(keys):
     found = asyncio.run(meanwhile())
     assert sorted(status(f) for f in found if isinstance(f, Refusal)) == [429, 429]
     assert keys.asked == 1
+
+
+def test_a_rate_holds_over_the_border_of_two_windows():
+    """What was let through shortly before counts for its share; after a window without a request all are let through again."""
+    windows = Windows("10/minute")
+    assert [windows.hit("a", 59.0) for _ in range(11)] == [True] * 10 + [False]
+    assert [windows.hit("a", 75.0) for _ in range(4)] == [True] * 3 + [False]  # 10 * 45/60 of the window before, and three
+    assert windows.hit("b", 75.0)
+    assert [windows.hit("a", 200.0) for _ in range(11)] == [True] * 10 + [False]
