@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from queue import Empty
 from time import perf_counter
 from typing import Protocol
 
 from serving.decide import Features, World, decide, fallback
-from serving.features import Lookup
+from serving.features import Found, Lookup
 from serving.line import Line, Waiting
 from serving.metrics import Metrics
 from serving.times import Times
@@ -58,18 +58,35 @@ class Decider:
 
     def _run(self) -> None:
         while batch := self._next():
-            self._take(batch)
+            features = self._features(batch)
+            if features is None:  # it took too long: another thread has answered, and takes what waits
+                return
+            self._take(batch, features)
 
-    def _take(self, batch: Sequence[Asking]) -> None:
+    def _features(self, batch: Sequence[Asking]) -> Found | None:
+        """Of each member. Where the store is late another thread goes on without them, and this one learns it from None."""
+        begin = perf_counter()
+        for w in batch:
+            self._metrics.stage("queue", begin - w.since)
+
+        def go_on(found: Found) -> None:
+            self._take(batch, found)
+            self._run()
+
+        found = self._lookup.members([w.asked.member_id for w in batch], lambda found: self._line.replace(lambda: go_on(found)))
+        self._metrics.stage("features", perf_counter() - begin)
+        return found
+
+    def _take(self, batch: Sequence[Asking], features: Found) -> None:
         """Serve them together; where one of them cannot be served, each by itself, so that it is the only one to know."""
         try:
-            served = self._serve(batch)
+            served = self._serve([w.asked for w in batch], features)
         except Exception as error:  # noqa: BLE001 - whatever is raised, callers must be told, and the next batch served
             if len(batch) == 1 or isinstance(error, LogError):
                 self._refuse(batch, error)
                 return
             for one in batch:
-                self._take([one])
+                self._take([one], features)
         else:
             self._answer(batch, served)
 
@@ -98,22 +115,18 @@ class Decider:
         self._later.extend(waiting)
         return batch
 
-    def _serve(self, batch: Sequence[Asking]) -> list[Served]:
-        """Features first; then, under the members' lock, their states, the decisions, and the commit."""
-        start, world, asked = perf_counter(), self._source.world, [w.asked for w in batch]
-        for w in batch:
-            self._metrics.stage("queue", start - w.since)
-        features = self._lookup.members([a.member_id for a in asked])
-        self._metrics.stage("features", perf_counter() - start)
+    def _serve(self, asked: Sequence[Asked], features: Found) -> list[Served]:
+        """Under the members' lock: their states, the decisions, and the commit."""
+        world = self._source.world
         try:
             return self._decided(asked, features, world)
         except Exception as error:
-            if len(batch) > 1 and not isinstance(error, LogError):
+            if len(asked) > 1 and not isinstance(error, LogError):
                 raise
             self._metrics.trouble("state", error)  # unreadable is an answer here: nobody may be shown anything
         return self._unread(asked, features, world)
 
-    def _decided(self, asked: Sequence[Asked], features: Mapping[str, Features | Reason], world: World) -> list[Served]:
+    def _decided(self, asked: Sequence[Asked], features: Found, world: World) -> list[Served]:
         began = perf_counter()
         with self._log.writing([a.member_id for a in asked]) as writing:
             named = [a.request_id for a in asked if not a.request_id.startswith(UNNAMED)]
@@ -135,7 +148,7 @@ class Decider:
             self._metrics.trouble("champion", error)
             return fallback(asked, Reason.CHAMPION_FAILED, world, u)
 
-    def _unread(self, asked: Sequence[Asked], features: Mapping[str, Features | Reason], world: World) -> list[Served]:
+    def _unread(self, asked: Sequence[Asked], features: Found, world: World) -> list[Served]:
         """`none` for all, kept too. Raises what the log raises where even that cannot be written: then nothing was decided."""
         new = [decide(a, features[a.member_id], None, world, self._draw()) for a in asked]
         with self._log.writing([a.member_id for a in asked]) as writing:

@@ -1,13 +1,17 @@
-"""Members' features with a time budget: a store that is slow or down delays no answer."""
+"""Members' features with a time budget: a store that is slow or down delays no answer.
+
+The store is asked in the caller's own thread, for a hand-over to another one and back costs as much as the look itself. What a thread is waiting for cannot be
+taken from it; so where the budget runs out somebody else goes on in its place, and it finds on its return that it was left behind.
+"""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from concurrent.futures import TimeoutError as Late
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
+from time import monotonic, sleep
 from typing import Protocol
 
 from serving.decide import Features
@@ -17,6 +21,8 @@ NOBODY = "nobody"
 WARM = 10.0
 """Most seconds that `warm` waits; a worker answers then, with a store that is down."""
 
+Found = Mapping[str, Features | Reason]
+
 
 class Store(Protocol):
     """The part of `training.adapters.ports.FeatureStore` that is asked here."""
@@ -25,46 +31,92 @@ class Store(Protocol):
         """One dict a member in order, with `event_timestamp`; {} where unknown."""
 
 
-class Lookup:
-    """Asks `store` in a thread of its own and waits for `budget` seconds at most.
+@dataclass(frozen=True, eq=False)
+class _Look:
+    """One question to the store, until when it may take, and what is done then."""
 
-    While a late lookup has not ended nothing else is asked (the breaker is open): what waits behind it would be late too.
+    ids: Sequence[str]
+    until: float
+    late: Callable[[Found], None]
+
+
+class Lookup:
+    """Asks `store` for `budget` seconds at most. One caller at a time.
+
+    While a late look has not ended nothing else is asked (the breaker is open): what is asked meanwhile would be late too.
     """
 
     def __init__(self, store: Store, budget: float) -> None:
         self._store, self._budget = store, budget
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="lookup")
-        self._stuck: Future[list[dict[str, object]]] | None = None
         self._lock = threading.Lock()
+        self._now: _Look | None = None
+        self._stuck: _Look | None = None
+        self._wanted = threading.Event()
+        self._closed = False
+        threading.Thread(target=self._watch, name="lookup budget", daemon=True).start()
 
-    def members(self, ids: Sequence[str]) -> Mapping[str, Features | Reason]:
-        """Of each id its features, or why there are none. Never raises for a store that fails."""
+    def members(self, ids: Sequence[str], late: Callable[[Found], None]) -> Found | None:
+        """Of each id its features, or why there are none. Never raises for a store that fails.
+
+        None where the budget ran out: `late` was called meanwhile, by another thread, with what is to be answered, and must have seen to all the rest. It must
+        return at once.
+        """
+        if self._stuck is not None:
+            return dict.fromkeys(ids, Reason.STORE_DOWN)
+        look = self._now = _Look(ids, monotonic() + self._budget, late)
+        if not self._wanted.is_set():
+            self._wanted.set()
+        found: Found
+        try:
+            rows = self._store.online_members(ids)
+            found = {member: _features(row) for member, row in zip(ids, rows, strict=True)}
+        except Exception:  # noqa: BLE001 - whatever a store raises, the member gets the safe answer, and the reason says that the store is down
+            found = dict.fromkeys(ids, Reason.STORE_DOWN)
         with self._lock:
-            if self._stuck is not None and not self._stuck.done():
-                return dict.fromkeys(ids, Reason.STORE_DOWN)
-            asked = self._thread.submit(self._store.online_members, ids)
-            try:
-                rows = asked.result(self._budget)
-            except Late:
-                self._stuck = asked
-                return dict.fromkeys(ids, Reason.STORE_DOWN)
-            except Exception:  # noqa: BLE001 - whatever a store raises, the member gets the safe answer, and the reason says that the store is down
-                return dict.fromkeys(ids, Reason.STORE_DOWN)
-        return {member: _features(row) for member, row in zip(ids, rows, strict=True)}
+            if self._stuck is look:
+                self._stuck = None
+                return None
+            self._now = None
+        return found
 
     def warm(self) -> None:
         """Ask once, for nobody and without a budget: the first question opens connections and reads definitions. Later ones find what fails."""
-        with self._lock, suppress(Exception):
-            self._thread.submit(self._store.online_members, [NOBODY]).result(WARM)
+
+        def ask() -> None:
+            with suppress(Exception):
+                self._store.online_members([NOBODY])
+
+        thread = threading.Thread(target=ask, name="lookup warm", daemon=True)
+        thread.start()
+        thread.join(WARM)
 
     @property
     def open(self) -> bool:
         """Whether the breaker is open."""
-        return self._stuck is not None and not self._stuck.done()
+        return self._stuck is not None
 
     def close(self) -> None:
-        """Ask no more; a stuck lookup is left behind."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        """Watch no more; a stuck look is left behind."""
+        self._closed = True
+        self._wanted.set()
+
+    def _watch(self) -> None:
+        """Wake when something is asked, and then once a budget while anything is: a quick look costs no wake of its own."""
+        while not self._closed:
+            look = self._now
+            if look is None:
+                self._wanted.clear()
+                if self._now is None and not self._closed:
+                    self._wanted.wait()
+                continue
+            left = look.until - monotonic()
+            if left > 0:
+                sleep(left)
+                continue
+            with self._lock:
+                if self._now is look:
+                    self._now, self._stuck = None, look
+                    look.late(dict.fromkeys(look.ids, Reason.STORE_DOWN))
 
 
 def _features(row: dict[str, object]) -> Features | Reason:

@@ -28,18 +28,32 @@ class Line(Generic[Q, A]):
 
     def __init__(self, name: str, run: Callable[[], None]) -> None:
         self._queue: SimpleQueue[Waiting[Q, A] | None] = SimpleQueue()
-        self._thread = threading.Thread(target=run, name=name, daemon=True)
+        self._name, self._run = name, run
+        self._thread: threading.Thread | None = None
+        self._ended = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Begin; answers are given on `loop`."""
         self._loop = loop
+        self.replace(self._run)
+
+    def replace(self, run: Callable[[], None]) -> None:
+        """Let `run`, in a thread of its own, take from now on; the thread that took until now must take nothing more."""
+        self._thread = threading.Thread(target=self._taking, args=(run,), name=self._name, daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
         """End once all that waits is answered."""
         self._queue.put(None)
-        self._thread.join()
+        self._ended.wait()
+
+    def _taking(self, run: Callable[[], None]) -> None:
+        try:
+            run()
+        finally:
+            if threading.current_thread() is self._thread:
+                self._ended.set()
 
     def __len__(self) -> int:
         return self._queue.qsize()

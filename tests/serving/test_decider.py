@@ -203,6 +203,34 @@ def test_a_crowd_of_one_member_is_bounded_too(tmp_path, monkeypatch):
     assert sum(isinstance(f, Busy) for f in found[15:]) == 15 - (20 - 13)
 
 
+async def until(holds):
+    """Wait for it."""
+    while not holds():  # noqa: ASYNC110 - nobody tells
+        await asyncio.sleep(0.01)
+
+
+def test_a_store_that_hangs_holds_up_nobody(tmp_path):
+    """Whoever waits for it gets the safe answer within the budget, so do those who come meanwhile; once it answers, so does the service, in one thread."""
+    store, log = Held(), DecisionLog(f"sqlite:///{tmp_path / 'log.db'}")
+    lookup = Lookup(store, 0.1)
+    decider = Decider(log, lookup, Source(), Metrics(CollectorRegistry()), lambda: 0.999)
+
+    async def ask():
+        decider.start(asyncio.get_running_loop())
+        found = [await decider.ask(asked("m1", "r1")), await decider.ask(asked("m2", "r2"))]
+        assert lookup.open
+        store.gate.release(100)
+        await until(lambda: not lookup.open)
+        found.append(await decider.ask(asked("m1", "r3")))
+        await until(lambda: [t.name for t in threading.enumerate()].count("decider") == 1)  # the thread that was left behind ends
+        await asyncio.to_thread(decider.stop)
+        return found
+
+    found = asyncio.run(asyncio.wait_for(ask(), 20))
+    assert [s.reason for s in found] == [Reason.STORE_DOWN, Reason.STORE_DOWN, Reason.NO_CHAMPION]
+    assert all(log.find(s.asked.decision_id).reason is s.reason for s in found)
+
+
 def test_unreadable_states_show_nothing_and_say_so(answers):
     """The safe answer is kept like any other."""
     found, log = answers(Unreadable, [asked("m1", "r1"), asked("m2", "r2")])

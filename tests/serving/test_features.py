@@ -1,5 +1,6 @@
 """The time budget and its breaker, on a store that can be held up."""
 
+import queue
 import threading
 import time
 from datetime import UTC, datetime
@@ -25,18 +26,44 @@ class Store:
         return [{"visits_7d": 1.0, "event_timestamp": AT} if i == "m1" else {} for i in member_ids]
 
 
+def nobody(_):
+    """For a look that is not late."""
+    raise AssertionError("the budget has not run out")
+
+
 def test_a_store_that_is_late_opens_the_breaker_until_it_has_ended():
-    """Nothing else is asked meanwhile, and all is well afterwards."""
-    store = Store()
+    """Within the budget somebody else goes on in the caller's place, nothing else is asked meanwhile, and all is well afterwards."""
+    store, told, left = Store(), queue.SimpleQueue(), queue.SimpleQueue()
     lookup = Lookup(store, 0.05)
-    assert lookup.members(["m1"]) == {"m1": Reason.STORE_DOWN}
+    begin = time.monotonic()
+    threading.Thread(target=lambda: left.put(lookup.members(["m1"], told.put)), daemon=True).start()
+    assert told.get(timeout=5) == {"m1": Reason.STORE_DOWN}
+    assert 0.05 <= time.monotonic() - begin < 1
     assert lookup.open
-    assert lookup.members(["m1"]) == {"m1": Reason.STORE_DOWN}
+    assert lookup.members(["m1"], nobody) == {"m1": Reason.STORE_DOWN}
     assert store.asked == 1
     store.gate.set()
-    while lookup.open:
-        pass
-    assert lookup.members(["m1", "m2"]) == {"m1": Features({"visits_7d": 1.0}, AT), "m2": Reason.UNKNOWN_MEMBER}
+    assert left.get(timeout=5) is None
+    assert not lookup.open
+    assert lookup.members(["m1", "m2"], nobody) == {"m1": Features({"visits_7d": 1.0}, AT), "m2": Reason.UNKNOWN_MEMBER}
+    assert told.empty()
+    lookup.close()
+
+
+def test_each_look_has_the_whole_budget():
+    """However many quick ones went before it: the watch wakes once a budget, not once a look."""
+    store, told = Store(), queue.SimpleQueue()
+    store.gate.set()
+    lookup = Lookup(store, 0.2)
+    until = time.monotonic() + 0.3
+    while time.monotonic() < until:
+        lookup.members(["m1"], nobody)
+    store.gate.clear()
+    begin = time.monotonic()
+    threading.Thread(target=lookup.members, args=(["m1"], told.put), daemon=True).start()
+    assert told.get(timeout=5)
+    assert 0.2 <= time.monotonic() - begin < 1
+    store.gate.set()
     lookup.close()
 
 
@@ -45,8 +72,8 @@ def test_a_store_that_fails_is_down_for_that_question():
     store = Store()
     store.gate.set()
     lookup = Lookup(store, 5)
-    assert lookup.members(["bad"]) == {"bad": Reason.STORE_DOWN}
-    assert isinstance(lookup.members(["m1"])["m1"], Features)
+    assert lookup.members(["bad"], nobody) == {"bad": Reason.STORE_DOWN}
+    assert isinstance(lookup.members(["m1"], nobody)["m1"], Features)
     lookup.close()
 
 
@@ -62,7 +89,7 @@ def test_the_first_question_is_as_quick_as_any_other():
     store.gate.set()
     lookup = Lookup(store, 0.1)
     lookup.warm()
-    assert lookup.members(["m1"]) == {"m1": Features({"visits_7d": 1.0}, AT)}
+    assert lookup.members(["m1"], nobody) == {"m1": Features({"visits_7d": 1.0}, AT)}
     lookup.close()
 
     class Down:
@@ -71,5 +98,5 @@ def test_the_first_question_is_as_quick_as_any_other():
 
     lookup = Lookup(Down(), 0.1)
     lookup.warm()
-    assert lookup.members(["m1"]) == {"m1": Reason.STORE_DOWN}
+    assert lookup.members(["m1"], nobody) == {"m1": Reason.STORE_DOWN}
     lookup.close()
