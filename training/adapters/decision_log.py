@@ -10,9 +10,11 @@ from functools import cached_property
 from sqlalchemy import Connection, Engine, delete, select
 
 from training.adapters import log_hot, log_outcomes, log_reads
-from training.adapters.log_engine import in_order, insert_new, log_engine, micros, reading, writing
+from training.adapters.log_engine import in_order, insert_new, log_engine, micros, reading, telling, writing
+from training.adapters.log_hot import Hot
 from training.adapters.log_outcomes import Receipt, lock_members
 from training.adapters.log_reads import Event, Known
+from training.adapters.log_sqlite import Writer
 from training.adapters.log_tables import arms_table, decision_table, pause_table, withdrawal_table
 from training.config.serving import Clock
 from training.domain.nouns import Outcome
@@ -20,14 +22,14 @@ from training.domain.served import UNNAMED, Served
 
 
 class Writing:
-    """One transaction on the members that were locked for it."""
+    """One transaction on the members that were locked for it. `shared` is its connection where others write at the same time, None where it is alone."""
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+    def __init__(self, hot: Hot, shared: Connection | None) -> None:
+        self._hot, self._shared = hot, shared
 
     def read(self, members: Collection[str], request_ids: Collection[str], now: datetime) -> Known:
         """As `DecisionLog.read`, with nobody else deciding on the members between this and the commit."""
-        return log_hot.known(self._connection, members, request_ids, now)
+        return log_hot.known(self._hot, members, request_ids, now)
 
     def append(self, served: Sequence[Served], earlier: Mapping[str, Served] | None = None) -> dict[str, Served]:
         """Add decisions. Those whose request id has been answered already are not added: what stands is returned by request id, and is the answer.
@@ -37,10 +39,12 @@ class Writing:
 
         Raises ValueError for a decision that could never be evaluated; LogError where a decision id is not new.
         """
-        in_order(self._connection, decision_table)
-        alone = self._connection.dialect.name == "sqlite"
-        named = [s.asked.request_id for s in served if not s.asked.request_id.startswith(UNNAMED)]
-        stands = dict(earlier) if alone and earlier is not None else log_hot.earlier(self._connection, named)
+        if self._shared is not None:
+            in_order(self._shared, decision_table)
+        if self._shared is None and earlier is not None:
+            stands = dict(earlier)
+        else:
+            stands = log_hot.earlier(self._hot, [s.asked.request_id for s in served if not s.asked.request_id.startswith(UNNAMED)])
         new: dict[str, Served] = {}
         for one in served:
             request = one.asked.request_id
@@ -49,7 +53,7 @@ class Writing:
             elif request not in stands:
                 new[request] = one
         if new:
-            log_hot.append(self._connection, list(new.values()))
+            log_hot.append(self._hot, list(new.values()))
         return stands
 
 
@@ -68,17 +72,25 @@ class DecisionLog:
         """The connections, for readers with questions of their own."""
         return log_engine(self._url)
 
+    @cached_property
+    def _writer(self) -> Writer | None:
+        return Writer(self.engine) if self.engine.dialect.name == "sqlite" else None
+
     def read(self, members: Collection[str], request_ids: Collection[str], now: datetime) -> Known:
         """States of `members` as of `now`, and the decisions that `request_ids` have got already."""
         with reading(self.engine) as connection:
-            return log_hot.known(connection, members, request_ids, now)
+            return log_hot.known(Hot.of(connection), members, request_ids, now)
 
     @contextmanager
     def writing(self, members: Collection[str]) -> Iterator[Writing]:
         """A transaction with `members` locked: durable when the block has ended, nothing of it kept if the block raises."""
+        if self._writer is not None:
+            with telling("written", self.engine), self._writer.transaction() as own:
+                yield Writing(Hot("sqlite", own), None)
+            return
         with writing(self.engine) as connection:
             lock_members(connection, set(members))
-            yield Writing(connection)
+            yield Writing(Hot.of(connection), connection)
 
     def append_outcomes(self, outcomes: Sequence[Outcome], received_at: datetime, clock: Clock = Clock.WALL) -> list[Receipt]:
         """Keep outcomes in one transaction; receipts in their order, of which those accepted or repeated are durable.
@@ -126,7 +138,7 @@ class DecisionLog:
     def withdrawn(self, members: Collection[str]) -> Mapping[str, frozenset[str]]:
         """Channels by which a member opted out; members who did not are left out."""
         with reading(self.engine) as connection:
-            return log_hot.withdrawn(connection, members)
+            return log_hot.withdrawn(Hot.of(connection), members)
 
     def restore_consent(self, member_id: str, channel_id: str) -> bool:
         """Forget a withdrawal, where the member agreed anew; whether there was one."""

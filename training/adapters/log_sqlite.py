@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL
@@ -28,10 +30,40 @@ def sqlite_engine(url: URL) -> Engine:
     return engine
 
 
+class Writer(threading.local):
+    """Transactions that write, in the driver's own words and on a connection that each thread keeps: taking one out of a pool, and telling listeners what is
+    done with it, costs a decision more than its statements.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._connection: sqlite3.Connection | None = None
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Durable when the block has ended, nothing of it kept if the block raises. Holds the write lock from the start. Raises the driver's errors."""
+        connection = self._connection or self._connect()
+        self._connection = None
+        try:
+            _patiently(connection.execute, "BEGIN IMMEDIATE")
+            yield connection
+            connection.execute("COMMIT")
+        except BaseException:
+            connection.close()  # which rolls back; whatever state it was in is gone with it
+            raise
+        self._connection = connection
+
+    def _connect(self) -> sqlite3.Connection:
+        words, options = self._engine.dialect.create_connect_args(self._engine.url)
+        connection = cast("sqlite3.Connection", self._engine.dialect.connect(*words, **options, timeout=0))
+        _prepare(connection, None)
+        return connection
+
+
 def _prepare(connection: Any, entry: object) -> None:  # noqa: ANN401 - the driver's own
     del entry
     connection.isolation_level = None
-    _patiently(lambda: connection.execute("PRAGMA journal_mode=WAL"))  # SQLite does not always wait here by itself: 2 of 900 failed
+    _patiently(connection.execute, "PRAGMA journal_mode=WAL")  # SQLite does not always wait here by itself: 2 of 900 failed
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute("PRAGMA journal_size_limit=67108864")
 
@@ -43,17 +75,17 @@ def _begin(connection: Connection) -> None:
         return
     raw.execute("PRAGMA busy_timeout=0")
     try:
-        _patiently(lambda: raw.execute("BEGIN IMMEDIATE"))
+        _patiently(raw.execute, "BEGIN IMMEDIATE")
     finally:
         raw.execute(f"PRAGMA busy_timeout={WAIT_MS}")
 
 
-def _patiently(ask: Callable[[], object]) -> None:
+def _patiently(ask: Callable[[str], object], words: str) -> None:
     """Ask again while another process holds the lock, for `WAIT_MS`."""
     deadline = time.monotonic() + WAIT_MS / 1000
     while True:
         try:
-            ask()
+            ask(words)
         except sqlite3.OperationalError as error:
             if "locked" not in str(error) or time.monotonic() > deadline:
                 raise
