@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import Callable
 from datetime import datetime
 
 from serving import clock
 from serving.auth import Guard
 from serving.champion import Outside, Watch
+from serving.chance import CHANCE
 from serving.decider import Decider
 from serving.features import Lookup
 from serving.ingest import Ingest
@@ -40,7 +40,7 @@ class Core:
         self.lookup = Lookup(features, settings.serving.lookup_budget_ms / 1e3)
         self.ingest = Ingest(self.log, settings.serving.clock)
         self.times = Times(self.log, settings.experiment.slow_ms / 1e3)
-        self.decider = Decider(self.log, self.lookup, self.watch, self.metrics, uniform, self.times)
+        self.decider = Decider(self.log, self.lookup, self.watch, self.metrics, CHANCE.uniform, self.times)
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Look at the world once, then serve on `loop`."""
@@ -67,8 +67,3 @@ class Core:
         """When outcomes arrive: now. In a world of its own whose features nobody has seen yet only the outcomes say when that is."""
         own = self.settings.serving.clock is Clock.DATA
         return clock.BEGINNING if own and self.watch.newest is None else self.now()
-
-
-def uniform() -> float:
-    """A draw from [0, 1) with 53 bits."""
-    return secrets.randbits(53) * 2.0**-53

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from datetime import datetime
 
 import msgspec
@@ -10,6 +9,7 @@ from fastapi import Request
 from starlette.responses import Response
 
 from serving import bodies
+from serving.chance import CHANCE
 from serving.clock import BEGINNING, END
 from serving.core import Core
 from serving.decider import Busy, Unlogged
@@ -34,9 +34,10 @@ async def decide(core: Core, request: Request) -> Response:
 
 def question(body: DecisionRequest, at: datetime) -> Asked:
     """As the core takes it; without a request id it gets one of its own."""
+    decision_id = CHANCE.name(at)
     return Asked(
-        decision_id=secrets.token_hex(16),
-        request_id=_name(body.request_id),
+        decision_id=decision_id,
+        request_id=_name(body.request_id, decision_id),
         member_id=body.member_id,
         at=at,
         context=Context(body.surface, at.hour, at.weekday()),
@@ -45,9 +46,9 @@ def question(body: DecisionRequest, at: datetime) -> Asked:
     )
 
 
-def _name(request_id: str | None) -> str:
+def _name(request_id: str | None, decision_id: str) -> str:
     if request_id is None:
-        return UNNAMED + secrets.token_hex(16)
+        return UNNAMED + decision_id
     if request_id.startswith(UNNAMED):
         raise Refusal(422, "Invalid request", f"A request id must not begin with {UNNAMED!r}: the service names requests so that have none. Choose another.")
     return request_id
