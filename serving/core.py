@@ -19,6 +19,7 @@ from training.adapters.clock import wall
 from training.adapters.decision_log import DecisionLog
 from training.adapters.experiments import SqlExperiments
 from training.adapters.log_keys import ApiKeys, RecentKeys
+from training.adapters.log_sqlite import Tending
 from training.adapters.ports import FeatureStore, ModelRegistry
 from training.config.serving import Clock
 from training.config.settings import Settings
@@ -33,6 +34,7 @@ class Core:
     def __init__(self, settings: Settings, registry: ModelRegistry, features: FeatureStore, wall: Callable[[], datetime] = wall) -> None:
         self.settings, self.wall = settings, wall
         self.log = DecisionLog(settings.log_url)
+        self.tending = Tending(self.log.engine)
         self.metrics = Metrics()
         self.guard = Guard(RecentKeys(ApiKeys(self.log.engine), KEYS_FOR), settings.serving.rate_limit)
         self.watch = Watch(Outside(registry, SqlExperiments(settings.ledger_url), features, self.log, wall, self.metrics.shown), settings)
@@ -46,6 +48,7 @@ class Core:
         """Look at the world once, then serve on `loop`."""
         self.watch.start()
         self.lookup.warm()
+        self.tending.start()
         self.decider.start(loop)
         self.ingest.start(loop)
         self.times.start()
@@ -57,6 +60,7 @@ class Core:
         self.times.stop()
         self.watch.stop()
         self.lookup.close()
+        self.tending.stop()
         self.log.engine.dispose()
 
     def now(self, asked_at: datetime | None = None) -> datetime:
