@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from feast import FeatureView, utils
@@ -84,6 +84,19 @@ class PackedResponse(OnlineResponse):  # type: ignore[misc]
             for label, column in zip(read.labels, columns, strict=True):
                 answer[label] = column
                 answer[label + TIMESTAMP_POSTFIX] = seconds.copy()
+        return answer
+
+    def each(self) -> list[dict[str, Any]]:
+        """The same by entity, without the entities: names and values, and `event_timestamp`, the newest of its rows in whole seconds; {} where it has none."""
+        answer: list[dict[str, Any]] = []
+        for rows in zip(*self._rows, strict=True):
+            seconds = max(0 if row is None else row.event_us // 1_000_000 for row in rows)
+            found: dict[str, Any] = {}
+            if seconds > 0:
+                for read, row in zip(self._plan.reads, rows, strict=True):
+                    found.update(zip(read.labels, _python(read, row), strict=True))
+                found["event_timestamp"] = datetime.fromtimestamp(seconds, UTC)
+            answer.append(found)
         return answer
 
     def _message(self) -> GetOnlineFeaturesResponse:

@@ -113,12 +113,16 @@ class FeastStore:
             return []
         from feast.errors import FeatureViewNotFoundException
 
+        from training.adapters.feast_response import PackedResponse
+
         try:
             response = self._feast.get_online_features(features=self._references[view], entity_rows=[{key: i} for i in ids])
         except FeatureViewNotFoundException as error:
             raise NotReadyError(
                 f"View {view} is not registered in the feature store: no {key} can be looked up. Run the feature DAG (`rightmatch run`) first."
             ) from error
+        if isinstance(response, PackedResponse):  # Feast's columns would only be turned into rows again
+            return response.each()
         return list(_rows(response.to_dict(include_event_timestamps=True), feature_names(VIEWS[view]), len(ids)))
 
     @cached_property

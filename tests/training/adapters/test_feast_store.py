@@ -234,3 +234,20 @@ def test_no_decisions_give_an_empty_frame(make):
     frame = make([member(D, 1.0)]).training_frame(decide(("m1", D)).iloc[:0])
     assert len(frame) == 0
     assert set(frame_columns()) <= set(frame.columns)
+
+
+def test_rows_are_those_of_feasts_own_columns(tmp_path, monkeypatch):
+    """What is read without columns equals what is read through `to_dict`, for members with and without values, and for nobody."""
+    from training.adapters import feast_response
+
+    settings = Settings(home=tmp_path)
+    store = FeastStore(settings)
+    write_mart(settings.marts, MEMBER_FEATURES, [member(D, 1.5, country="de", consents="push"), member(D + HOUR, None, member_id="m2")])
+    write_mart(settings.marts, ARM_FEATURES, [arm(D, 7.0)])
+    store.apply()
+    store.materialize(D + HOUR)
+    asked = ["m2", "nobody", "m1"]
+    rows, arms = store.online_members(asked), store.online_arms(["p.c.web", "gone"])
+    monkeypatch.setattr(feast_response, "PackedResponse", type("Other", (), {}))
+    assert (store.online_members(asked), store.online_arms(["p.c.web", "gone"])) == (rows, arms)
+    assert [list(row) for row in store.online_members(asked)] == [list(row) for row in rows]
