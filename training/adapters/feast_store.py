@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -26,6 +26,7 @@ ENTITY_COLUMNS = ("member_id", "arm_id", "event_timestamp")
 _ROW = "rightmatch_row"
 
 
+@cache
 def feature_names(table: Table) -> tuple[str, ...]:
     """Feature columns of a feature mart: everything but its key and its two times."""
     return tuple(name for name in table.names if name not in {*table.key, "event_timestamp", "created_timestamp"})
@@ -122,7 +123,8 @@ class FeastStore:
                 f"View {view} is not registered in the feature store: no {key} can be looked up. Run the feature DAG (`rightmatch run`) first."
             ) from error
         if isinstance(response, PackedResponse):  # Feast's columns would only be turned into rows again
-            return response.each()
+            names = (*feature_names(VIEWS[view]), "event_timestamp")  # Feast's own order differs from process to process
+            return [{name: row[name] for name in names} if row else row for row in response.each()]
         return list(_rows(response.to_dict(include_event_timestamps=True), feature_names(VIEWS[view]), len(ids)))
 
     @cached_property
