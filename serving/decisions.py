@@ -64,7 +64,7 @@ async def settled(core: Core, asked: Asked) -> Served:
         ) from None
     except Unlogged:  # the log has its reason, which may name hosts
         raise Refusal(503, "Log unavailable", "The decision could not be kept, so nothing may be shown. Try again shortly.", {"Retry-After": "1"}) from None
-    if _said(served.asked) != _said(asked):
+    if served.asked is not asked and _said(served.asked) != _said(asked):
         raise Refusal(
             409,
             "Request id reused",

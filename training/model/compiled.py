@@ -116,7 +116,7 @@ def pick(p: npt.NDArray[np.float64], u: float) -> int:
 
     Where rounding leaves their sum below `u`, the last arm that has any. An arm of probability 0 is never picked.
     """
-    found = int(np.searchsorted(np.cumsum(p), u, side="right"))
+    found = int(p.cumsum().searchsorted(u, side="right"))
     return found if found < len(p) else int(np.flatnonzero(p)[-1])
 
 
