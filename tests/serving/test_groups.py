@@ -92,7 +92,8 @@ def test_each_group_is_decided_for_by_its_own_and_can_be_taken_again(running):
     assert metrics["rightmatch_experiment_stages"] == 1
     said = httpx.get(f"{running.url}/readyz").json()
     assert {**said["experiment"], "posterior": 0} == {"experiment_id": "e1", "stage": 1, "challenger": "2", "posterior": 0}
-    wait(lambda: {group: all_ for group, (_, all_) in slow(settings, NOW.date()).items()} == {group.value: 8 for group in whose}, 15)
+    counted, today = {group.value: 8 for group in whose}, NOW.date()
+    wait(lambda: {group: days[today].decisions for group, days in slow(settings, today, today).items()} == counted, 15)
 
 
 def running_registry(service):

@@ -36,8 +36,8 @@ def test_beyond_the_limit_is_slow_and_each_decision_counts_for_its_group_and_utc
     times.count(served("c", group="challenger", model_version="2"), 1.0)
     times.flush()
     times.flush()
-    assert slow(settings, DAY) == {"champion": (3, 5), "challenger": (1, 1)}
-    assert slow(settings, DAY + timedelta(1)) == {}
+    assert slow(settings, DAY, DAY) == {"champion": {DAY: (3, 5)}, "challenger": {DAY: (1, 1)}}
+    assert slow(settings, DAY + timedelta(1), DAY + timedelta(1)) == {}
 
 
 def test_what_the_log_refuses_is_added_later(parts, monkeypatch, capsys):
@@ -56,4 +56,4 @@ def test_what_the_log_refuses_is_added_later(parts, monkeypatch, capsys):
     times.start()
     times.count(served("a"), 0.0)
     times.stop()
-    assert slow(settings, DAY) == {"champion": (3, 4)}
+    assert slow(settings, DAY, DAY) == {"champion": {DAY: (3, 4)}}

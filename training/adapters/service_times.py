@@ -52,21 +52,23 @@ def add(engine: Engine, counts: Counts) -> None:
         )
 
 
-def slow(settings: Settings, first: date, last: date) -> dict[str, tuple[int, int]]:
-    """Group -> (slow, all) decisions of the days from `first` to `last`; nothing where there is no log. Raises LogError where it cannot be read."""
+def slow(settings: Settings, first: date, last: date) -> dict[str, dict[date, Tally]]:
+    """Group -> UTC day from `first` to `last` -> its decisions; nothing where there is no log. Raises LogError where it cannot be read."""
     from training.adapters.log_export import there  # with all that an export needs, which a worker does not
 
     if not there(settings):
         return {}
     t = service_time_table.c
     query = (
-        select(t.assignment_group, func.sum(t.slow), func.sum(t.decisions))
+        select(t.assignment_group, t.day, func.sum(t.slow), func.sum(t.decisions))
         .where(t.day.between(first.isoformat(), last.isoformat()))
-        .group_by(t.assignment_group)
+        .group_by(t.assignment_group, t.day)
     )
-    engine = log_engine(settings.log_url)
+    engine, found = log_engine(settings.log_url), dict[str, dict[date, Tally]]()
     try:
         with reading(engine) as connection:
-            return {group: (int(late), int(whole)) for group, late, whole in connection.execute(query)}
+            for group, day, late, whole in connection.execute(query):
+                found.setdefault(group, {})[date.fromisoformat(day)] = Tally(int(late), int(whole))
     finally:
         engine.dispose()
+    return found

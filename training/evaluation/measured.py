@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from itertools import pairwise
 from typing import Any
 
@@ -12,7 +13,7 @@ import pandas as pd
 
 from training.domain.nouns import Evidence, RuleKind
 from training.domain.rules import Rule
-from training.evaluation.cohorts import difference, sums
+from training.evaluation.cohorts import Sums, difference, sums
 from training.evaluation.intervals import Floats, Ints
 from training.evaluation.looks import LEAST_SHARE, Measured, Role
 from training.evaluation.units import Flags
@@ -72,15 +73,18 @@ def early(metric: str, margin: float) -> Rule:
     return Rule(metric, RuleKind.NON_INFERIOR, margin, metric in LOWER)
 
 
-def slow_share(counts: tuple[tuple[int, int], tuple[int, int]], margin: float) -> Measured:
-    """The share of slow decisions from (slow, all) of (control, treatment)."""
-    (a, n), (b, m) = counts
-    rule = early(SLOW, margin)
-    if min(n, m) < 1:
-        return Measured(rule, 0.0, np.inf, (n, m))
-    p, q, pooled = a / n, b / m, (a + b) / (n + m)
-    error = np.sqrt(max(p * (1 - p) / n + q * (1 - q) / m, pooled * (1 - pooled) * (1 / n + 1 / m)))
-    return Measured(rule, q - p, float(error) or np.inf, (n, m), note=f"champion {p:.4f}, challenger {q:.4f}")
+def slow_share(control: Mapping[date, tuple[int, int]], treatment: Mapping[date, tuple[int, int]], margin: float) -> Measured:
+    """The share of slow decisions from (slow, all) of each day, compared within days: while the challenger's share grows, a service that gets slower for
+    all would else look like its fault.
+    """
+    rule, days = early(SLOW, margin), sorted(control.keys() | treatment.keys())
+    if not days:
+        return Measured(rule, 0.0, np.inf, (0, 0))
+    (a, n), (b, m) = (np.array([group.get(day, (0, 0)) for day in days], dtype=np.float64).T for group in (control, treatment))
+    found = difference(Sums(n, a, a), Sums(m, b, b))
+    p, q = (float(late.sum() / max(whole.sum(), 1.0)) for late, whole in ((a, n), (b, m)))
+    members = int(found.control[-1]), int(found.treatment[-1])
+    return Measured(rule, float(found.value[-1]), float(found.error[-1]), members, note=f"champion {p:.4f}, challenger {q:.4f}")
 
 
 def agreement(wrong: int, considered: int) -> Evidence:

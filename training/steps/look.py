@@ -133,7 +133,7 @@ def slowness(settings: Settings, experiment: Experiment, day: date) -> list[Meas
     counts = slow(settings, experiment.stages[0][0], day)
     if not {Group.CHAMPION, Group.CHALLENGER} & counts.keys():
         return []
-    return [slow_share((counts.get(Group.CHAMPION, (0, 0)), counts.get(Group.CHALLENGER, (0, 0))), settings.experiment.slow_margin)]
+    return [slow_share(counts.get(Group.CHAMPION, {}), counts.get(Group.CHALLENGER, {}), settings.experiment.slow_margin)]
 
 
 def judged(known: Compared, rows: Seen, settings: Settings, experiment: Experiment, split: list[Evidence], timed: list[Measured]) -> Look:

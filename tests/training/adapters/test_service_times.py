@@ -23,8 +23,9 @@ def test_workers_add_up_and_days_are_told_apart(log_url, tmp_path):
         list(threads.map(lambda i: add(engine, dict.fromkeys(keys[:: 1 if i % 2 else -1], Tally(1, 10))), range(40)))
     add(engine, {})
     engine.dispose()
-    assert slow(settings, MONDAY, TUESDAY) == {"champion": (160, 1600), "control": (80, 800)}
-    assert slow(settings, TUESDAY, TUESDAY) == slow(settings, MONDAY, MONDAY) == {"champion": (80, 800), "control": (40, 400)}
+    each = {"champion": (80, 800), "control": (40, 400)}
+    assert slow(settings, MONDAY, TUESDAY) == {group: dict.fromkeys((MONDAY, TUESDAY), tally) for group, tally in each.items()}
+    assert [slow(settings, day, day) for day in (MONDAY, TUESDAY)] == [{group: {day: tally} for group, tally in each.items()} for day in (MONDAY, TUESDAY)]
     assert slow(settings, date(2026, 3, 4), date(2026, 3, 9)) == {}
 
 
@@ -41,4 +42,4 @@ def test_a_log_of_before_gets_the_table_and_no_log_is_made(tmp_path):
     engine = log_engine(settings.log_url)
     add(engine, {Key(MONDAY, "champion", "1"): Tally(0, 1)})
     engine.dispose()
-    assert slow(settings, MONDAY, MONDAY) == {"champion": (0, 1)}
+    assert slow(settings, MONDAY, MONDAY) == {"champion": {MONDAY: (0, 1)}}

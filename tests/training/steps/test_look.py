@@ -209,6 +209,18 @@ def test_slow_decisions_are_a_guardrail(settings, tally, kind):
     assert found["slow_decisions non_inferior"].refuted == (kind == "REJECT")
 
 
+def test_a_service_that_gets_slower_for_all_while_the_ramp_grows_is_nobodys_fault(settings):
+    """1% slow while a tenth is the challenger's, 11% while half is: in each day both are alike, pooled over the days the challenger has 4 points more."""
+    engine = log_engine(settings.log_url)
+    for day, share, late in ((FIRST, 0.1, 0.01), (FIRST + timedelta(days=1), 0.5, 0.11)):
+        whole = {("champion", "1"): round(100_000 * (1.0 - share)), ("challenger", "2"): round(100_000 * share)}
+        add(engine, {Key(day, *who): Tally(round(late * n), n) for who, n in whole.items()})
+    engine.dispose()
+    report, _, found = judged(settings, World(chance=SELLS))
+    assert report.kind == "PROMOTE"
+    assert found["slow_decisions non_inferior"].value == pytest.approx(0.0, abs=1e-9)
+
+
 def test_predictions_of_the_champion_are_taken_at_entry(settings):
     """With a model in the registry the differences say so, and its predictions are what it expects of `none`."""
     running, world = experiment(), World(members=3_000, chance=SELLS)
