@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date
 
 from training.adapters.ports import Platform
 from training.config.settings import Settings
@@ -56,8 +56,8 @@ def _spared(verdict: Verdict | None, last: Change | None, champion: str, day: da
         return f"{name(champion).capitalize()} was not watched with the data up to {day}."
     if verdict.kind is not VerdictKind.REJECT:
         return verdict.reason
-    if last is not None and last.at > datetime.combine(day + timedelta(days=1), time(), UTC):
-        return f"{name(champion).capitalize()} came into charge at {last.at:%Y-%m-%d %H:%M} UTC, after {day} had ended: a later day has to show the harm."
+    if last is not None and last.at.astimezone(UTC).date() >= day:
+        return f"The last change was at {last.at:%Y-%m-%d %H:%M} UTC, and {day} is no whole day after it: a later day has to show the harm."
     return ""
 
 

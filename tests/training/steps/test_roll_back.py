@@ -67,13 +67,23 @@ def test_without_an_anchor_or_with_the_anchor_in_charge_nothing_is_watched(platf
 
 
 def test_a_verdict_from_before_the_last_change_does_nothing(platform, run):
-    """A person put version 2 back: the rerun of the day before does not overrule them, the next day's watch may."""
+    """A person put version 2 back: no day that was not over by then overrules them, the watch of the first whole day may."""
     run(HARM, VerdictKind.REJECT)
     at = platform.experiments.changes()[0].at + timedelta(hours=9)
     platform.experiments.changed(Change("1", "2", Cause.HAND, "me", at, "it was the logging"), lambda: platform.registry.point("champion", "2"))
     assert "a later day has to show the harm" in run(HARM).why
-    assert run(HARM + timedelta(days=1), VerdictKind.REJECT).rolled_back
+    assert "a later day has to show the harm" in run(HARM + timedelta(days=1), VerdictKind.REJECT).why
+    assert run(HARM + timedelta(days=2), VerdictKind.REJECT).rolled_back
     assert platform.registry.version("champion") == "1"
+
+
+def test_a_person_is_not_overruled_where_the_data_has_a_clock_of_its_own(platform, run):
+    """They put version 2 back when the newest decision is still of the harmful day: the verdict of that day is about what was before."""
+    run(HARM, VerdictKind.REJECT)
+    at = platform.experiments.changes()[0].at - timedelta(minutes=1)
+    platform.experiments.changed(Change("1", "2", Cause.HAND, "me", at, "it was the logging"), lambda: platform.registry.point("champion", "2"))
+    assert not run(HARM).rolled_back
+    assert platform.registry.version("champion") == "2"
 
 
 def test_a_half_done_roll_back_is_completed_by_any_later_day(platform, run):
