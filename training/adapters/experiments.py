@@ -98,7 +98,7 @@ def _done(connection: Connection, change: Change | None, effect: Callable[[], No
     """One row more, under the number after the last, so that of two at once one is refused by the database."""
     if change is not None:
         last = connection.execute(select(change_table).order_by(change_table.c.seq.desc()).limit(1)).mappings().first()
-        if last is not None and (last["before"], last["after"]) == (change.before, change.after):
+        if last is not None and (last["before"], last["after"]) == (change.before, change.after) and change.before != change.after:
             raise ConflictError(f"That {change.after} came into charge after {change.before} was recorded already, so nothing was changed again.")
         row = vars(change) | {"seq": last["seq"] + 1 if last else 1, "cause": change.cause.value, "at": _naive(change.at)}
         connection.execute(insert(change_table).values(row))

@@ -16,6 +16,7 @@ from training.evaluation.looks import Role
 
 CHAMPION, ANCHOR = "champion", "anchor"
 OTHER_CAUSES = {Cause.SCREEN: "by the offline screen", Cause.EXPERIMENT: "by a live experiment", Cause.WATCH: "by the watch", Cause.HAND: "by hand"}
+"""By what a champion came into charge."""
 
 
 @dataclass(frozen=True)
@@ -124,14 +125,14 @@ def view(facts: Facts) -> View:
 
 def target(champion: str | None, changes: Sequence[Change]) -> str | None:
     """The version that a roll-back puts in charge: the one that `champion` replaced when it first came; None where there was none."""
-    first = next((c for c in reversed(changes) if c.after == champion), None)
+    first = next((c for c in reversed(changes) if c.after == champion != c.before), None)
     return first.before if champion and first else None
 
 
 def banner(facts: Facts) -> Banner:
     """The state in one sentence."""
     shown, champion = facts.shown, facts.champion
-    newest = facts.changes[0] if facts.changes else None
+    newest = next((c for c in facts.changes if c.cause in OTHER_CAUSES), None)
     if shown and shown.running:
         sentence = (
             f"Version {shown.challenger} is tried on {share(shown)} of the members of the experiment (stage {len(shown.stages)} of {len(shown.ramp)}); "
@@ -194,7 +195,7 @@ def day_of(at: datetime | date) -> str:
 def _in_charge(facts: Facts) -> Tile:
     if facts.champion is None:
         return Tile("In charge", "logging policy", "nobody was promoted yet")
-    since = next((c for c in facts.changes if c.after == facts.champion), None)
+    since = next((c for c in facts.changes if c.after == facts.champion and c.cause in OTHER_CAUSES), None)
     note = f"since {day_of(since.at)}, {OTHER_CAUSES[since.cause]}" if since else "since when is not in the ledger"
     return Tile("In charge", f"version {facts.champion}", note)
 

@@ -17,7 +17,7 @@ STATES = {
     State.STOPPED: ("HOLD", "■ stopped"),
     State.ROLLED_BACK: ("REJECT", "↩ rolled back"),
 }
-CAUSES = {Cause.HAND: "↩ by hand", Cause.WATCH: "↩ rolled back"}
+CAUSES = {Cause.HAND: "↩ by hand", Cause.WATCH: "↩ rolled back", Cause.ANCHOR: "⚓ anchor"}
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,8 @@ def _experiment(e: Experiment, look: Verdict | None, events: Sequence[Event]) ->
 
 
 def _change(c: Change) -> Past:
+    if c.cause is Cause.ANCHOR:
+        return Past(c.at, "Anchor renewed", "HOLD", CAUSES[c.cause], c.reason, by=c.by)
     names = [f"version {v}" if v else "the logging policy" for v in (c.before, c.after)]
     return Past(c.at, f"Champion: {names[0]} replaced by {names[1]}", "REJECT", CAUSES[c.cause], c.reason, by=c.by)
 

@@ -61,7 +61,7 @@ def stop(reason: Annotated[str, typer.Option(help="Why; kept in the ledger.")], 
     running = platform.experiments.running()
     if running is not None and not _sure(f"Stop {running.experiment_id}? It cannot be taken up again.", yes):
         return NOT_WANTED
-    stopped = by_hand.stop(settings, platform, reason)
+    stopped = by_hand.stop(settings, platform, reason, running.experiment_id if running else None)
     print(f"{stopped.experiment_id} is stopped; version {stopped.champion} decides for everybody outside holdback and control.")
     return 0
 
@@ -83,11 +83,12 @@ def rollback(to: str | None, reason: str, yes: bool) -> int:
 def anchor(version: str, yes: bool) -> int:
     """Renew what the holdback gets."""
     from training.steps import by_hand
+    from training.steps.in_charge import who_runs
 
-    _, platform = _platform()
+    settings, platform = _platform()
     if not _sure(f"Give the holdback version {version} from now on? What promotions did together up to now is then no longer measured.", yes):
         return NOT_WANTED
-    before = by_hand.renew_anchor(platform, version)
+    before = by_hand.renew_anchor(settings, platform, who_runs(), version)
     print(f"The holdback got {f'version {before}' if before else 'no version of its own'}, and gets version {version}.")
     return 0
 

@@ -86,11 +86,15 @@ class Cause(StrEnum):
     WATCH = "watch"
     """Harm was found against the holdback."""
     HAND = "hand"
+    ANCHOR = "anchor"
+    """The holdback gets another version by hand; the champion stays, and the watch over it begins anew."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """Another champion: `before` and `after` are versions, None where nothing was, or is, in charge. `by` is a DAG run or a person."""
+    """Another champion: `before` and `after` are versions, None where nothing was, or is, in charge; the same one where the anchor was renewed. `by` is a
+    DAG run or a person.
+    """
 
     before: str | None
     after: str | None

@@ -37,35 +37,50 @@ def roll_back(settings: Settings, platform: Platform, who: str, why: str, before
     The experiment that promoted the champion is rolled back, one that compares with it is stopped. `before` is the champion that the person saw.
     Raises ConflictError where another one is in charge by now, DataError without a reason, and whatever `planned` raises: then nothing was changed.
     """
-    why = why.strip()
-    if len(why) < LEAST_REASON:
-        raise DataError("A roll-back needs a reason in words, because the ledger keeps it for whoever asks later. Nothing was changed: give one.")
+    why = _reason(why)
     champion, to = planned(platform, after)
     if before not in {None, champion}:
         raise ConflictError(f"{name(champion).capitalize()} is in charge by now, not {name(before)}: somebody was faster. Nothing was changed; look again.")
     return take_back(platform, Change(champion, to, Cause.HAND, who, moment(settings), why))
 
 
-def stop(settings: Settings, platform: Platform, reason: str) -> Experiment:
-    """End the running experiment for `reason`. The champion decides for the challenger's members at once, as the experiment is no more."""
-    running = platform.experiments.running()
+def stop(settings: Settings, platform: Platform, reason: str, seen: str | None = None) -> Experiment:
+    """End the running experiment for `reason`. The champion decides for the challenger's members at once, as the experiment is no more.
+
+    `seen` is the one that the person saw. Raises ConflictError where another one runs by now, DataError without a reason: then nothing was changed.
+    """
+    why, running = _reason(reason), platform.experiments.running()
     if running is None:
         raise NotReadyError("No experiment runs, so nothing was stopped. `rightmatch experiment` shows the last one.")
-    stopped = running.ended(State.STOPPED, moment(settings), reason)
+    if seen not in {None, running.experiment_id}:
+        raise ConflictError(f"Experiment {running.experiment_id} runs by now, not {seen}. Nothing was stopped; look again.")
+    stopped = running.ended(State.STOPPED, moment(settings), why)
     platform.experiments.move(stopped, who_runs())
     return stopped
 
 
-def renew_anchor(platform: Platform, version: str) -> str | None:
-    """Let the holdback get `version` from now on, which promotions are then watched against. Returns the one before; NotReadyError without such a version."""
-    before = platform.registry.version(ANCHOR)
-    platform.registry.point(ANCHOR, version)
+def renew_anchor(settings: Settings, platform: Platform, who: str, version: str) -> str | None:
+    """Let the holdback get `version` from now on, which promotions are then watched against, by what is decided from the next day on: what it got before
+    says nothing of that version. Returns the one before; NotReadyError without such a version.
+    """
+    before, champion = platform.registry.version(ANCHOR), platform.registry.version(CHAMPION)
+    why = f"The holdback gets {name(version)} instead of {name(before) if before else 'the champion'}."
+    change = Change(champion, champion, Cause.ANCHOR, who, moment(settings), why)
+    platform.experiments.changed(change, lambda: platform.registry.point(ANCHOR, version))
     return before
+
+
+def _reason(why: str) -> str:
+    """Without spaces around it. Raises DataError where nobody could learn anything from it."""
+    why = why.strip()
+    if len(why) < LEAST_REASON:
+        raise DataError("What a person does needs a reason in words, because the ledger keeps it for whoever asks later. Nothing was changed: give one.")
+    return why
 
 
 def _before(changes: Sequence[Change], champion: str) -> str:
     """The version that `champion` replaced when it first came into charge: after a roll-back that is not the one that was rolled back."""
-    first = next((c for c in reversed(changes) if c.after == champion), None)
+    first = next((c for c in reversed(changes) if c.after == champion != c.before), None)
     if first is None or first.before is None:
         raise NotReadyError(f"The ledger knows of no version before {name(champion)}. Name the one to put in charge: --to VERSION.")
     return first.before

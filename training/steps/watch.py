@@ -71,13 +71,13 @@ def run(day: date, settings: Settings, platform: Platform) -> WatchReport:
 
 
 def charge(changes: Sequence[Change], champion: str | None) -> tuple[int, Change | None]:
-    """The change, newest first in `changes`, by which `champion` came into charge, and its number among all that a watch followed: neither the screen's
-    first champion nor a roll-back.
+    """The change, newest first in `changes`, by which `champion` came into charge or the holdback got another anchor, and its number among all that a watch
+    followed: neither the screen's first champion nor a roll-back.
     """
     newest = next((i for i, change in enumerate(changes) if change.after == champion and champion is not None), None)
     if newest is None:
         return 0, None
-    watches = sum(c.after is not None and c.cause in {Cause.EXPERIMENT, Cause.HAND} for c in changes[newest:])
+    watches = sum(c.after is not None and c.cause in {Cause.EXPERIMENT, Cause.HAND, Cause.ANCHOR} for c in changes[newest:])
     return max(1, watches), changes[newest]
 
 
@@ -89,7 +89,7 @@ def idle(day: date, champion: str | None, anchor: str | None, change: Change | N
         return f"The holdback gets version {champion} as well." if anchor else "No version is the anchor, so the holdback gets the champion as well."
     if change is None:
         return f"The ledger does not say since when version {champion} is in charge."
-    return f"Version {champion} is in charge since {change.at}; the first whole day is the next." if change.at.date() >= day else ""
+    return f"Version {champion} is compared with version {anchor} since {change.at}; the first whole day is the next." if change.at.date() >= day else ""
 
 
 def measure(rows: Seen, assigned: Assigned, tried: Sequence[Tried], begin: date, rules: tuple[Sequence[Rule], Sequence[Rule]]) -> tuple[list[Measured], int]:

@@ -26,6 +26,7 @@ from training.domain.nouns import Evidence, RuleKind, Verdict, VerdictKind, look
 
 AT, FIRST = datetime(2026, 3, 20, tzinfo=UTC), date(2026, 3, 1)
 RUNNING = Experiment("e1", "2", "1", State.RUNNING, (0.1, 0.5), ((FIRST, 0.1),), 0.05, AT - timedelta(20), AT - timedelta(20), "opened")
+RENEWED = Change("1", "1", Cause.ANCHOR, "me", AT, "The holdback gets version 1 instead of version 2.")
 
 
 @pytest.fixture(scope="module")
@@ -171,6 +172,7 @@ def test_text_from_the_ledger_cannot_become_markup(seeded):
         (Facts(AT, {"champion": "1"}, shown=RUNNING, looks=[look(FIRST, kind=VerdictKind.PROMOTE)]), "PROMOTE", "because"),
         (Facts(AT, {"champion": "1"}, changes=[Change("2", "1", Cause.WATCH, "run", AT, "visits fell")]), "REJECT", "visits fell"),
         (Facts(AT, {"champion": "1"}, changes=[Change("2", "1", Cause.HAND, "vera", AT, "complaints")]), "REJECT", "by vera"),
+        (Facts(AT, {"champion": "1"}, changes=[RENEWED, Change(None, "1", Cause.SCREEN, "run", AT, "first")]), "CALM", "first"),
     ],
 )
 def test_the_state_in_one_sentence(facts, css, words):

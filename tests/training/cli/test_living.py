@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from getpass import getuser
 
@@ -117,3 +118,31 @@ def test_the_anchor_is_renewed(platform, capsys):
     assert call(capsys, "anchor", "3", "--yes")[1] == "The holdback got version 2, and gets version 3."
     code, _, err = call(capsys, "anchor", "9", "--yes")
     assert (code, "no model version '9'" in err, aliases(platform.registry)["anchor"]) == (1, True, "3")
+    assert [(c.cause, c.by, c.reason) for c in platform.experiments.changes()] == [
+        (Cause.ANCHOR, getuser(), "The holdback gets version 3 instead of version 2."),
+        (Cause.ANCHOR, getuser(), "The holdback gets version 2 instead of the champion."),
+    ]
+
+
+def test_a_renewed_anchor_changes_no_way_back(platform, capsys):
+    """The next roll-back goes where it would have gone."""
+    promoted(platform, LAST)
+    assert call(capsys, "anchor", "3", "--yes")[0] == 0
+    assert call(capsys, "rollback", "--yes", "--reason", "complaints")[1].startswith("Champion was version 2, is version 1")
+
+
+def test_only_the_experiment_that_was_asked_about_is_stopped(platform, capsys, monkeypatch):
+    """While the question waited for an answer the experiment ended and another began: that one goes on. A reason of no words stops nothing."""
+    opened = running(platform)
+
+    def meanwhile(_):
+        platform.experiments.move(opened.ended(State.REJECTED, opened.opened_at, "harm"), "run", FIRST.isoformat())
+        platform.experiments.open(replace(opened, experiment_id="2026-03-13-v3", challenger="3"), "run", "2026-03-13")
+        return True
+
+    code, _, err = call(capsys, "experiment", "stop", "--reason", " ", "--yes")
+    assert (code, "needs a reason in words" in err) == (1, True)
+    monkeypatch.setattr("typer.confirm", meanwhile)
+    code, _, err = call(capsys, "experiment", "stop", "--reason", "legal")
+    assert (code, f"runs by now, not {ID}" in err) == (1, True)
+    assert platform.experiments.running().experiment_id == "2026-03-13-v3"

@@ -76,12 +76,12 @@ def test_the_day_of_the_change_is_not_watched(settings):
 
 
 def test_a_harmless_champion_is_kept(settings):
-    """PROMOTE: every guardrail holds; the proxy that nothing measures is named, and no success is asked for."""
+    """PROMOTE: every guardrail and early proxy holds, and no success is asked for."""
     report, found = watched(settings, LONG)
     assert report.kind == "PROMOTE"
     assert "kept" in report.reason
     assert set(found) >= {"retained non_inferior", "opted_out non_inferior", "visited non_inferior", "assignment_agreement"}
-    assert "not measured" in found["dismissed non_inferior"].note
+    assert found["dismissed non_inferior"].passed
     assert report.units > 1.5 * 12_000 * 0.99 * 0.7
 
 
@@ -133,6 +133,24 @@ def test_members_of_a_challenger_are_left_out(settings):
     ready.experiments.move(running.ended(State.REJECTED, midnight(FIRST + timedelta(days=60)), "harm"), "test")
     assert watch.run(DAY, settings, ready).kind == "HOLD"  # the marts still say challenger after day 60
     assert before.value == pytest.approx(0.0, abs=0.03)
+
+
+def test_a_renewed_anchor_is_compared_by_what_it_decided_itself(settings):
+    """The anchor before was 20 points better than the champion, the one since day 40 is as good: mixing both would put the new one in charge for the old."""
+
+    def two_anchors(label, group, day, country):
+        better = (label == "retained") & (group == "holdback") & (day < 40)
+        return np.where(better, 0.95, np.where(label == "retained", 0.75, harmless(label, group, day, country)))
+
+    world = replace(LONG, chance=two_anchors)
+    assert watched(settings, world)[0].kind == "REJECT"
+    ready = stage(settings)
+    at = midnight(FIRST + timedelta(days=40))
+    ready.experiments.changed(Change("2", "2", Cause.ANCHOR, "me", at, "spoilt"), lambda: ready.registry.point("anchor", "3"))
+    report, found = watched(settings, world, ready)
+    assert (report.kind == "REJECT", report.anchor) == (False, "3")
+    assert found["retained non_inferior"].value == pytest.approx(0.0, abs=0.05)
+    assert ready.ledger.looks("watch-2")[-1].lineage["data_window"].startswith(f"{FIRST + timedelta(days=41)} to")
 
 
 def test_a_holdback_that_got_the_champion_holds(settings):
