@@ -11,6 +11,7 @@ from tests.fakes.promotions import seed
 from training.bootstrap import platform
 from training.config.settings import Settings
 from training.domain.experiment import Cause, State
+from training.steps.by_hand import planned
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.xdist_group("promotions")]
 
@@ -121,6 +122,7 @@ def test_who_may_start_runs_may_act(url, user):
     ("headers", "code"),
     [
         ({"Origin": "http://elsewhere.example"}, 403),
+        ({"Origin": "null"}, 403),
         ({}, 403),
         ({"Origin": "OWN", "Sec-Fetch-Site": "cross-site"}, 403),
         ({"Origin": "OWN", "Content-Type": "text/plain"}, 422),
@@ -222,3 +224,15 @@ def test_the_page_can_be_read_wide_and_narrow(page, url, size):
     assert page.run(FAINT) == []
     assert page.run("document.documentElement.scrollWidth <= innerWidth")
     assert set(page.run("performance.getEntriesByType('resource').map(e => e.name)")) <= {f"{url}/favicon.ico"}
+
+
+def test_a_page_that_cannot_be_written_takes_back_no_roll_back(url, settings):
+    """The person is told that it was done, because it was."""
+    before, after = planned(platform(settings), None)
+    file = settings.reports / "promotions.html"
+    file.unlink(missing_ok=True)
+    file.mkdir()
+    found = call(url, "POST", "/promotions/roll-back", json={"before": before, "after": after, "why": "complaints"}, headers=bearer(url, "uma"))
+    file.rmdir()
+    assert (found.status_code, found.json()["after"]) == (200, after)
+    assert platform(settings).registry.version("champion") == after

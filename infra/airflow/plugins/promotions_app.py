@@ -5,6 +5,7 @@ Whoever may read the DAG `guard` sees the page; whoever may start its runs may r
 
 from __future__ import annotations
 
+import logging
 import secrets
 from functools import cache
 from pathlib import Path
@@ -38,6 +39,7 @@ UNAUTHENTICATED, FORBIDDEN, MISSING = 401, 403, 404
 CODES: dict[type[RightmatchError], int] = {ConflictError: 409, NotReadyError: 409, DataError: 422, ConfigError: 500, LogError: 503, StepError: 500}
 SAID = {FORBIDDEN: f"You may not read the DAG {DAG}, and so not this page. Ask for that permission in Airflow.", MISSING: "There is no such page."}
 
+log = logging.getLogger(__name__)
 router = APIRouter()
 reader = Depends(requires_access_dag("GET", param_dag_id=DAG))
 
@@ -115,7 +117,10 @@ def act(asked: Asked, request: Request, user: GetUserDep, found: HomeDep) -> dic
     if (asked.before, asked.after) != planned(wired, None):
         raise ConflictError("Another version is in charge by now than on the page that you saw: somebody was faster. Nothing was changed; load it again.")
     change = roll_back(settings, wired, f"{user.get_name()} in Airflow", asked.why, asked.before, asked.after)
-    write_promotions(settings, wired, moment(settings))
+    try:
+        write_promotions(settings, wired, moment(settings))
+    except Exception:
+        log.exception("The page of promotions was not written and shows what was before. The roll-back itself is done.")
     return {"before": change.before, "after": change.after, "by": change.by}
 
 
@@ -132,7 +137,7 @@ def refuse_strangers(request: Request) -> None:
     """
     if "authorization" in request.headers and not request.cookies:
         return
-    own = {request.headers.get("host"), urlsplit(conf.get("api", "base_url", fallback="") or "").netloc}
+    own = {request.headers.get("host"), urlsplit(conf.get("api", "base_url", fallback="") or "").netloc} - {None, ""}  # a sandboxed frame's origin has none
     origin, site = request.headers.get("origin"), request.headers.get("sec-fetch-site")
     if site not in {None, "same-origin"} or origin is None or urlsplit(origin).netloc not in own:
         raise HTTPException(FORBIDDEN, "The request did not come from Airflow's own page, so nothing was changed. Open Promotions in Airflow and try there.")
