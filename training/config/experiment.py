@@ -49,6 +49,7 @@ class ExperimentSettings(Strict):
     ramp: tuple[float, ...] = Field(
         (0.10, 0.25, 0.50, 0.75), min_length=1, description="Shares of the challenger, stage by stage; after the last it is the champion"
     )
+    longest_stage_days: int = Field(90, ge=29, description="A stage that held for so long ends the experiment: whoever could show more has entered by then")
     effect: float = Field(0.01, gt=0, description="Effect on a success metric, in its own unit, that an experiment is planned to find")
     early: dict[Early, float] = Field(
         default_factory=lambda: {Early.VISITED: 0.02, Early.OPTED_OUT: 0.002, Early.DISMISSED: 0.02},

@@ -75,10 +75,13 @@ def _acted(running: Experiment, verdict: Verdict, day: date, settings: Settings,
             after = running.ended(State.REJECTED, at, verdict.reason)
         case VerdictKind.HOLD if _broken(verdict):
             after = running.ended(State.STOPPED, at, verdict.reason)
+        case VerdictKind.HOLD if (day - running.stages[-1][0]).days >= settings.experiment.longest_stage_days:
+            why = f"Undecided after {settings.experiment.longest_stage_days} days at stage {len(running.stages)}, and others wait. {verdict.reason}"
+            after = running.ended(State.STOPPED, at, why)
         case VerdictKind.HOLD:
             return running, verdict.reason
     platform.experiments.move(after, who_runs(), day.isoformat())
-    return after, verdict.reason
+    return after, after.reason
 
 
 def _promoted(running: Experiment, verdict: Verdict, day: date, settings: Settings, platform: Platform) -> tuple[Experiment, str]:

@@ -69,6 +69,14 @@ def test_the_anchor_stays_where_it_is(platform, run):
     assert aliases(platform.registry) == {"champion": "2", "previous": "1", "anchor": "5"}
 
 
+@pytest.mark.parametrize(("days", "state"), [(89, State.RUNNING), (90, State.STOPPED)])
+def test_a_stage_that_holds_too_long_ends_the_experiment(platform, run, days, state):
+    """Everybody who could show more has entered by then, and other challengers wait."""
+    report = run(FIRST + timedelta(days), VerdictKind.HOLD)
+    assert stands(platform) == (state, 1, "1")
+    assert report.why.startswith("Undecided after 90 days at stage 1") == (state is State.STOPPED)
+
+
 @pytest.mark.parametrize(
     ("kind", "broken", "state"),
     [(VerdictKind.REJECT, False, State.REJECTED), (VerdictKind.HOLD, True, State.STOPPED), (VerdictKind.HOLD, False, State.RUNNING)],
