@@ -10,7 +10,7 @@ import torch
 
 from bench.regret.heads import Belief
 from bench.regret.loop import Arms, Rewards
-from bench.regret.played import Played
+from bench.regret.played import Played, Scale
 from training.model.basis import Basis
 from training.model.disjoint import Beliefs, Disjoint
 
@@ -26,7 +26,7 @@ HALF, STEEPEST = 0.5, 4.0
 
 @dataclass
 class Beside:
-    """One Bayesian linear regression an arm: `renewed` and `begun` count the rows at the last renewal and at the last new basis."""
+    """One Bayesian linear regression an arm: `renewed` and `begun` count the rows at the last renewal and at the last new basis, which scales all of them."""
 
     arms: int
     played: Played
@@ -36,6 +36,7 @@ class Beside:
 
     def __post_init__(self) -> None:
         self.rng = np.random.default_rng([self.seed, 3])
+        self.scale: Scale | None = None
         self.basis: Basis | None = None
         self.rows: Disjoint | None = None
         self.beliefs: Beliefs | None = None
@@ -48,9 +49,9 @@ class Beside:
 
     def believed(self, x: npt.NDArray[np.float32]) -> Belief | None:
         """Mean and deviation of each arm's probability, on the logit's scale; nothing before the first answers."""
-        if self.beliefs is None or self.basis is None:
+        if self.beliefs is None:
             return None
-        mean, deviation = self.beliefs.predict(torch.from_numpy(self.basis.columns(x.astype(np.float64))))
+        mean, deviation = self.beliefs.predict(self._phi(x))
         return Belief(STEEPEST * (mean - HALF), STEEPEST * deviation)
 
     def learn(self, x: npt.NDArray[np.float32], arms: Arms, rewards: Rewards) -> None:
@@ -72,13 +73,19 @@ class Beside:
 
     def _afresh(self) -> Disjoint:
         """All rows in a new basis; what evidence said of the old one is where it begins."""
-        self.basis = Basis.fit(self.played.x[: self.played.seen].astype(np.float64), LANDMARKS, self.rng)
+        self.scale = self.played.scale
+        self.basis = Basis.fit(self.scale.scaled(self.played.x[: self.played.seen]), LANDMARKS, self.rng)
         rows = Disjoint.empty(self.basis.blocks, self.arms)
         if self.rows is not None:
             rows = rows.with_evidence_of(self.rows)
         return self._added(rows, slice(0, self.played.seen))
 
     def _added(self, rows: Disjoint, which: slice) -> Disjoint:
-        assert self.basis is not None  # noqa: S101 - made before the rows
-        phi = torch.from_numpy(self.basis.columns(self.played.x[which].astype(np.float64)))
-        return rows.learned(phi, torch.from_numpy(self.played.arms[which]), torch.from_numpy(self.played.rewards[which].astype(np.float64)))
+        return rows.learned(
+            self._phi(self.played.x[which]), torch.from_numpy(self.played.arms[which]), torch.from_numpy(self.played.rewards[which].astype(np.float64))
+        )
+
+    def _phi(self, x: npt.NDArray[np.float32]) -> torch.Tensor:
+        assert self.scale is not None  # noqa: S101 - made together, before any rows or beliefs
+        assert self.basis is not None  # noqa: S101
+        return torch.from_numpy(self.basis.columns(self.scale.scaled(x)))

@@ -39,6 +39,11 @@ class Blended:
     ready: bool = False
     pending: torch.Tensor | None = None
 
+    def unscaled(self) -> bool:
+        """Both scale the rows that they remember."""
+        self.beside.played.scales = self.deep.played.scales = True
+        return True
+
     def patience(self, rounds: int) -> int:
         """TOGETHER at most, and not beyond the next training of either."""
         soonest = min(self.beside.due(), self.deep.due())

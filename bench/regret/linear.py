@@ -28,6 +28,10 @@ class Uniform:
     arms: int
     rng: np.random.Generator
 
+    def unscaled(self) -> bool:
+        """No: it forgets rows."""
+        return False
+
     def patience(self, rounds: int) -> int:
         """Answers change nothing."""
         return 1 + rounds
@@ -74,6 +78,10 @@ class Linear:
     ridge: Ridge
     scores: Scores
     rng: np.random.Generator
+
+    def unscaled(self) -> bool:
+        """No: it forgets rows."""
+        return False
 
     def patience(self, rounds: int) -> int:  # noqa: ARG002 - learns from every answer at any time
         """One."""

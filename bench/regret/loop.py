@@ -20,6 +20,11 @@ Rewards = npt.NDArray[np.float32]
 class Policy(Protocol):
     """Who chooses. Everything random in it comes from the seed that it was made with."""
 
+    def unscaled(self) -> bool:
+        """Asked before the first row where rows are standardised: whether it wants them unscaled, since it remembers them and scales all of them by those
+        that it has seen, as a platform does when it trains again. Who folds each row in and forgets it gets the row as the rows before it scale it.
+        """
+
     def patience(self, rounds: int) -> int:
         """After `rounds` answers: how many rounds it decides before it wants to see their answers, at least 1."""
 
@@ -47,11 +52,12 @@ def play(problem: Problem, make: Maker, seed: int) -> Run:
     n, luck = len(problem.x), np.random.default_rng([seed, 1]).random(len(problem.x))
     chosen, started = np.zeros(n, dtype=np.int64), process_time()
     policy, t = make(problem.x.shape[1], problem.arms, n, seed), 0
+    x = problem.x if problem.unscaled is None or not policy.unscaled() else problem.unscaled
     while t < n:
         rows = slice(t, min(n, t + policy.patience(t)))
-        chosen[rows] = policy.choose(problem.x[rows])
+        chosen[rows] = policy.choose(x[rows])
         rewards = luck[rows] < problem.rates[np.arange(rows.start, rows.stop), chosen[rows]]
-        policy.learn(problem.x[rows], chosen[rows], rewards.astype(np.float32))
+        policy.learn(x[rows], chosen[rows], rewards.astype(np.float32))
         t = rows.stop
     spent = process_time() - started
     lost = problem.rates.max(axis=1) - problem.rates[np.arange(n), chosen]

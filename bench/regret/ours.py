@@ -1,7 +1,7 @@
 """The platform's learner as a policy: its number encoder, towers, training, posteriors, draws and selection, on a bandit of one label.
 
 Nothing here learns or chooses by itself. What is added is the calendar: which rounds are played blindly, when the network is trained again on all rows
-seen so far (never later than 5% more rows, or 200), and when it starts afresh (at twice the rows, with a new encoder).
+seen so far (never later than 5% more rows, or 200), and when it starts afresh (at twice the rows, with a new encoder of all of them, scaled by all of them).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch
 
 from bench.regret.heads import Belief, Head, Kind, plain
 from bench.regret.loop import Arms, Rewards
-from bench.regret.played import Played
+from bench.regret.played import Played, Scale
 from training.config.settings import TrainingSettings, UtilitySettings
 from training.model.arms import RATES, ArmRows
 from training.model.funnel import Stage
@@ -63,10 +63,16 @@ class Ours:
         self.kinds = Kinds(names, torch.zeros(self.arms, 1), torch.ones(self.arms, 1))
         self.menu = ArmRows(names, self.kinds.text, torch.zeros(self.arms, len(RATES)), self.kinds.shown)
         self.prices = Prices(torch.ones(1, self.arms), torch.zeros(1, self.arms))
+        self.scale: Scale | None = None
         self.encoder: NumberEncoder | None = None
         self.dense = torch.zeros(0)
         self.learner: Learner | None = None
         self.head: Head | None = None
+
+    def unscaled(self) -> bool:
+        """Yes: all rows are scaled again whenever it starts afresh."""
+        self.played.scales = True
+        return True
 
     def due(self) -> int:
         """Rows at which it wants to be trained again."""
@@ -137,15 +143,16 @@ class Ours:
             self.head = self.head.again(rows, rewards, SETTINGS.prior_precision)
 
     def _encode_afresh(self) -> None:
-        seen = self.played.x[: self.played.seen].astype(np.float64)
+        self.scale = self.played.scale
+        seen = self.scale.scaled(self.played.x[: self.played.seen])
         self.encoder = NumberEncoder.fit(lambda i: seen[:, i], seen.shape[1], min(PIECES, MOST_PIECES // seen.shape[1]))
         self.dense = torch.zeros(len(self.played.x), self.encoder.size)
         self.dense[: self.played.seen] = self._encoded(self.played.x[: self.played.seen])
 
     def _encoded(self, x: npt.NDArray[np.float32]) -> torch.Tensor:
-        encoder = self.encoder
-        assert encoder is not None  # noqa: S101 - the callers looked
-        return torch.from_numpy(encoder.encode(x.astype(np.float64)))
+        assert self.scale is not None  # noqa: S101 - made together
+        assert self.encoder is not None  # noqa: S101 - the callers looked
+        return torch.from_numpy(self.encoder.encode(self.scale.scaled(x)))
 
     def _rows(self) -> Rows:
         n = self.played.seen

@@ -40,6 +40,10 @@ class Learned:
 
     columns: int
 
+    def unscaled(self) -> bool:
+        """No: it forgets rows."""
+        return False
+
     def patience(self, rounds: int) -> int:
         """At least 1."""
         return 1 if self.columns <= NARROW else 1 + int(SHARE * rounds)
@@ -91,6 +95,10 @@ class VowpalWabbit:
     arms: int
     rng: np.random.Generator
     shown: list[tuple[str, float]] = field(default_factory=list)
+
+    def unscaled(self) -> bool:
+        """No: it forgets rows."""
+        return False
 
     def patience(self, rounds: int) -> int:  # noqa: ARG002 - learns from every answer at any time
         """One."""

@@ -33,10 +33,15 @@ class Norm(StrEnum):
 
 @dataclass(frozen=True)
 class Problem:
-    """What happens in each round: `x` float32 [n, d] is seen, `rates` [n, K] is P(reward = 1) of each arm and is not."""
+    """What happens in each round: `x` float32 [n, d] is seen, `rates` [n, K] is P(reward = 1) of each arm and is not.
+
+    `unscaled` float32 [n, d] are standardised rows before they were, less the first one, for a policy that keeps rows and scales all of them again by what
+    it has seen. It tells nothing more: the second row's x is its distance to the first, and from there each row follows from its x and the rows before it.
+    """
 
     x: npt.NDArray[np.float32]
     rates: Floats
+    unscaled: npt.NDArray[np.float32] | None = None
 
     @property
     def arms(self) -> int:
@@ -76,7 +81,8 @@ def labelled(features: Floats, classes: npt.NDArray[np.int64], rounds: int, norm
     """The bandit of labelled rows: shuffled by `seed`, at most `rounds` of them, one arm a class, reward 1 when right."""
     order = np.random.default_rng(seed).permutation(len(features))[:rounds]
     x, right = features[order], classes[order]
-    return Problem(normalised(x, norm).astype(np.float32), np.eye(int(classes.max()) + 1)[right])
+    unscaled = (x - x[:1]).astype(np.float32) if norm is Norm.STANDARD else None
+    return Problem(normalised(x, norm).astype(np.float32), np.eye(int(classes.max()) + 1)[right], unscaled)
 
 
 def normalised(x: Floats, norm: Norm) -> Floats:

@@ -1,4 +1,4 @@
-"""Columns for linear models of a member's numbers: the numbers themselves, and how near the member is to some that were seen.
+"""Columns for linear models of a member's numbers: the numbers themselves or, of few, which it is, and how near the member is to some that were seen.
 
 Nearness is a Gaussian kernel, brought into a few columns by Nystroem's method (Williams and Seeger 2001, "Using the Nystroem method to speed up kernel
 machines"): a linear model of them is a Gaussian process that learns from few rows what a network needs many for.
@@ -13,10 +13,35 @@ import numpy.typing as npt
 
 from training.model.numbers import Floats, NumberEncoder
 
+FEW = 12
+"""A column of more than two values and not more than these, which come twice on average, is taken by its values; of two values a number tells as much."""
 MOST_NUMBERS = 200
 """Columns that the numbers take at most; beyond, their first principal components (of all members seen) stand for them."""
 SMALLEST = 1e-6
 """Directions of the kernel with less than this share of the largest one's weight, and numbers that vary less, are left out."""
+
+
+@dataclass(frozen=True)
+class CodeEncoder:
+    """What `numbers` says, but a column of few values by which of `values` (one array a column, empty where many) it has: codes are no quantities.
+
+    Two members who differ in such a column are 2 apart in squared distance whatever the codes, as two who differ in a standardised number are on average.
+    """
+
+    numbers: NumberEncoder
+    values: tuple[Floats, ...]
+
+    @classmethod
+    def fit(cls, raw: Floats) -> CodeEncoder:
+        """Learn from `raw` [n, columns] with NaN where missing."""
+        columns = raw.shape[1]
+        return cls(NumberEncoder.fit(lambda i: raw[:, i], columns), tuple(_codes(raw[:, i]) for i in range(columns)))
+
+    def encode(self, raw: Floats) -> Floats:
+        """[n, numbers.size + all values]; in place of a coded column's number is 0. A value that was not seen, or is missing, is none of them."""
+        encoded, coded = self.numbers.encode(raw).astype(np.float64), [i for i, values in enumerate(self.values) if len(values)]
+        encoded[:, coded] = 0.0
+        return np.hstack([encoded, *(raw[:, i : i + 1] == self.values[i] for i in coded)])
 
 
 @dataclass(frozen=True)
@@ -45,7 +70,7 @@ class Landmarks:
 class Basis:
     """What `encoder` says where it varies (`varies`, positions), turned by `rotation` where that is too much, and the landmarks' columns."""
 
-    encoder: NumberEncoder
+    encoder: CodeEncoder
     varies: npt.NDArray[np.int64]
     rotation: Floats | None
     landmarks: Landmarks
@@ -53,8 +78,8 @@ class Basis:
     @classmethod
     def fit(cls, raw: Floats, most: int, rng: np.random.Generator) -> Basis:
         """Learn from members `raw` [n, columns], at least 2, with NaN where missing; at most `most` of them, drawn by `rng`, become landmarks."""
-        encoder = NumberEncoder.fit(lambda i: raw[:, i], raw.shape[1])
-        encoded = encoder.encode(raw).astype(np.float64)
+        encoder = CodeEncoder.fit(raw)
+        encoded = encoder.encode(raw)
         varies = np.flatnonzero(encoded.std(axis=0) > SMALLEST)
         encoded = encoded[:, varies]
         rotation = np.linalg.eigh(encoded.T @ encoded)[1][:, -MOST_NUMBERS:] if len(varies) > MOST_NUMBERS else None
@@ -67,9 +92,15 @@ class Basis:
 
     def columns(self, raw: Floats) -> Floats:
         """[n, sum of blocks]."""
-        encoded = self.encoder.encode(raw)[:, self.varies].astype(np.float64)
+        encoded = self.encoder.encode(raw)[:, self.varies]
         numbers = encoded if self.rotation is None else encoded @ self.rotation
         return np.hstack([np.ones((len(raw), 1)), numbers, self.landmarks.columns(encoded)])
+
+
+def _codes(column: Floats) -> Floats:
+    known = column[~np.isnan(column)]
+    values = np.unique(known)
+    return values if 2 < len(values) <= min(FEW, len(known) // 2) else values[:0]  # noqa: PLR2004 - of two values a number tells as much
 
 
 def distances(rows: Floats, others: Floats) -> Floats:

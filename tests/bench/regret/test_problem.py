@@ -66,3 +66,18 @@ def test_an_unknown_scaling_is_refused():
     """The error names the two that exist."""
     with pytest.raises(ConfigError, match="l2, standard"):
         norm_of("minmax")
+
+
+def test_unscaled_rows_tell_nothing_more():
+    """Each follows from the standardised ones up to it: by hand, undo the scaling with the mean and deviation of those already undone."""
+    problem = labelled(np.random.default_rng(1).normal(size=(50, 2)), np.arange(50) % 2, 50, Norm.STANDARD, 3)
+    undone = np.zeros((1, 2))
+    for row in problem.x[1:].astype(np.float64):
+        deviation = undone.std(axis=0)
+        undone = np.vstack([undone, row * np.where(deviation > 1e-9, deviation, 1.0) + undone.mean(axis=0)])
+    assert np.allclose(undone, problem.unscaled, atol=1e-4)
+
+
+def test_rows_of_length_1_are_the_same_for_all():
+    """Nothing was scaled by other rows, so there is nothing to scale again."""
+    assert labelled(np.ones((4, 2)), np.arange(4) % 2, 4, Norm.L2, 3).unscaled is None

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from training.model import basis
-from training.model.basis import Basis, Landmarks, distances
+from training.model.basis import Basis, CodeEncoder, Landmarks, distances
 
 
 def test_distances_by_hand():
@@ -50,3 +50,23 @@ def test_many_numbers_become_components(monkeypatch):
     assert found.blocks[1] == 2
     encoded = found.encoder.encode(raw)[:, found.varies]
     assert np.linalg.norm(found.columns(raw)[:, 1:3]) == pytest.approx(np.linalg.norm(encoded), rel=1e-5)
+
+
+def test_codes_are_told_apart_and_not_ordered():
+    """Three values, each twice, stand in three columns of 0 and 1 and the number is gone; a value that was not seen, or is missing, is in none of them."""
+    found = CodeEncoder.fit(np.array([[0.0], [1.0], [5.0], [5.0], [0.0], [1.0]]))
+    assert found.encode(np.array([[0.0], [5.0], [2.0], [np.nan]])).tolist() == [[0, 0, 1, 0, 0], [0, 0, 0, 0, 1], [0, 0, 0, 0, 0], [0, 1, 0, 0, 0]]
+
+
+@pytest.mark.parametrize("column", [[0.0, 1.0] * 20, list(range(13)) * 4, [0.0, 1.0, 2.0, 2.5, 2.5]])
+def test_other_numbers_stay_numbers(column):
+    """Two values are a number as well, thirteen are many, and four in five rows may be any number: nothing but the number and whether it is missing."""
+    assert CodeEncoder.fit(np.array(column)[:, None].astype(float)).encode(np.array([[1.0]])).shape == (1, 2)
+
+
+def test_a_rule_of_codes_is_linear_in_the_basis():
+    """Whether a code is even is a sum of columns: least squares without landmarks fits it exactly, where the code as a number fits nothing."""
+    raw = np.random.default_rng(1).integers(0, 8, size=(200, 1)).astype(float)
+    found = Basis.fit(raw, 2, np.random.default_rng(2))
+    phi, label = found.columns(raw)[:, : 1 + found.blocks[1]], (raw[:, 0] % 2 == 0).astype(float)
+    assert np.allclose(phi @ np.linalg.lstsq(phi, label, rcond=None)[0], label)
