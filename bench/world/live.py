@@ -71,7 +71,7 @@ def probabilities(manner: Manner, pressing: npt.NDArray[np.bool_], truth: Worth)
             return _alike(truth.feasible)
         case Manner.KEEN:
             best = np.where(gentle > 0.0, truth.utility, -np.inf).argmax(axis=1)
-            return EXPLORED * gentle + (1.0 - EXPLORED) * np.eye(pressing.shape[1])[best]
+            return np.asarray(EXPLORED * gentle + (1.0 - EXPLORED) * np.eye(pressing.shape[1])[best])
         case Manner.PRESSING:
             some = pressing.any(axis=1, keepdims=True)
             return np.where(some, EXPLORED * gentle + (1.0 - EXPLORED) * _alike(pressing), gentle)

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from training.adapters.parquet import days_in
+from training.domain.assignment import Group
 from training.domain.errors import DataError, NotReadyError
 from training.domain.schema import DECISION_OUTCOMES, MEMBER_FEATURES
 from training.evaluation.units import DAY, MICROSECOND, Decisions
@@ -35,6 +36,18 @@ class Seen:
     def instant(self) -> int:
         """`end` in microseconds since 1970 UTC."""
         return (self.end - datetime(1970, 1, 1, tzinfo=UTC)) // MICROSECOND
+
+
+def by_groups(marts: Path, last: date, days: int = 7) -> bool:
+    """Whether anybody decided by assignment groups in the `days` up to `last`; True where no mart says otherwise."""
+    import pyarrow.parquet as pq
+
+    file = marts / f"{DECISION_OUTCOMES.name}.parquet"
+    if not file.is_file():
+        return True
+    end = datetime.combine(last + timedelta(days=1), time(), UTC)
+    since = ("decided_at", ">=", end - timedelta(days=days)), ("decided_at", "<", end)
+    return bool(pq.read_table(file, columns=["decision_id"], filters=[*since, ("assignment_group", "in", [group.value for group in Group])]).num_rows)
 
 
 def seen(marts: Path, first: date, last: date, metrics: Sequence[str]) -> Seen:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import date
 
+from training.adapters.entries import by_groups
 from training.adapters.ports import Platform
 from training.config.settings import Settings
 from training.domain.errors import NotReadyError
@@ -69,6 +70,9 @@ def _tried(day: date, settings: Settings, platform: Platform, report: PromoteRep
     if running is not None:
         waits = report.why or f"The challenger waits: experiment {running.experiment_id} runs."
         return replace(report, why=waits, experiment=running.experiment_id if running.experiment_id.startswith(day.isoformat()) else "")
+    if not by_groups(settings.marts, day):
+        why = "No experiment is opened: nobody has decided by its groups of late (`rightmatch serve` does), so it could show nothing and would spend alpha."
+        return replace(report, why=f"{why} {report.why}".strip())
     experiment = opened(day, str(report.before), settings, platform)
     if experiment is None:
         return replace(report, why=report.why or "No challenger waits for an experiment: those that passed the screen have had theirs.")

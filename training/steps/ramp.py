@@ -76,7 +76,8 @@ def _acted(running: Experiment, verdict: Verdict, day: date, settings: Settings,
         case VerdictKind.HOLD if _broken(verdict):
             after = running.ended(State.STOPPED, at, verdict.reason)
         case VerdictKind.HOLD if (day - running.stages[-1][0]).days >= settings.experiment.longest_stage_days:
-            why = f"Undecided after {settings.experiment.longest_stage_days} days at stage {len(running.stages)}, and others wait. {verdict.reason}"
+            undecided = f"Undecided after {settings.experiment.longest_stage_days} days at stage {len(running.stages)}"
+            why = f"{undecided}: whoever could show more has entered. {verdict.reason}"
             after = running.ended(State.STOPPED, at, why)
         case VerdictKind.HOLD:
             return running, verdict.reason

@@ -7,12 +7,15 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from tests.fakes import learning
+from tests.fakes.features import write_mart
+from tests.fakes.marts import decision
 from tests.fakes.platforms import home, screened, settings_of
 from training.adapters.decision_log import DecisionLog
 from training.config.serving import Clock
 from training.domain.errors import NotReadyError
 from training.domain.experiment import Cause, State
 from training.domain.nouns import LOGGING_POLICY, VerdictKind
+from training.domain.schema import MARTS
 from training.evaluation.spending import Spending
 from training.steps import promote
 from training.steps.opening import lower_bound
@@ -132,6 +135,17 @@ def test_a_champion_is_challenged_live_and_stays(platform, live):
     assert experiment.stages == ((date(2026, 3, 5), 0.1),)
     assert experiment.alpha == Spending(0.05).level()
     assert [(e.key, e.stage) for e in platform.experiments.events("2026-03-03-v2")] == [("2026-03-03", 1)]
+
+
+@pytest.mark.parametrize(("group", "opened"), [("uniform", False), ("champion", True)])
+def test_no_experiment_is_opened_where_nobody_decides_by_groups(platform, live, tmp_path, group, opened):
+    """It would find every member in another group than the hash says, and spend alpha."""
+    rows = [decision("d1", MONDAY, TUESDAY, assignment_group=group), decision("d2", date(2026, 2, 3), TUESDAY, assignment_group="champion")]
+    write_mart(settings_of(tmp_path).marts, MARTS["decision_outcomes"], rows)
+    judged(platform, TUESDAY, VerdictKind.PROMOTE, "1")
+    report = live(TUESDAY)
+    assert bool(platform.experiments.all()) == bool(report.experiment) == opened
+    assert report.why.startswith("No experiment is opened: nobody has decided by its groups") != opened
 
 
 def test_a_stage_begins_after_the_services_own_today(platform, live, tmp_path):
