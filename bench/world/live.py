@@ -30,8 +30,8 @@ from training.domain.assignment import Group, Split
 from training.domain.schema import DECISION_OUTCOMES, MEMBER_FEATURES
 from training.steps.in_charge import ANCHOR, CHAMPION
 
-EXPLORED = 0.1
-"""Share of the decisions in which keen and pressing policies do as the gentle one does."""
+EXPLORED, SILENT = 0.1, 0.25
+"""Share of the decisions in which keen and pressing policies do as the gentle one does, and in which the keen one shows nothing."""
 MONTH = 28
 """Days over which staying is reported: the label's."""
 
@@ -42,7 +42,7 @@ class Manner(StrEnum):
     GENTLE = "gentle"
     """Any arm that does not press, `none` too, all alike."""
     KEEN = "keen"
-    """The arm of the highest true utility among those of the gentle one: it sells more and harms no more."""
+    """The arm of the highest true utility among those of the gentle one, or nothing: it sells more and sends fewer messages."""
     PRESSING = "pressing"
     """A creative that presses, where there is one: it sells more and members leave."""
     RANDOM = "random"
@@ -70,8 +70,9 @@ def probabilities(manner: Manner, pressing: npt.NDArray[np.bool_], truth: Worth)
         case Manner.RANDOM:
             return _alike(truth.feasible)
         case Manner.KEEN:
-            best = np.where(gentle > 0.0, truth.utility, -np.inf).argmax(axis=1)
-            return np.asarray(EXPLORED * gentle + (1.0 - EXPLORED) * np.eye(pressing.shape[1])[best])
+            best = np.eye(pressing.shape[1])[np.where(gentle > 0.0, truth.utility, -np.inf).argmax(axis=1)]
+            nothing = _alike(truth.feasible & (truth.messages == 0.0))
+            return EXPLORED * gentle + SILENT * nothing + (1.0 - EXPLORED - SILENT) * best
         case Manner.PRESSING:
             some = pressing.any(axis=1, keepdims=True)
             return np.where(some, EXPLORED * gentle + (1.0 - EXPLORED) * _alike(pressing), gentle)

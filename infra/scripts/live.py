@@ -138,7 +138,10 @@ def told(evening: Evening) -> str:
     if verdict is None:
         return f"day {evening.number:3}  {stands}: nothing to judge"
     shown = [e for e in verdict.evidence if "(" not in e.name and e.kind is not RuleKind.SAMPLE_RATIO and e.sample]
-    rules = "; ".join(f"{e.name.split()[0]} {100 * e.value:+.1f} [{100 * e.interval[0]:+.1f}, {100 * e.interval[1]:+.1f}]" for e in shown)
+    rules = "; ".join(
+        f"{e.name.split()[0]}{' early' if e.note.startswith('early') else ''} {100 * e.value:+.1f} [{100 * e.interval[0]:+.1f}, {100 * e.interval[1]:+.1f}]"
+        for e in shown
+    )
     units = verdict.lineage.get("units", "")
     why = f"\n         {verdict.reason}" if verdict.kind is not VerdictKind.HOLD else ""
     return f"day {evening.number:3}  {stands}{f' ({units})' if units else ''}: {verdict.kind.value}  {rules or 'nothing mature'}{why}"
@@ -180,7 +183,7 @@ def main() -> None:
     parser.add_argument("--cases", nargs="+", choices=list(CASES), default=list(CASES))
     parser.add_argument("--members", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--days", type=int, default=112, help="days at most")
+    parser.add_argument("--days", type=int, default=140, help="days at most")
     parser.add_argument("--every", type=int, default=7, help="days between looks")
     parser.add_argument("--after", type=int, default=42, help="days of watching after a promotion")
     a = parser.parse_args()

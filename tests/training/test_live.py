@@ -11,14 +11,14 @@ from training.domain.assignment import Group
 from training.domain.experiment import Cause, State
 from training.domain.nouns import VerdictKind
 
-MEMBERS, HOLDBACK = 3_000, 0.3
-"""A holdback of 500 members is the least that a watch can judge by."""
+MEMBERS, HOLDBACK = 2_600, 0.25
+"""The holdback of the watched champion: 500 members are the least that can be judged by."""
 
 
 @pytest.fixture(scope="module", name="world")
 def _world(tmp_path_factory):
     """Settings, the warmed-up world, the SQL, and a folder for the cases' homes."""
-    base, folder = settings_of(MEMBERS, HOLDBACK), tmp_path_factory.mktemp("live")
+    base, folder = settings_of(MEMBERS), tmp_path_factory.mktemp("live")
     models = compiled(base)
     return base, warm_up(1, MEMBERS, (WARM_UP, None), models, base, folder), models, folder
 
@@ -26,7 +26,7 @@ def _world(tmp_path_factory):
 def test_a_harmful_challenger_does_not_get_past_its_stage(world):
     """It sells more, a fifth of its members leave: rejected at a quarter of the members, who have the champion again the next day."""
     live, settings = opened("harmful", *world)
-    last = list(evenings(live, settings, Sizes(63, 21, 0)))[-1]
+    last = list(evenings(live, settings, Sizes(42, 21, 0)))[-1]
     assert last.experiment is not None
     assert (last.experiment.state, len(last.experiment.stages)) == (State.REJECTED, 1)
     assert last.verdict is not None
@@ -42,8 +42,9 @@ def test_a_harmful_challenger_does_not_get_past_its_stage(world):
 
 def test_a_harmful_champion_is_rolled_back(world):
     """Put in charge by hand: the watch finds it against the holdback, which goes on with the version before, and puts that one back in charge."""
-    live, settings = opened("in_charge", *world)
-    *before, last = evenings(live, settings, Sizes(70, 14, 0))
+    _, *rest = world
+    live, settings = opened("in_charge", settings_of(MEMBERS, HOLDBACK), *rest)
+    *before, last = evenings(live, settings, Sizes(63, 21, 0))
     live.warehouse.close()
     assert all(evening.champion == "2" for evening in before)
     assert last.champion == "1"
