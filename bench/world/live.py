@@ -72,7 +72,7 @@ def probabilities(manner: Manner, pressing: npt.NDArray[np.bool_], truth: Worth)
         case Manner.KEEN:
             best = np.eye(pressing.shape[1])[np.where(gentle > 0.0, truth.utility, -np.inf).argmax(axis=1)]
             nothing = _alike(truth.feasible & (truth.messages == 0.0))
-            return EXPLORED * gentle + SILENT * nothing + (1.0 - EXPLORED - SILENT) * best
+            return np.asarray(EXPLORED * gentle + SILENT * nothing + (1.0 - EXPLORED - SILENT) * best)
         case Manner.PRESSING:
             some = pressing.any(axis=1, keepdims=True)
             return np.where(some, EXPLORED * gentle + (1.0 - EXPLORED) * _alike(pressing), gentle)
