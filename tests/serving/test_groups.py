@@ -24,6 +24,7 @@ from training.config.settings import Settings
 from training.domain.assignment import Group
 from training.domain.experiment import Experiment, State
 
+pytestmark = pytest.mark.xdist_group("groups")
 SHARES = {"holdback": 0.2, "control": 0.2}
 NOW = datetime.now(UTC)
 EXPERIMENT = Experiment("e1", "2", "1", State.RUNNING, (0.5,), ((NOW.date() - timedelta(1), 0.5),), 0.05, NOW, NOW, "opened")
@@ -157,6 +158,14 @@ def test_a_rejected_experiment_and_a_roll_back_take_less_than_a_second(running, 
     assert back < 1.0
 
 
+def nothing_runs(service):
+    """The experiments of its home, of which none goes on."""
+    experiments = SqlExperiments(settings_of(service).ledger_url)
+    if (one := experiments.running()) is not None:
+        experiments.move(one.ended(State.STOPPED, NOW, "the next one comes"), "test")
+    return experiments
+
+
 def events(service, name):
     """Lines of the workers' log of that event."""
     return [line for line in service.said() if line["event"] == name and line.get("service") != "learner"]
@@ -167,7 +176,7 @@ def test_a_challenger_that_cannot_be_loaded_harms_its_own_members_alone(running)
     _, version = another(running.home, "fourth")
     path = running.home / "models" / version / "model.safetensors"
     path.write_bytes(path.read_bytes()[:1000])
-    experiments, damaged = SqlExperiments(settings_of(running).ledger_url), replace(EXPERIMENT, experiment_id="e2", challenger=version)
+    experiments, damaged = nothing_runs(running), replace(EXPERIMENT, experiment_id="e2", challenger=version)
     experiments.open(damaged, "test")
     with running.client() as client:
         wait(lambda: ask(client, of(Group.CHALLENGER, damaged)[0]).json()["reason"] == "champion_failed", 5)
@@ -182,7 +191,7 @@ def test_a_challenger_that_cannot_be_loaded_harms_its_own_members_alone(running)
 def test_a_ledger_that_cannot_be_read_ends_nothing(running):
     """What was read last goes on, and the service says so until it can be read again."""
     third = replace(EXPERIMENT, experiment_id="e3")
-    SqlExperiments(settings_of(running).ledger_url).open(third, "test")
+    nothing_runs(running).open(third, "test")
     ledger = running.home / "ledger.db"
     with running.client() as client:
         wait(lambda: ask(client, of(Group.CHALLENGER, third)[0]).json()["model_version"] == "2", 5)
