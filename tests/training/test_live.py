@@ -40,6 +40,7 @@ def test_a_harmful_challenger_does_not_get_past_its_stage(world):
     assert last.champion == "1"
 
 
+@pytest.mark.slow
 def test_a_harmful_champion_is_rolled_back(world):
     """Put in charge by hand: the watch finds it against the holdback, which goes on with the version before, and puts that one back in charge."""
     _, *rest = world
