@@ -20,6 +20,9 @@ DEFAULTS: dict[str, Any] = {"owner": "rightmatch", "retries": 2, "retry_delay": 
 
 DAY = {"day": Param(None, type=["null", "string"], format="date", description="The day to work on, YYYY-MM-DD; empty means the day that the run stands for")}
 
+EVERY: dict[str, Any] = {"catchup": False, "max_active_runs": 1, "params": DAY, "default_args": DEFAULTS}
+"""What all DAGs have in common."""
+
 
 def daily() -> CronDataIntervalTimetable | None:
     """Midnight UTC for the day that ended; None where RIGHTMATCH_SCHEDULE is empty, so that runs start on request only."""

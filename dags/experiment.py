@@ -16,7 +16,7 @@ hours is no, and the next look asks again.
 from __future__ import annotations
 
 from _live import approval
-from _tasks import DAY, DEFAULTS, FEATURES, WAREHOUSE, step
+from _tasks import EVERY, FEATURES, WAREHOUSE, step
 from airflow.sdk import DAG
 
 with DAG(
@@ -24,11 +24,8 @@ with DAG(
     description="Look at the live experiment, and ramp it up, promote or end it",
     doc_md=__doc__,
     schedule=[FEATURES],
-    catchup=False,
-    max_active_runs=1,
-    params=DAY,
-    default_args=DEFAULTS,
     tags=["rightmatch", "live"],
+    **EVERY,
 ):
     look = step("look")
     ramp = step("ramp", pool=WAREHOUSE, trigger_rule="none_failed")

@@ -17,7 +17,7 @@ files give the same result, and later days stay.
 
 from __future__ import annotations
 
-from _tasks import DAY, DEFAULTS, FEATURES, WAREHOUSE, daily, step
+from _tasks import EVERY, FEATURES, WAREHOUSE, daily, step
 from airflow.sdk import DAG
 
 with DAG(
@@ -25,11 +25,8 @@ with DAG(
     description="Raw events to online features, one day a run",
     doc_md=__doc__,
     schedule=daily(),
-    catchup=False,
-    max_active_runs=1,
-    params=DAY,
-    default_args=DEFAULTS,
     tags=["rightmatch", "features"],
+    **EVERY,
 ):
     land = step("land", pool=WAREHOUSE)
     transform = step("transform", pool=WAREHOUSE)

@@ -14,7 +14,7 @@ Starts when `features` has materialized a day. Before the first promotion there 
 from __future__ import annotations
 
 from _live import alarm
-from _tasks import DAY, DEFAULTS, FEATURES, WAREHOUSE, step
+from _tasks import EVERY, FEATURES, WAREHOUSE, step
 from airflow.sdk import DAG
 
 with DAG(
@@ -22,11 +22,8 @@ with DAG(
     description="Watch the champion against the holdback, and roll it back where it does harm",
     doc_md=__doc__,
     schedule=[FEATURES],
-    catchup=False,
-    max_active_runs=1,
-    params=DAY,
-    default_args=DEFAULTS,
     tags=["rightmatch", "live"],
+    **EVERY,
 ):
     watch = step("watch")
     roll_back = step("roll_back", pool=WAREHOUSE, priority_weight=10)

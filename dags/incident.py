@@ -11,7 +11,7 @@ If nobody has within `experiment.looked_within_hours`, Airflow's deadline alert 
 from __future__ import annotations
 
 from _live import ROLLED_BACK, living
-from _tasks import DAY, DEFAULTS
+from _tasks import EVERY
 from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import DAG, DeadlineAlert, DeadlineReference, SyncCallback
 
@@ -20,11 +20,8 @@ with DAG(
     description="A person acknowledges a roll-back",
     doc_md=__doc__,
     schedule=[ROLLED_BACK],
-    catchup=False,
-    max_active_runs=1,
-    params=DAY,
-    default_args=DEFAULTS,
     tags=["rightmatch", "live"],
+    **EVERY,
     deadline=DeadlineAlert(
         reference=DeadlineReference.DAGRUN_QUEUED_AT,
         interval=living().looked_within,

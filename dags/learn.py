@@ -12,7 +12,7 @@ work and ends green. Paused until somebody wants it.
 
 from __future__ import annotations
 
-from _tasks import DAY, DEFAULTS, often, step
+from _tasks import EVERY, often, step
 from airflow.sdk import DAG
 
 with DAG(
@@ -20,10 +20,7 @@ with DAG(
     description="Outcomes to posteriors between two retrains",
     doc_md=__doc__,
     schedule=often(),
-    catchup=False,
-    max_active_runs=1,
-    params=DAY,
-    default_args=DEFAULTS,
     tags=["rightmatch", "model"],
+    **EVERY,
 ):
     step("learn")

@@ -12,7 +12,7 @@ A refused promotion is a green run: PROMOTE, REJECT and HOLD are all written to 
 
 from __future__ import annotations
 
-from _tasks import DAY, DEFAULTS, FEATURES, WAREHOUSE, step
+from _tasks import EVERY, FEATURES, WAREHOUSE, step
 from airflow.sdk import DAG
 
 with DAG(
@@ -20,11 +20,8 @@ with DAG(
     description="Train a challenger on the log, judge it, promote it or say why not",
     doc_md=__doc__,
     schedule=[FEATURES],
-    catchup=False,
-    max_active_runs=1,
-    params=DAY,
-    default_args=DEFAULTS,
     tags=["rightmatch", "model"],
+    **EVERY,
 ):
     training_set = step("training_set", pool=WAREHOUSE)
     train = step("train")

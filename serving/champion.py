@@ -22,6 +22,7 @@ from training.adapters.decision_log import DecisionLog
 from training.adapters.ports import FeatureStore, ModelRegistry
 from training.config.serving import Clock
 from training.config.settings import Settings
+from training.domain.aliases import ANCHOR, CHALLENGER, CHAMPION, PREVIOUS
 from training.domain.catalog import load_catalog
 from training.domain.experiment import Experiment
 from training.model.compiled import Compiled
@@ -29,8 +30,6 @@ from training.model.compiled import Compiled
 EVERY = 0.1
 """Seconds between two looks."""
 PAUSES_EVERY, ROLES_EVERY, ARMS_EVERY = 0.25, 0.5, 5.0
-CHAMPION, CHALLENGER, ANCHOR, PREVIOUS = "champion", "challenger", "anchor", "previous"
-"""What a model may be for; all but the challenger, which the experiment names, are aliases of the registry."""
 EXPERIMENT = "experiment"
 """What is read of the ledger, in `troubles` beside these."""
 

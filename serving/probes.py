@@ -9,8 +9,9 @@ from fastapi import Request
 from starlette.responses import Response
 
 from serving import learner_status
-from serving.champion import ANCHOR, CHALLENGER, EXPERIMENT, PREVIOUS
+from serving.champion import EXPERIMENT
 from serving.core import Core
+from training.domain.aliases import ANCHOR, CHALLENGER, CHAMPION, PREVIOUS
 
 JSON = "application/json"
 BESIDE = {EXPERIMENT, CHALLENGER, ANCHOR, PREVIOUS}
@@ -31,7 +32,7 @@ async def readyz(core: Core, request: Request) -> Response:
     champion = core.watch.champion
     troubles = {part: f"{words.partition(':')[0]}; the service's log has the words" for part, words in dict(core.watch.troubles).items()}  # anybody may ask
     if champion is None:
-        troubles.setdefault("champion", "there is none yet: the safe default answers")
+        troubles.setdefault(CHAMPION, "there is none yet: the safe default answers")
     if core.lookup.open:
         troubles["features"] = "the online store does not answer in time"
     body = {

@@ -12,7 +12,6 @@ from bench.gate.worlds import EVEN, RAMP, Pair, Random, Sizes, entering, pooled,
 from training.evaluation.assigned import ASSIGNED_ALPHA, log_bayes_factor
 from training.evaluation.cohorts import Difference, Sums, difference
 from training.evaluation.intervals import Floats
-from training.evaluation.looks import FEWEST
 from training.evaluation.sequential import planned_error, radius, refuting
 
 BOUGHT, STAYED, LEFT = 0.05, 0.95, 0.01
@@ -161,8 +160,7 @@ def _part(found: Difference, share: float, count: int) -> Shown:
     """One of `count` segments of that `share`, as `looks.interval` judges it."""
     wider = np.sqrt(share)
     half, other = (half_width(found, planned_error(MARGIN, a) / wider, a, of) for a, of in ((ALPHA, radius), (ALPHA / count, refuting)))
-    few = np.minimum(found.control, found.treatment) < FEWEST
-    return Shown((found.value - half > -MARGIN / wider) | few, found.value + other < -MARGIN)
+    return Shown(found.value - half > -MARGIN / wider, found.value + other < -MARGIN)
 
 
 def splits(rng: Random, sizes: Sizes) -> dict[str, Any]:

@@ -26,9 +26,9 @@ from sources.simulated.world import Floats
 from training.adapters.parquet import write_parquet
 from training.adapters.ports import ModelRegistry, Platform
 from training.config.settings import Settings
+from training.domain.aliases import ANCHOR, CHAMPION
 from training.domain.assignment import Group, Split
 from training.domain.schema import DECISION_OUTCOMES, MEMBER_FEATURES
-from training.steps.in_charge import ANCHOR, CHAMPION
 
 EXPLORED, SILENT = 0.1, 0.25
 """Share of the decisions in which keen and pressing policies do as the gentle one does, and in which the keen one shows nothing."""

@@ -29,11 +29,12 @@ from training.adapters.ports import Platform
 from training.bootstrap import platform
 from training.config.experiment import Early, ExperimentSettings
 from training.config.settings import RuleSettings, Settings
+from training.domain.aliases import ANCHOR, CHAMPION
 from training.domain.assignment import Group
 from training.domain.experiment import Cause, Change, Experiment
 from training.domain.nouns import LOGGING_POLICY, Evidence, RuleKind, Verdict, VerdictKind
 from training.steps import look, promote, ramp, roll_back, watch
-from training.steps.in_charge import ANCHOR, CHAMPION, hand_over
+from training.steps.in_charge import hand_over
 
 RULES = (
     RuleSettings(metric="converted", kind=RuleKind.SUPERIOR),

@@ -53,7 +53,7 @@ def finished(api, dag, day):
     return {task.task: task.state for task in api.tasks(run)} | {"run": api.run(run).state}
 
 
-def until(true, seconds=120):
+def until(true, seconds=400):
     """Ask again until it holds; returns what held."""
     give_up = time.monotonic() + seconds
     while not (found := true()):

@@ -51,7 +51,7 @@ def by_groups(marts: Path, last: date, days: int = 7) -> bool:
 
 
 def seen(marts: Path, first: date, last: date, metrics: Sequence[str]) -> Seen:
-    """Decisions of the UTC days `first` to `last` with the labels of those `metrics` that the mart has. The same whatever the order of the file's rows.
+    """Decisions of the UTC days `first` to `last` with their `metrics`. The same whatever the order of the file's rows.
 
     Raises NotReadyError where the published marts do not reach `last`.
     """
@@ -65,12 +65,11 @@ def seen(marts: Path, first: date, last: date, metrics: Sequence[str]) -> Seen:
             f"Run `features` for {last} first, or look at a day that it has published."
         )
     start, end = datetime.combine(first, time(), UTC), datetime.combine(last + timedelta(days=1), time(), UTC)
-    there = [metric for metric in metrics if metric in pq.read_schema(file).names]
-    columns = ["member_id", "decided_at", "surface", "assignment_group", *there]
+    columns = ["member_id", "decided_at", "surface", "assignment_group", *metrics]
     table = pq.read_table(file, columns=columns, filters=[("decided_at", ">=", start), ("decided_at", "<", end)])
     (ids, member), (surfaces, surface), (groups, logged) = (_codes(table[name]) for name in ("member_id", "surface", "assignment_group"))
     at = _instants(table["decided_at"])
-    labels = {metric: _numbers(table[metric]) for metric in there}
+    labels = {metric: _numbers(table[metric]) for metric in metrics}
     order = np.lexsort((*labels.values(), logged, surface, at, member))
     kept = Decisions(ids, member[order], at[order], groups, logged[order], {metric: values[order] for metric, values in labels.items()})
     return Seen(kept, np.array(surfaces, dtype=object)[surface[order]], end)

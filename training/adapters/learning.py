@@ -16,6 +16,7 @@ from training.adapters import posterior_files
 from training.adapters.learner import Learned, Learner, sight
 from training.adapters.recent import Recent
 from training.config.settings import Settings
+from training.domain.aliases import ANCHOR, CHALLENGER, CHAMPION, PREVIOUS
 from training.domain.catalog import load_catalog
 from training.domain.experiment import Experiment
 from training.model.matching import MatchingModel
@@ -57,20 +58,20 @@ class Roles(NamedTuple):
     def read(cls, models: Models, experiments: Running) -> Roles:
         """As registry and ledger have them now. Raises what either raises."""
         running = experiments.running()
-        champion = models.peek("champion")
-        return cls(champion, running.challenger if running and champion else None, models.peek("anchor"), models.peek("previous"))
+        champion = models.peek(CHAMPION)
+        return cls(champion, running.challenger if running and champion else None, models.peek(ANCHOR), models.peek(PREVIOUS))
 
     def learning(self) -> dict[str, str]:
         """Version -> role of those who learn, the champion first; a version that is both is the champion."""
         found: dict[str, str] = {}
-        for version, role in self._named("champion", "challenger"):
+        for version, role in self._named(CHAMPION, CHALLENGER):
             found.setdefault(version, role)
         return found
 
     def standing(self) -> list[str]:
         """Versions whose posterior readers must find as it was left."""
         learning = self.learning()
-        return list(dict.fromkeys(version for version, _ in self._named("anchor", "previous") if version not in learning))
+        return list(dict.fromkeys(version for version, _ in self._named(ANCHOR, PREVIOUS) if version not in learning))
 
     def _named(self, *roles: str) -> Iterator[tuple[str, str]]:
         for role in roles:

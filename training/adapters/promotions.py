@@ -10,11 +10,11 @@ from typing import Any
 from training.adapters.promotions_metrics import MEASURED, Metric, days_left, grouped, role
 from training.adapters.promotions_past import Past, past
 from training.adapters.report import MARKS
+from training.domain.aliases import ANCHOR, CHAMPION
 from training.domain.experiment import Cause, Change, Event, Experiment, State
 from training.domain.nouns import Evidence, Verdict, VerdictKind
 from training.evaluation.looks import Role
 
-CHAMPION, ANCHOR = "champion", "anchor"
 OTHER_CAUSES = {Cause.SCREEN: "by the offline screen", Cause.EXPERIMENT: "by a live experiment", Cause.WATCH: "by the watch", Cause.HAND: "by hand"}
 """By what a champion came into charge."""
 

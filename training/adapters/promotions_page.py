@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from training.adapters.ports import Platform
-from training.adapters.promotions import ANCHOR, CHAMPION, Facts, View, view
+from training.adapters.promotions import Facts, View, view
 from training.adapters.report import environment, rule_line, write
 from training.config.settings import Settings
+from training.domain.aliases import ANCHOR, CHAMPION
 from training.domain.experiment import Experiment
 from training.domain.nouns import Evidence, Verdict
 from training.evaluation.looks import Role

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from uuid import NAMESPACE_URL, uuid5
 
 from training.cli.lookup import refuse
+from training.domain.aliases import CHAMPION
 from training.domain.errors import ConfigError, DataError
 from training.domain.nouns import Context, Decision, Member, Surface
 
@@ -37,7 +38,7 @@ def decide(member_id: str, surface: str, seed: int | None, as_json: bool) -> int
     where = _surface(surface)
     settings = load_settings()
     wired = platform(settings)
-    version = wired.registry.version("champion")
+    version = wired.registry.version(CHAMPION)
     if version is None:
         reason = "There is no champion yet, so offers stay with the logging policy. Run `rightmatch run` until a challenger is promoted."
         return refuse(reason, as_json, member_id=member_id, surface=where.value, champion=None, found=None)

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from training.cli.airflow_api import TaskState
 from training.config.settings import Settings
+from training.domain.aliases import CHAMPION
 from training.domain.errors import NotReadyError
 from training.domain.nouns import RuleKind, Verdict
 
@@ -30,7 +31,7 @@ def show(console: Console, settings: Settings, day: date) -> None:
     console.print()
     console.print(verdict_table(verdict))
     prose(console, verdict.reason)
-    champion = wired.registry.version("champion")
+    champion = wired.registry.version(CHAMPION)
     prose(console, f"Champion: {'version ' + champion if champion else 'none yet; the logging policy stays in charge'}")
     running = wired.experiments.running()
     if running:

@@ -4,10 +4,10 @@ Decision rule 2 of Schultzberg, Ankargren and Frånberg 2024 ("Risk-aware produc
 and every guardrail non-inferior. A harmful challenger must pass *every* guardrail, so alpha is not split over guardrails; what is split is
 beta, in the plan. Alpha is split over success metrics, of which one is enough.
 
-A segment of FEWEST members a group must pass each guardrail as well, at alpha and with the margin divided by the root of its share: what its members can
-show by the time the whole is decided. And it rejects when it is surely below the guardrail's own margin. Early proxies (dismissals, opt-outs, activity of
-days 1 to 7) can only reject. Alpha of these rejections is split over a guardrail's segments, and over the early proxies, so harmless challengers are
-rejected by chance with probability alpha a family at most, however often one looks.
+A segment must pass each guardrail as well, at alpha and with the margin divided by the root of its share: what its members can show by the time the
+whole is decided; only the last stage waits for one that has fewer than FEWEST members a group. And it rejects when it is surely below the guardrail's
+own margin. Early proxies (dismissals, opt-outs, activity of days 1 to 7) can only reject. Alpha of these rejections is split over a guardrail's
+segments, and over the early proxies, so harmless challengers are rejected by chance with probability alpha a family at most, however often one looks.
 
 A stage of the ramp asks for what its members can show (`Stage`). Only the last one asks for the whole rule, so only there alpha can be spent on a wrong
 promotion: a challenger at the margin has to pass it, whatever it was let through before. Refuting is the same in all stages, one sequence for ever.
@@ -159,7 +159,7 @@ def _conclude(measured: Sequence[Measured], evidence: Sequence[Evidence], stage:
     successes = [e for m, e in final if _success(m)]
     if successes and all(e.refuted for e in successes):
         return VerdictKind.REJECT, f"Beyond doubt the success metric fell: {', '.join(e.name for e in successes)}."
-    missing = [e.name for m, e in final if not (_success(m) or e.passed or _too_small(m))]
+    missing = [e.name for m, e in final if not (_success(m) or e.passed or (_too_small(m) and not stage.gain))]
     if stage.gain and not any(e.passed for e in successes):
         missing = [*(e.name for e in successes), *missing] or ["a success metric"]
     if missing or not final:
@@ -174,7 +174,7 @@ def _conclude(measured: Sequence[Measured], evidence: Sequence[Evidence], stage:
 
 
 def _too_small(measured: Measured) -> bool:
-    """Whether a segment has too few members to be judged by itself: then the whole speaks for it, as it does below LEAST_SHARE.
+    """Whether a segment has too few members to be judged by itself: before the last stage the whole speaks for it, as it does below LEAST_SHARE.
 
     Were it waited for, a stage of fewer members than FEWEST / LEAST_SHARE a group could not be left once everybody has entered.
     """

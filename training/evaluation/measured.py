@@ -94,13 +94,6 @@ def agreement(wrong: int, considered: int) -> Evidence:
     return Evidence("assignment_agreement", RuleKind.SAMPLE_RATIO, agreed, (agreed, agreed), -AGREEMENT, considered, passed=agreed >= -AGREEMENT, note=note)
 
 
-def unmeasured(rule: Rule, role: Role, why: str) -> Evidence:
-    """A rule of which nothing is known: neither passed nor refuted."""
-    return Evidence(
-        f"{rule.metric} {rule.kind.value}", rule.kind, 0.0, (-np.inf, np.inf), -rule.margin, 0, passed=False, note=f"{role.value}; not measured: {why}"
-    )
-
-
 def split_by(values: pd.Series[Any], edges: Sequence[float] = ()) -> dict[str, Flags]:
     """Segments of LEAST_SHARE of the units or more by one column, named after it: a value each, or below, between and from `edges`; unknown is one too."""
     column, unknown = values.name, values.isna().to_numpy()

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from training.adapters.ports import Platform
 from training.config.settings import Settings
+from training.domain.aliases import ANCHOR, CHAMPION
 from training.domain.errors import ConfigError, ConflictError, DataError, NotReadyError
 from training.domain.experiment import Cause, Change, Experiment, State
-from training.steps.in_charge import ANCHOR, CHAMPION, last_change, moment, name, take_back, who_runs
+from training.steps.in_charge import last_change, moment, name, take_back, who_runs
 
 LEAST_REASON = 3
 """Characters; whoever reads the ledger in a year has nothing else."""

@@ -17,6 +17,7 @@ import pandas as pd
 from training.adapters.digest import digest
 from training.adapters.ports import ModelRegistry, Platform
 from training.config.settings import METRICS, Settings
+from training.domain.aliases import CHALLENGER, CHAMPION
 from training.domain.errors import DataError, NotReadyError
 from training.domain.nouns import LOGGING_POLICY, Label
 from training.domain.schema import FEATURE_SERVICE
@@ -107,12 +108,12 @@ def versions(registry: ModelRegistry, folder: Path) -> tuple[str, str | None]:
     """
     path = folder / "evaluation.json"
     before: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    challenger = registry.version("challenger")
+    challenger = registry.version(CHALLENGER)
     if challenger is None or _run_id(registry.fetch(challenger)) != folder.name:
         challenger = before.get("challenger")
     if challenger is None:
         raise NotReadyError(f"The model of {folder.name} is not registered as challenger, so a verdict would name another model. Run `train` for this day.")
-    champion = before["champion"] if before.get("challenger") == challenger else registry.version("champion")
+    champion = before["champion"] if before.get("challenger") == challenger else registry.version(CHAMPION)
     return challenger, champion if champion != challenger else None
 
 

@@ -10,15 +10,10 @@ from getpass import getuser
 
 from training.adapters.ports import ModelRegistry, Platform
 from training.config.settings import Settings
+from training.domain.aliases import CHAMPION
 from training.domain.errors import ConflictError
 from training.domain.experiment import Change, Experiment, State
 from training.domain.nouns import LOGGING_POLICY
-
-CHAMPION = "champion"
-PREVIOUS = "previous"
-"""The champion that the last promotion replaced."""
-ANCHOR = "anchor"
-"""What the holdback gets, and what a champion that does harm is replaced by."""
 
 
 def hand_over(registry: ModelRegistry, before: str | None, after: str, others: Mapping[str, str] | None = None) -> Callable[[], None]:

@@ -20,7 +20,7 @@ from training.domain.schema import FEATURE_SERVICE, MEMBER_CATEGORICAL, MEMBER_N
 from training.evaluation.assigned import assignment
 from training.evaluation.intervals import Floats
 from training.evaluation.looks import Look, Measured, Role, look, stage_of
-from training.evaluation.measured import Compared, agreement, early, slow_share, split_by, unmeasured
+from training.evaluation.measured import Compared, agreement, early, slow_share, split_by
 from training.evaluation.units import VALUE, Assigned, Units, arrivals, compared, disagreement, enter, moved, outcomes
 from training.steps.judge import provenance, told
 
@@ -53,7 +53,7 @@ def run(day: date, settings: Settings, platform: Platform) -> LookReport:
     units = enter(rows.decisions, assigned)
     known, foreseen = groups(rows, units, assigned, settings, platform.registry, experiment.champion)
     asked = checks(rows, units, assigned, earlier(platform, experiment, rows.end))
-    found = judged(known, rows, settings, experiment, asked, slowness(settings, experiment, day))
+    found = judged(known, settings, experiment, asked, slowness(settings, experiment, day))
     stage = len(experiment.stages)
     about = {
         "experiment": experiment.experiment_id,
@@ -136,14 +136,12 @@ def slowness(settings: Settings, experiment: Experiment, day: date) -> list[Meas
     return [slow_share(counts.get(Group.CHAMPION, {}), counts.get(Group.CHALLENGER, {}), settings.experiment.slow_margin)]
 
 
-def judged(known: Compared, rows: Seen, settings: Settings, experiment: Experiment, split: list[Evidence], timed: list[Measured]) -> Look:
+def judged(known: Compared, settings: Settings, experiment: Experiment, split: list[Evidence], timed: list[Measured]) -> Look:
     """The rules, their segments and the early proxies, by what the experiment's stage asks for."""
     measured: list[Measured] = []
     for rule in settings.guardrails():
         success = rule.kind is RuleKind.SUPERIOR
         measured += [known.rule(rule, settings.experiment.effect if success else 0.0), *([] if success else known.segments(rule))]
     proxies = [early(proxy.value, margin) for proxy, margin in settings.experiment.early.items()]
-    measured += [known.rule(rule, role=Role.EARLY) for rule in proxies if rule.metric in rows.decisions.labels]
-    found = look([*measured, *timed], split, experiment.alpha, stage_of(experiment.ramp, len(experiment.stages)))
-    missing = [unmeasured(rule, Role.EARLY, "the mart has no such label") for rule in proxies if rule.metric not in rows.decisions.labels]
-    return replace(found, evidence=(*found.evidence, *missing))
+    measured += [known.rule(rule, role=Role.EARLY) for rule in proxies]
+    return look([*measured, *timed], split, experiment.alpha, stage_of(experiment.ramp, len(experiment.stages)))

@@ -8,10 +8,11 @@ from datetime import date
 from training.adapters.entries import by_groups
 from training.adapters.ports import Platform
 from training.config.settings import Settings
+from training.domain.aliases import CHAMPION, PREVIOUS
 from training.domain.errors import NotReadyError
 from training.domain.experiment import Cause, Change
 from training.domain.nouns import LOGGING_POLICY, Verdict, VerdictKind
-from training.steps.in_charge import CHAMPION, PREVIOUS, hand_over, last_change, moment, name, stop_orphan, who_runs
+from training.steps.in_charge import hand_over, last_change, moment, name, stop_orphan, who_runs
 from training.steps.opening import opened
 
 

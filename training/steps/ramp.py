@@ -7,10 +7,11 @@ from datetime import date
 
 from training.adapters.ports import Platform
 from training.config.settings import Settings
+from training.domain.aliases import ANCHOR, CHAMPION, PREVIOUS
 from training.domain.errors import NotReadyError
 from training.domain.experiment import Cause, Change, Experiment, State
 from training.domain.nouns import AT, RuleKind, Verdict, VerdictKind, look_id
-from training.steps.in_charge import ANCHOR, CHAMPION, PREVIOUS, hand_over, last_change, midnight_ahead, moment, stop_orphan, who_runs
+from training.steps.in_charge import hand_over, last_change, midnight_ahead, moment, stop_orphan, who_runs
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,10 @@ from datetime import UTC, date
 
 from training.adapters.ports import Platform
 from training.config.settings import Settings
+from training.domain.aliases import ANCHOR, CHAMPION
 from training.domain.experiment import Cause, Change
 from training.domain.nouns import Verdict, VerdictKind, look_id
-from training.steps.in_charge import ANCHOR, CHAMPION, last_change, moment, name, stop_orphan, take_back, who_runs
+from training.steps.in_charge import last_change, moment, name, stop_orphan, take_back, who_runs
 
 
 @dataclass(frozen=True)

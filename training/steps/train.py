@@ -14,6 +14,7 @@ import pandas as pd
 
 from training.adapters.ports import Platform
 from training.config.settings import Settings
+from training.domain.aliases import CHALLENGER
 from training.domain.catalog import Catalog, load_catalog
 from training.domain.errors import NotReadyError
 from training.domain.nouns import Label
@@ -64,7 +65,7 @@ def run(day: date, settings: Settings, platform: Platform) -> TrainReport:
     folder = settings.run_dir(day.isoformat()) / "model"
     replace(model, manifest={**model.manifest, **about, "calibration": [asdict(c) for c in found]}).save(folder)
     version = platform.registry.register(folder, facts(day, settings, len(learned), found))
-    platform.registry.point("challenger", version)
+    platform.registry.point(CHALLENGER, version)
     report = TrainReport(
         version=version,
         rows=len(learned),

@@ -11,15 +11,15 @@ import numpy as np
 from training.adapters.entries import Seen, seen
 from training.adapters.ports import Platform
 from training.config.settings import Settings
+from training.domain.aliases import ANCHOR, CHAMPION
 from training.domain.assignment import Group
 from training.domain.experiment import Cause, Change
 from training.domain.nouns import Evidence, RuleKind, Verdict, look_id
 from training.domain.rules import Rule
 from training.evaluation.looks import HARMLESS, Look, Measured, Role, look
-from training.evaluation.measured import agreement, early, means, unmeasured
+from training.evaluation.measured import agreement, early, means
 from training.evaluation.units import Assigned, disagreement, outcomes
 from training.evaluation.watched import HARM, Tried, clustered, disturbing, returning, spent, undisturbed
-from training.steps.in_charge import ANCHOR, CHAMPION
 from training.steps.judge import provenance, told
 
 
@@ -51,10 +51,9 @@ def run(day: date, settings: Settings, platform: Platform) -> WatchReport:
     rows = seen(settings.marts, begin, day, tuple(dict.fromkeys(rule.metric for rule in (*rules, *proxies))))
     assigned = Assigned.of(settings.experiment.split(None), rows.decisions.ids)
     tried = [Tried.of(e, rows.decisions.ids, assigned.open) for e in disturbing(platform.experiments.all())]
-    measured, units = measure(rows, assigned, tried, begin, (rules, [p for p in proxies if p.metric in rows.decisions.labels]))
+    measured, units = measure(rows, assigned, tried, begin, (rules, proxies))
     alpha = spent(settings.judging.alpha, number)
     found = concluded(look(measured, [logged(rows, assigned, tried)], alpha, HARMLESS))
-    missing = [unmeasured(rule, Role.EARLY, "the mart has no such label") for rule in proxies if rule.metric not in rows.decisions.labels]
     about = {
         "watch": f"version {champion} against version {anchor}, the watch of number {number}",
         "alpha": f"{alpha:g}",
@@ -63,9 +62,8 @@ def run(day: date, settings: Settings, platform: Platform) -> WatchReport:
         "experiment": change.experiment_id,
     }
     lineage = {name: value for name, value in about.items() if value} | provenance(day, settings)
-    evidence = (*found.evidence, *missing)
-    platform.ledger.record(Verdict(look_id(f"watch-{champion}", day), found.kind, champion, anchor, evidence, found.reason, rows.end, lineage))
-    told(evidence)
+    platform.ledger.record(Verdict(look_id(f"watch-{champion}", day), found.kind, champion, anchor, found.evidence, found.reason, rows.end, lineage))
+    told(found.evidence)
     print(f"{about['watch']}, {units:,} units: {found.kind.value}: {found.reason}", flush=True)
     return WatchReport(champion, anchor, found.kind.value, found.reason, units)
 

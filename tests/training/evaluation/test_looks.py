@@ -79,13 +79,14 @@ def test_harm_to_a_segment_does_not_hide_in_the_mean(share, kind):
     assert ("country DE" in found.reason) == (kind is VerdictKind.REJECT)
 
 
-def test_a_segment_of_few_members_holds_nothing_up():
-    """A tenth of 4,600 a group is less than FEWEST and stays so when all have entered: it is shown, neither passed nor refuted, and is not waited for."""
+def test_a_segment_of_few_members_holds_up_the_last_stage_alone():
+    """A tenth of 4,600 a group is less than FEWEST and stays so when all have entered: it is shown, neither passed nor refuted. No promotion without it."""
     few = replace(STAYED, role=Role.SEGMENT, share=0.1, where="country FR", members=(FEWEST - 1, FEWEST), error=0.02)
-    found = look([BOUGHT, STAYED, few], [FAIR], 0.05)
+    found = look([BOUGHT, STAYED, few], [FAIR], 0.05, HARMLESS)
     assert found.kind is VerdictKind.PROMOTE
     assert (found.evidence[2].passed, found.evidence[2].refuted) == (False, False)
-    assert look([BOUGHT, STAYED, replace(few, members=(FEWEST, FEWEST))], [FAIR], 0.05).kind is VerdictKind.HOLD
+    assert look([BOUGHT, STAYED, few], [FAIR], 0.05).kind is VerdictKind.HOLD
+    assert look([BOUGHT, STAYED, replace(few, members=(FEWEST, FEWEST))], [FAIR], 0.05, HARMLESS).kind is VerdictKind.HOLD
 
 
 def test_a_segment_must_be_shown_harmless_by_its_own_margin():
