@@ -109,7 +109,7 @@ def _options(airflow: AirflowHome) -> dict[str, str]:
     return {
         "CORE__DAGS_FOLDER": str(ROOT / "dags"),
         "CORE__PLUGINS_FOLDER": str(POLICY / "plugins"),
-        "CORE__EXECUTOR": "LocalExecutor",
+        "CORE__EXECUTOR": "rightmatch_executor.HoldingExecutor",
         "CORE__PARALLELISM": "2",
         "CORE__LOAD_EXAMPLES": "False",
         "CORE__DAGS_ARE_PAUSED_AT_CREATION": "True",
@@ -134,5 +134,6 @@ def _options(airflow: AirflowHome) -> dict[str, str]:
         "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
         "SCHEDULER__ENABLE_HEALTH_CHECK": "False",
         "DAG_PROCESSOR__PARSING_PROCESSES": "1",
+        "WORKERS__MIN_HEARTBEAT_INTERVAL": "1",  # a worker that misses the end of its task's process notices it that much later
         "USAGE_DATA_COLLECTION__ENABLED": "False",
     }

@@ -30,7 +30,7 @@ def test_the_environment_is_ours_alone(airflow):
     env = airflow_environment(
         airflow, {"AIRFLOW__CORE__EXECUTOR": "CeleryExecutor", "AIRFLOW_HOME": "elsewhere", "PYTHONDONTWRITEBYTECODE": "1", "KEPT": "yes"}
     )
-    assert env["AIRFLOW__CORE__EXECUTOR"] == "LocalExecutor"
+    assert env["AIRFLOW__CORE__EXECUTOR"] == "rightmatch_executor.HoldingExecutor"
     assert env["AIRFLOW_HOME"] == str(airflow.home)
     assert "PYTHONDONTWRITEBYTECODE" not in env
     assert env["KEPT"] == "yes"
