@@ -1,4 +1,4 @@
-"""What the processes do that tests of the decision log start, stop and kill: each says on a pipe what was acknowledged to it."""
+"""What the processes do that tests of the decision log and the ledger start, stop and kill: each says on a pipe what was acknowledged to it."""
 
 from __future__ import annotations
 
@@ -139,3 +139,17 @@ def _append(log: DecisionLog, number: int) -> None:
     ones = transaction(number)
     with log.writing([one.asked.member_id for one in ones]) as writer:
         writer.append(ones)
+
+
+def opens_ledgers(pipe: Connection, urls: list[str], gate: Barrier) -> None:
+    """Open one ledger after another, all processes at the same moment."""
+    from training.adapters.ledger_engine import LedgerDatabase
+
+    for url in urls:
+        gate.wait()
+        try:
+            LedgerDatabase(url).engine.dispose()
+        except Exception as error:  # noqa: BLE001 - the test shows it
+            pipe.send(repr(error))
+        else:
+            pipe.send("opened")

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -30,6 +30,8 @@ from training.model.fit import fit
 from training.model.threads import steady
 
 MEMBERS = 400
+PATIENCE = 60.0
+"""Seconds that a test waits for what will happen: they cost nothing where it does."""
 SCOPES = ("decide", "outcomes", "read", "admin")
 NOW = datetime.now(UTC)
 MIDNIGHT = NOW.replace(hour=0, minute=0, second=0, microsecond=0)
@@ -94,7 +96,11 @@ class Service:
 
     def client(self, token: str | None = None) -> httpx.Client:
         """A caller with a key."""
-        return httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {token or self.token}"}, timeout=20)
+        return httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {token or self.token}"}, timeout=PATIENCE)
+
+    def ready(self) -> httpx.Response:
+        """What one of its workers says of itself, by whichever takes a new connection."""
+        return httpx.get(f"{self.url}/readyz", timeout=PATIENCE)
 
     def said(self) -> list[dict[str, object]]:
         """The lines of its log."""
@@ -114,7 +120,7 @@ def serving(home: Path, workers: int = 1, **settings: str) -> Iterator[Service]:
     """The service as `rightmatch serve` runs it, on a free port, until the block ends; `settings` as in the environment, without the prefix."""
     token = ApiKeys(settings.get("SERVING__LOG_URL") or Settings(home=home).log_url).create("test", SCOPES, datetime.now(UTC))
     env = {**os.environ, "RIGHTMATCH_HOME": str(home), "RIGHTMATCH_SERVING__CLOCK": "wall", "PYTHONPATH": str(ROOT)}
-    env["RIGHTMATCH_SERVING__RATE_LIMIT"] = "1000000/minute"
+    env |= {"RIGHTMATCH_SERVING__RATE_LIMIT": "1000000/minute", "RIGHTMATCH_SERVING__LOOKUP_BUDGET_MS": "30000"}  # a busy machine is no lost store
     env |= {f"RIGHTMATCH_EXPERIMENT__{share}": "0" for share in ("HOLDBACK", "CONTROL")}  # everybody is the champion's
     env |= {f"RIGHTMATCH_{name}": value for name, value in settings.items()}
     command = [sys.executable, "-m", "training.cli.main", "serve", "--port", "0", "--workers", str(workers)]
@@ -124,11 +130,11 @@ def serving(home: Path, workers: int = 1, **settings: str) -> Iterator[Service]:
         assert process.stdout is not None
         url = process.stdout.readline().decode().strip()
         assert url.startswith("http"), (home / "service.log").read_text()
-        wait(lambda: httpx.get(f"{url}/healthz", timeout=1).status_code == 200, 60)
+        wait(lambda: httpx.get(f"{url}/healthz", timeout=PATIENCE).status_code == 200)
         yield Service(url, home, token, process)
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(40)
+        process.wait(PATIENCE)
         process.stdout.close()  # type: ignore[union-attr]
 
 
@@ -138,22 +144,32 @@ def service(furnished, tmp_path_factory) -> Iterator[Service]:
     home = tmp_path_factory.mktemp("shared") / "home"
     shutil.copytree(furnished, home)
     with serving(home) as running:
-        wait(lambda: httpx.get(f"{running.url}/readyz", timeout=1).status_code == 200, 30)
+        wait(lambda: running.ready().status_code == 200)
         yield running
 
 
-def wait(true, seconds: float = 10.0) -> None:
-    """Until `true()` holds; an error counts as not yet."""
-    until = time.monotonic() + seconds
+def wait(true: Callable[[], object], pause: float = 0.02) -> float:
+    """Until `true()` holds, asked every `pause` seconds; an error counts as not yet. Returns the seconds that it took."""
+    began = time.monotonic()
     last: object = None
-    while time.monotonic() < until:
+    while time.monotonic() < began + PATIENCE:
         try:
             if true():
-                return
+                return time.monotonic() - began
         except (httpx.HTTPError, OSError) as error:
             last = error
-        time.sleep(0.02)
-    raise AssertionError(f"not within {seconds} s; {last}")
+        time.sleep(pause)
+    raise AssertionError(f"not within {PATIENCE} s; {last}")
+
+
+def soonest(measure: Callable[[], float], promised: float, attempts: int = 6) -> float:
+    """The least of up to `attempts` results of `measure`, in seconds, up to the first below `promised`: a busy machine delays some, a broken promise all."""
+    least = float("inf")
+    for _ in range(attempts):
+        least = min(least, measure())
+        if least < promised:
+            break
+    return least
 
 
 def ago(**of: float) -> str:

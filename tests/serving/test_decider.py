@@ -109,7 +109,7 @@ def answers(tmp_path):
 
     def run(kind, questions, url=""):
         log = kind(url or f"sqlite:///{tmp_path / 'log.db'}")
-        decider = Decider(log, Lookup(Store(), 5), Source(), Metrics(CollectorRegistry()), lambda: 0.999)
+        decider = Decider(log, Lookup(Store(), 60), Source(), Metrics(CollectorRegistry()), lambda: 0.999)
 
         async def ask():
             decider.start(asyncio.get_running_loop())
@@ -182,7 +182,7 @@ def test_a_crowd_of_one_member_is_bounded_too(tmp_path, monkeypatch):
     """Requests that wait for a later batch count among those that wait."""
     monkeypatch.setattr("serving.decider.WAITING", 20)
     store, log = Held(), DecisionLog(f"sqlite:///{tmp_path / 'log.db'}")
-    decider = Decider(log, Lookup(store, 10), Source(), Metrics(CollectorRegistry()), lambda: 0.999)
+    decider = Decider(log, Lookup(store, 60), Source(), Metrics(CollectorRegistry()), lambda: 0.999)
 
     async def ask():
         decider.start(asyncio.get_running_loop())
@@ -212,7 +212,7 @@ async def until(holds):
 def test_a_store_that_hangs_holds_up_nobody(tmp_path):
     """Whoever waits for it gets the safe answer within the budget, so do those who come meanwhile; once it answers, so does the service, in one thread."""
     store, log = Held(), DecisionLog(f"sqlite:///{tmp_path / 'log.db'}")
-    lookup = Lookup(store, 0.1)
+    lookup = Lookup(store, 0.5)
     decider = Decider(log, lookup, Source(), Metrics(CollectorRegistry()), lambda: 0.999)
 
     async def ask():
@@ -226,7 +226,7 @@ def test_a_store_that_hangs_holds_up_nobody(tmp_path):
         await asyncio.to_thread(decider.stop)
         return found
 
-    found = asyncio.run(asyncio.wait_for(ask(), 20))
+    found = asyncio.run(asyncio.wait_for(ask(), 60))
     assert [s.reason for s in found] == [Reason.STORE_DOWN, Reason.STORE_DOWN, Reason.NO_CHAMPION]
     assert all(log.find(s.asked.decision_id).reason is s.reason for s in found)
 

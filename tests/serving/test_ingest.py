@@ -21,7 +21,7 @@ class Log:
         self.gate = threading.Event()
 
     def append_outcomes(self, outcomes, received_at, clock):
-        self.gate.wait(10)
+        self.gate.wait(60)
         return [Receipt(o.outcome_id, Answer.ACCEPTED) for o in outcomes]
 
 

@@ -20,7 +20,8 @@ from training.adapters.log_engine import reading
 from training.adapters.log_tables import answer_table, decision_table, outcome_table
 from training.config.settings import Settings
 
-KILLS, CALLERS = 60, 4
+KILLS, LEARNERS, CALLERS = 60, 6, 4
+"""Processes that are killed, of them at least so many learners, while so many ask."""
 
 
 class Caller(threading.Thread):
@@ -70,31 +71,30 @@ class Caller(threading.Thread):
 
 @pytest.mark.slow
 def test_nothing_acknowledged_is_lost_or_doubled(home):
-    """KILLS times SIGKILL to one of two workers or the learner while CALLERS ask; then the log is compared with what they were told."""
+    """KILLS times SIGKILL to one of two workers or the learner while callers ask; then the log is compared with what they were told."""
     rng, stop = random.Random(11), threading.Event()
     with serving(home, 2) as service:
-        wait(lambda: httpx.get(f"{service.url}/readyz", timeout=1).status_code == 200, 60)
+        wait(lambda: service.ready().status_code == 200)
         callers = [Caller(service, i, stop) for i in range(CALLERS)]
         for caller in callers:
             caller.start()
         killed, done = Counter(), set()
-        while sum(killed.values()) < KILLS:
+        while sum(killed.values()) < KILLS or killed["learner"] < LEARNERS:
             before = sum(len(c.decisions) for c in callers)
-            wait(lambda before=before: sum(len(c.decisions) for c in callers) > before, 60)
+            wait(lambda before=before: sum(len(c.decisions) for c in callers) > before + 1)
             time.sleep(rng.uniform(0.0, 0.2))
             name, pid = rng.choice(sorted(running(service).items()))
             if pid not in done:
                 os.kill(pid, signal.SIGKILL)
                 killed[name] += 1
                 done.add(pid)
-        wait(lambda: httpx.get(f"{service.url}/healthz", timeout=1).status_code == 200, 60)
+        wait(lambda: httpx.get(f"{service.url}/healthz", timeout=5).status_code == 200)
         time.sleep(1.0)
         stop.set()
         for caller in callers:
             caller.join(60)
     compare(home, callers)
-    assert killed["learner"] > 5
-    assert sum(len(c.decisions) for c in callers) > 2 * KILLS
+    assert sum(len(c.decisions) for c in callers) >= 2 * KILLS
 
 
 def compare(home, callers):

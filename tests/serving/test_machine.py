@@ -67,7 +67,7 @@ class Service(RuleBasedStateMachine):
 
     def decider(self):
         """A worker's."""
-        made = Decider(DecisionLog(self.url), Lookup(Store(), 5), self.source, Metrics(CollectorRegistry()), lambda: self.u)
+        made = Decider(DecisionLog(self.url), Lookup(Store(), 60), self.source, Metrics(CollectorRegistry()), lambda: self.u)
         made.start(self.loop)
         return made
 

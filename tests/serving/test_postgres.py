@@ -5,7 +5,6 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
-import httpx
 import pytest
 
 from tests.fakes.logs import database, postgres
@@ -22,7 +21,7 @@ def server(tmp_path_factory):
 def test_two_workers_share_a_log_on_postgres(server, home):
     """One decision a request id, one message under a cap of one, and a click that is learned within seconds, whoever answers."""
     with serving(home, 2, SERVING__LOG_URL=database(server)) as service, service.client() as client, ThreadPoolExecutor(16) as threads:
-        wait(lambda: httpx.get(f"{service.url}/readyz", timeout=1).status_code == 200, 60)
+        wait(lambda: service.ready().status_code == 200)
 
         def ask(who, **more):
             return client.post("/v1/decisions", json={"member_id": member(who), "surface": "outbound", **more}).json()
@@ -36,5 +35,5 @@ def test_two_workers_share_a_log_on_postgres(server, home):
         receipts = list(threads.map(lambda _: client.post("/v1/outcomes", json=click).json(), range(8)))
         assert sum(r["accepted"] for r in receipts) == 1
         assert sum(r["repeated"] for r in receipts) == 7
-        wait(lambda: httpx.get(f"{service.url}/readyz", timeout=1).json()["posterior"] >= 1, 5)
+        wait(lambda: service.ready().json()["posterior"] >= 1)
         assert client.get(f"/v1/decisions/{shown['decision_id']}").json()["outcomes"][0]["outcome_id"] == "c"

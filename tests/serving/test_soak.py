@@ -62,7 +62,7 @@ def _service(furnished, tmp_path):
     shutil.copytree(furnished, home)
     open_caps = {f"SERVING__CAPS__{name}": "100000" for name in ("DAY", "WEEK", "CHANNEL_DAY", "CHANNEL_WEEK")}
     with serving(home, 1, **open_caps) as running:
-        wait(lambda: httpx.get(f"{running.url}/readyz", timeout=1).status_code == 200, 30)
+        wait(lambda: running.ready().status_code == 200)
         yield running
 
 
@@ -77,7 +77,7 @@ def test_memory_and_handles_are_bounded(service):
         for turn in range(ROUNDS):
             starts = [(turn * CALLERS + caller) * EACH for caller in range(CALLERS)]
             told += sum(threads.map(some, clients, starts, [arms] * CALLERS))
-            wait(lambda: gauge(clients[0], "rightmatch_posterior_lag_seconds") < 1.0, 20)
+            wait(lambda: gauge(clients[0], "rightmatch_posterior_lag_seconds") < 1.0)
             seen.append({name: (resident(pid), handles(pid)) for name, pid in children.items()})
         for client in clients:
             client.close()

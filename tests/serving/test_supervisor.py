@@ -26,5 +26,5 @@ def test_a_learner_that_finds_another_at_work_stands_by(tmp_path, monkeypatch, r
     supervisor._keep(child)
     first = child.pid
     assert first
-    wait(lambda: (supervisor._keep(child), child.pid != first)[1], 10)
+    wait(lambda: (supervisor._keep(child), child.pid != first)[1])
     assert (child.pid, child.rest) == (0, rest)

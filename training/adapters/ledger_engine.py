@@ -1,15 +1,16 @@
-"""Connections to the ledger: SQLite (WAL) or any database that SQLAlchemy knows, with its tables made at the first use."""
+"""Connections to the ledger: SQLite (WAL) or any database that SQLAlchemy knows, with its tables made at the first use, however many come first together."""
 
 from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
 
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import Engine, create_engine, event, inspect
 from sqlalchemy.engine import make_url
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from training.adapters.ledger_tables import METADATA
+from training.adapters.log_engine import lock
 
 
 class LedgerDatabase:
@@ -27,7 +28,8 @@ class LedgerDatabase:
         engine = create_engine(url)
         if url.get_backend_name() == "sqlite":
             event.listen(engine, "connect", _write_ahead)
-        METADATA.create_all(engine)
+        if METADATA.tables.keys() - set(inspect(engine).get_table_names()):
+            _make(engine)
         return engine
 
     @property
@@ -37,8 +39,17 @@ class LedgerDatabase:
         return url.get_backend_name() != "sqlite" or not url.database or Path(url.database).is_file()
 
 
+def _make(engine: Engine) -> None:
+    """Which tables are missing is read under the lock under which they are made."""
+    with engine.begin() as connection:
+        if engine.dialect.name == "sqlite":
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        lock(connection, ["rightmatch ledger schema"])
+        METADATA.create_all(connection)
+
+
 def _write_ahead(connection: object, entry: ConnectionPoolEntry) -> None:
-    """Readers are not blocked by the writer, and a writer waits up to 30 s for another."""
+    """A writer waits up to 30 s for another, and readers are not blocked by it."""
     del entry
-    connection.execute("PRAGMA journal_mode=WAL")  # type: ignore[attr-defined]
     connection.execute("PRAGMA busy_timeout=30000")  # type: ignore[attr-defined]
+    connection.execute("PRAGMA journal_mode=WAL")  # type: ignore[attr-defined]

@@ -3,9 +3,13 @@
 from datetime import UTC, datetime
 
 import pytest
+from sqlalchemy import inspect
 
 from tests.fakes.ledger import FakeLedger
+from tests.fakes.log_writers import gate, opens_ledgers, said, start
 from training.adapters.ledger import SqlLedger
+from training.adapters.ledger_engine import LedgerDatabase
+from training.adapters.ledger_tables import METADATA
 from training.domain.nouns import RuleKind, Verdict, VerdictKind
 from training.domain.rules import Rule
 
@@ -47,3 +51,11 @@ def test_newest_first(ledger):
 def test_an_empty_ledger_lists_nothing(ledger):
     """And does not fail."""
     assert ledger.verdicts() == []
+
+
+def test_many_may_come_first(tmp_path):
+    """A service's workers and a command that open a new ledger at the same moment: its tables are made once, and nobody fails."""
+    urls, together = [f"sqlite:///{tmp_path}/{number}/ledger.db" for number in range(10)], gate(4)
+    pipes = [start(opens_ledgers, urls, together)[1] for _ in range(4)]
+    assert [said(pipe) for pipe in pipes] == [["opened"] * len(urls)] * len(pipes)
+    assert all(set(inspect(LedgerDatabase(url).engine).get_table_names()) == set(METADATA.tables) for url in urls)
