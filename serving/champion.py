@@ -1,7 +1,8 @@
 """The world as last seen: who decides for whom, posteriors, arms' features and paused arms, watched by threads and swapped whole.
 
 A decision reads one World, so none mixes two models. What cannot be loaded leaves the last good one in charge and is said in `troubles`. The version that
-was in charge before stays loaded, so that moving the alias back loads nothing.
+was in charge before stays loaded, so that moving the alias back loads nothing. Who looks at aliases and ledger waits for nothing else: models are loaded in
+threads of their own, and posteriors and arms followed in another.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ EVERY = 0.1
 PAUSES_EVERY, ROLES_EVERY, ARMS_EVERY = 0.25, 0.5, 5.0
 EXPERIMENT = "experiment"
 """What is read of the ledger, in `troubles` beside these."""
+LEAVE = 5.0
+"""Seconds that a thread has to end in, before it is left to the end of the process."""
 
 
 class Running(Protocol):
@@ -69,7 +72,7 @@ class Watch:
         self._outside, self._settings = outside, settings
         catalog = load_catalog(settings.catalog)
         self._arms = Arms(outside.features, outside.log, catalog, outside.clock)
-        self._models = Models(outside.registry, settings, catalog, self._arms)
+        self._models = Models(outside.registry, settings, catalog, self._arms, self._again)
         self._roles = {role: Role() for role in (CHAMPION, CHALLENGER, ANCHOR, PREVIOUS)}
         self._read: Experiment | None = None
         self.running: Experiment | None = None
@@ -78,8 +81,10 @@ class Watch:
         self.troubles: dict[str, str] = {}
         self._world = World(Menus(catalog, settings.serving.caps), None, None, settings.serving, {"policy": policy_note(settings)})
         self._pauses = Pauses(outside.log)
+        self._showing = threading.Lock()
         self._stopped = threading.Event()
-        self._threads = [threading.Thread(target=self._run, args=(look,), name="watch", daemon=True) for look in (self._look_at_pauses, self._look_around)]
+        looks = (self._look_at_pauses, self._look_at_roles, self._look_at_models)
+        self._threads = [threading.Thread(target=self._run, args=(look,), name="watch", daemon=True) for look in looks]
 
     def start(self) -> None:
         """Look once, then go on looking."""
@@ -91,7 +96,7 @@ class Watch:
         """End the threads."""
         self._stopped.set()
         for thread in self._threads:
-            thread.join()
+            thread.join(LEAVE)
 
     @property
     def world(self) -> World:
@@ -114,26 +119,37 @@ class Watch:
         return self._models.get(version)
 
     def look(self) -> None:
-        """Look at everything whose time has come."""
+        """Look at everything whose time has come, and wait until what is named is loaded or cannot be."""
         self._look_at_pauses()
-        self._look_around()
+        self._look_at_roles()
+        self._models.wait()
+        self._look_at_roles()
+        self._look_at_models()
 
     def _look_at_pauses(self) -> None:
         """In a thread of its own: neither a model that is being loaded nor a store that hangs delays the kill switch."""
         self._look("pauses", PAUSES_EVERY, self._pauses.look)
 
-    def _look_around(self) -> None:
-        for name, every, what in (
-            (CHAMPION, ROLES_EVERY, lambda: self._alias(CHAMPION)),
-            (EXPERIMENT, ROLES_EVERY, self._experiment),
-            (CHALLENGER, ROLES_EVERY, self._challenger),
-            (ANCHOR, ROLES_EVERY, lambda: self._alias(ANCHOR)),
-            (PREVIOUS, ROLES_EVERY, lambda: self._alias(PREVIOUS)),
-            ("arms", ARMS_EVERY, self._renew_arms),
-            ("posterior", EVERY, self._models.follow),
+    def _look_at_roles(self) -> None:
+        """In a thread of its own: a roll-back waits neither for another model nor for a store."""
+        for name, what in (
+            (CHAMPION, lambda: self._alias(CHAMPION)),
+            (EXPERIMENT, self._experiment),
+            (CHALLENGER, self._challenger),
+            (ANCHOR, lambda: self._alias(ANCHOR)),
+            (PREVIOUS, lambda: self._alias(PREVIOUS)),
         ):
+            self._look(name, ROLES_EVERY, what)
+            self._show()
+
+    def _look_at_models(self) -> None:
+        for name, every, what in (("arms", ARMS_EVERY, self._renew_arms), ("posterior", EVERY, self._models.follow)):
             self._look(name, every, what)
             self._show()
+
+    def _again(self) -> None:
+        """A model was loaded, or could not be: whoever it is for is looked at next."""
+        self._next |= dict.fromkeys(self._roles, 0.0)
 
     def _look(self, name: str, every: float, what: Callable[[], None]) -> None:
         now = monotonic()
@@ -165,21 +181,24 @@ class Watch:
         self._read = self._outside.experiments.running()
 
     def _challenger(self) -> None:
+        read, known = self._read, True
         try:
-            self._name(CHALLENGER, self._read.challenger if self._read else None)
+            known = self._name(CHALLENGER, read.challenger if read else None)
         finally:
-            self.running = self._read
+            if known:
+                self.running = read
 
-    def _name(self, role: str, version: str | None) -> None:
-        """From here on `version` has that role. Raises NotReadyError where it cannot be loaded: then the one before goes on."""
+    def _name(self, role: str, version: str | None) -> bool:
+        """From here on `version` has that role; whether it is loaded. Raises NotReadyError where it cannot be: until it is, the one before goes on."""
         entry = self._roles[role]
         entry.named = version
         self._models.keep({v for r in self._roles.values() for v in (r.named, r.good) if v is not None})
-        if version is not None:
-            self._models.load(version)
+        if version is not None and not self._models.want(version):
+            return False
         if entry.good != version:
             entry.good = version
             say(role, version=version or "")
+        return True
 
     def _renew_arms(self) -> None:
         if self.champion is not None or self._settings.serving.clock is Clock.DATA:  # without a champion for their instant
@@ -188,10 +207,11 @@ class Watch:
 
     def _show(self) -> None:
         """Swap the world whole, where anything of it is another."""
-        champion, groups = self.champion, self._groups()
-        if (champion, groups) != (self._world.champion, self._world.groups):
-            self._world = replace(self._world, champion=champion, groups=groups)
-            self._outside.tell(self._world)
+        with self._showing:
+            champion, groups = self.champion, self._groups()
+            if (champion, groups) != (self._world.champion, self._world.groups):
+                self._world = replace(self._world, champion=champion, groups=groups)
+                self._outside.tell(self._world)
 
     def _groups(self) -> Groups:
         """The challenger is the experiment's or nobody; without an anchor the champion decides for the holdback."""

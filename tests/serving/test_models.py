@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from datetime import UTC, datetime
 
 import pytest
@@ -12,6 +14,7 @@ from serving.champion import Outside, Watch
 from serving.models import Arms, Models
 from tests.fakes import learning as fake
 from tests.fakes.registry import FakeRegistry
+from tests.serving.conftest import wait
 from training.adapters import posterior_files
 from training.adapters.decision_log import DecisionLog
 from training.adapters.experiments import SqlExperiments
@@ -64,11 +67,18 @@ def _models(parts):
     return Models(registry, settings, fake.catalog(), Arms(store, log, fake.catalog(), lambda: AT))
 
 
+def load(models, version):
+    """Have it ready, or raise why it cannot be."""
+    models.want(version)
+    models.wait()
+    assert models.want(version)
+
+
 def test_a_version_is_loaded_once_and_forgotten_when_nobody_needs_it(models, parts):
     """However often it is named."""
     _, registry, _, _ = parts
     for version in ("1", "2", "1"):
-        models.load(version)
+        load(models, version)
     assert registry.fetched == ["1", "2"]
     models.keep(["2"])
     assert (models.get("1"), models.get(None)) == (None, None)
@@ -81,12 +91,15 @@ def test_what_cannot_be_loaded_is_tried_again_after_a_while_alone(models, parts,
     store.fails = True
     for _ in range(3):
         with pytest.raises(NotReadyError, match="1: the store is down"):
-            models.load("1")
+            load(models, "1")
     store.fails = False
     with pytest.raises(NotReadyError, match="1: the store is down"):
-        models.load("1")
+        load(models, "1")
     monkeypatch.setattr(kept, "monotonic", lambda: 1e12)
-    models.load("1")
+    with pytest.raises(NotReadyError, match="1: the store is down"):
+        models.want("1")
+    models.wait()
+    assert models.want("1")
     assert registry.fetched == ["1"]
 
 
@@ -94,7 +107,7 @@ def test_each_version_follows_its_own_posterior(models, parts):
     """One a look, in turn. A pointer that cannot be read keeps its own model where it is, and no other; it is told when all have been looked at."""
     settings, *_ = parts
     for version in ("1", "2", "3"):
-        models.load(version)
+        load(models, version)
     for version, posterior in (("1", 4), ("2", 7)):
         posterior_files.publish(settings.posterior, version, posterior, fake.model().heads)
     models.follow()
@@ -107,7 +120,8 @@ def test_each_version_follows_its_own_posterior(models, parts):
         models.follow()
     assert [models.get(version).posterior for version in ("1", "2", "3")] == [4, 8, 0]
     models.keep([])
-    models.load("2")
+    models.keep(["2"])
+    load(models, "2")
     assert models.get("2").posterior == 8
 
 
@@ -128,3 +142,34 @@ def test_moving_the_alias_back_loads_nothing(parts):
     assert (watch.world.champion.version, watch.world.champion.posterior, registry.fetched) == ("1", 5, [])
     assert shown[-1].champion.version == "1"
     assert watch.troubles.keys() == {"arms"}
+
+
+def test_a_model_that_is_read_slowly_delays_no_roll_back(parts, monkeypatch):
+    """While the file system does not answer for version 3, version 1, which nobody had loaded, is in charge within a second of its alias; 3 is said to be
+    late, and decides as soon as it is read. Its pointer is a pipe that nobody writes to: whoever opens it waits, as on a network that hangs.
+    """
+    settings, registry, store, log = parts
+    registry.point("champion", "2")
+    monkeypatch.setattr(kept, "LATE", 0.5)
+    pipe = settings.posterior / "3" / posterior_files.POINTER
+    pipe.parent.mkdir(parents=True)
+    os.mkfifo(pipe)
+    watch = Watch(Outside(registry, SqlExperiments(settings.ledger_url), store, log, lambda: AT, lambda _: None), settings)
+    watch.start()
+    try:
+        registry.point("anchor", "3")
+        wait(lambda: "anchor" in watch.troubles, 60)
+        assert (watch.champion.version, watch.world.groups.holdback) == ("2", None)
+        assert watch.troubles["anchor"] == "NotReadyError: 3: reading it takes more than 0 s"
+        used, moved = time.process_time(), time.monotonic()
+        registry.point("champion", "1")
+        wait(lambda: watch.world.champion.version == "1", 60)
+        assert min(time.process_time() - used, time.monotonic() - moved) < 1.0
+        assert "anchor" in watch.troubles
+        with pipe.open("w") as answer:
+            pipe.unlink()
+            answer.write('{"posterior": 0}')
+        wait(lambda: watch.world.groups.holdback is not None, 60)
+        wait(lambda: not watch.troubles, 60)
+    finally:
+        watch.stop()
