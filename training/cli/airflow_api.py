@@ -41,6 +41,16 @@ class TaskState:
     attempt: int
 
 
+@dataclass(frozen=True)
+class Question:
+    """What a task asks a person, and where it is answered."""
+
+    dag: str
+    task: str
+    subject: str
+    url: str
+
+
 class AirflowApi:
     """Logged in as `user` once `wait_until_up` returned."""
 
@@ -108,6 +118,12 @@ class AirflowApi:
         found = self._call("GET", f"/api/v2/dags/{run.dag}/dagRuns/{quote(run.run_id, safe='')}/taskInstances")["task_instances"]
         found.sort(key=lambda t: t["start_date"] or "9")
         return [TaskState(run.dag, run.run_id, t["task_id"], t["state"] or "waiting", t["duration"], max(1, t["try_number"])) for t in found]
+
+    def question(self, task: TaskState) -> Question:
+        """What a task that waits for a person asks (*Required Actions* in the UI)."""
+        run = quote(task.run_id, safe="")
+        found = self._call("GET", f"/api/v2/dags/{task.dag}/dagRuns/{run}/taskInstances/{task.task}/-1/hitlDetails")
+        return Question(task.dag, task.task, str(found["subject"]), f"{self._url}/dags/{task.dag}/runs/{run}/tasks/{task.task}/required_actions")
 
     def _parsed(self, dag: str, since: datetime) -> bool:
         try:

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from training.cli.airflow_api import AirflowApi, Run, TaskState
+from training.cli.airflow_api import AirflowApi, Question, Run, TaskState
 from training.domain.errors import StepError
 
 MARKS = {
@@ -20,24 +20,28 @@ MARKS = {
     "running": "[yellow]▶[/]",
     "up_for_retry": "[yellow]↻[/]",
     "skipped": "[dim]-[/]",
+    "awaiting_input": "[yellow]?[/]",
 }
 POLL_SECONDS = 0.5
 TRIGGER_SECONDS = 60.0
-STATES = {"upstream_failed": "not started", "up_for_retry": "failed, will be tried again"}
+ASKS = "awaiting_input"
+"""A task that waits for a person."""
+STATES = {"upstream_failed": "not started", "up_for_retry": "failed, will be tried again", ASKS: "waits for a person"}
 """Where Airflow's word would puzzle."""
 WORDS = {"success": "done", "failed": "FAILED", "up_for_retry": "failed, will be tried again", "skipped": "skipped"}
 
 
 class Progress:
-    """Shows task states as they come; `follow` returns them when the loop has ended."""
+    """Shows task states as they come; `follow` returns them when the loop has ended. It waits for no person: what is asked is said at once, and kept."""
 
-    def __init__(self, console: Console, api: AirflowApi, check: Callable[[], None]) -> None:
-        self._console, self._api, self._check = console, api, check
+    def __init__(self, console: Console, api: AirflowApi, check: Callable[[], None], login: str = "") -> None:
+        self._console, self._api, self._check, self._login = console, api, check, login
+        self.asked: list[Question] = []
         self._said: dict[tuple[str, str], tuple[str, int]] = {}
         self._live: Live | None = None
 
     def follow(self, first: Run, then: Sequence[str]) -> list[TaskState]:
-        """Watch `first` to its end and, where it succeeded, the runs of the DAGs `then` that it triggers by its asset."""
+        """Watch `first` to its end and, where it succeeded, the runs of the DAGs `then` that it triggers by its asset; each until it ends or asks a person."""
         before = {run.run_id for dag in then for run in self._api.runs(dag)}
         live = Live(console=self._console, refresh_per_second=4, transient=False) if self._console.is_terminal else None
         manager: AbstractContextManager[object] = live or nullcontext()
@@ -67,9 +71,18 @@ class Progress:
             state = self._api.run(run).state
             tasks = self._api.tasks(run)
             self._show(earlier, tasks)
-            if state in {"success", "failed"}:
+            questions = [self._api.question(task) for task in tasks if task.state == ASKS]
+            for question in questions:
+                self._ask(question)
+            if questions or state in {"success", "failed"}:
                 return tasks
             sleep(POLL_SECONDS)
+
+    def _ask(self, question: Question) -> None:
+        self.asked.append(question)
+        name = f"  {question.dag:>10} {question.task:<12}"
+        self._console.print(f"{name} waits for a person, and this command goes on: {question.subject}", highlight=False, markup=False)
+        self._console.print(f"{'':>{len(name)}} answer: {question.url}  {self._login}".rstrip(), highlight=False, markup=False)
 
     def _show(self, earlier: list[TaskState], tasks: list[TaskState]) -> None:
         if self._live is not None:

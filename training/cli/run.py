@@ -12,7 +12,7 @@ from time import monotonic, sleep
 
 from rich.console import Console
 
-from training.cli.airflow_api import AirflowApi, TaskState
+from training.cli.airflow_api import AirflowApi, Question, TaskState
 from training.cli.airflow_env import USER, AirflowHome, prepare_home
 from training.cli.airflow_logs import attempt_log, reason
 from training.cli.airflow_processes import AirflowProcesses
@@ -56,9 +56,13 @@ def run(source: str | None, data: Path | None, sizes: dict[str, int | None], *, 
             airflow.processes.start()
             day = made.last_day()
             _ready(airflow, since)
-            _loop(console, settings, airflow, day, started)
+            asked = _loop(console, settings, airflow, day, started)
             if keep:
                 _stay(console, settings, airflow)
+    if asked and not keep:
+        console.print(
+            f"{'asked':>10}: no answer yet, so nothing was changed; the next look asks again. `make up` keeps the UI open to answer in", highlight=False
+        )
     if not keep:
         console.print(f"{'UI':>10}: stopped with this run; `make up` runs the loop and keeps it open", highlight=False)
     return 0
@@ -73,16 +77,20 @@ def _ready(airflow: Airflow, since: datetime) -> None:
         airflow.api.resume(dag)
 
 
-def _loop(console: Console, settings: Settings, airflow: Airflow, day: date, started: float) -> None:
+def _loop(console: Console, settings: Settings, airflow: Airflow, day: date, started: float) -> list[Question]:
+    """Run it for `day` and show what came of it; what a person is asked meanwhile waits in Airflow."""
     up = monotonic()
     console.print(f"Airflow is up after {up - started:.1f} s; running the loop for {day}", highlight=False)
     first = airflow.api.trigger("features", {"day": day.isoformat()})
-    tasks = Progress(console, airflow.api, airflow.processes.check).follow(first, FOLLOWS)
-    _refuse_failure(airflow.home, tasks)
+    progress = Progress(console, airflow.api, airflow.processes.check, f"user {USER}  password {airflow.home.secrets.password}")
+    tasks = progress.follow(first, FOLLOWS)
+    asking = {question.dag for question in progress.asked}
+    _refuse_failure(airflow.home, [task for task in tasks if task.dag not in asking or task.state == "failed"])
     show(console, settings, day)
     prose(console, duration(up - started, [task for task in tasks if task.dag in {"features", "retrain"}], monotonic() - started))
     for name, place in places(settings, day).items():
         console.print(f"{name:>10}: {place}", highlight=False)
+    return progress.asked
 
 
 def _settings(source: str | None, sizes: dict[str, int | None]) -> Settings:

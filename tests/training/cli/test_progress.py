@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from training.cli import progress
-from training.cli.airflow_api import Run, TaskState
+from training.cli.airflow_api import Question, Run, TaskState
 from training.cli.progress import Progress
 from training.domain.errors import StepError
 
@@ -50,3 +50,35 @@ def test_a_loop_without_a_retrain_says_so(monkeypatch):
     monkeypatch.setattr(progress, "POLL_SECONDS", 0.01)
     with pytest.raises(StepError, match="did not start retrain"):
         follow(FakeApi({"other": "scheduled"}))
+
+
+class Asking(FakeApi):
+    """`experiment` waits for a person, and never ends by itself."""
+
+    def __init__(self):
+        super().__init__({"ours": "mine"})
+        self.listed = [[], [], ["ours"]]
+
+    def run(self, run):
+        return Run(run.dag, run.run_id, "running" if run.dag == "experiment" else "success")
+
+    def tasks(self, run):
+        states = {"look": "success", "approve": "awaiting_input", "ramp": "waiting"} if run.dag == "experiment" else {"only": "success"}
+        return [TaskState(run.dag, run.run_id, task, state, 1.0, 1) for task, state in states.items()]
+
+    def question(self, task):
+        return Question(task.dag, task.task, "Open what follows stage 1 [of e1]?", "http://ui/required_actions")
+
+
+@pytest.mark.timeout(60)
+def test_a_run_that_asks_a_person_is_said_at_once_and_not_waited_for():
+    """What is asked, where and as whom to answer; the DAGs after it are followed all the same."""
+    said = StringIO()
+    followed = Progress(Console(file=said, width=200), Asking(), lambda: None, "user admin  password p")
+    tasks = followed.follow(Run("features", "mine", "queued"), ["experiment", "guard"])
+    assert [(task.dag, task.task) for task in tasks][-2:] == [("experiment", "ramp"), ("guard", "only")]
+    assert [question.subject for question in followed.asked] == ["Open what follows stage 1 [of e1]?"]
+    words = " ".join(said.getvalue().split())
+    assert "experiment approve waits for a person, and this command goes on: Open what follows stage 1 [of e1]?" in words
+    assert "answer: http://ui/required_actions user admin password p" in words
+    assert "ramp" not in words
