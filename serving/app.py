@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from time import perf_counter
@@ -13,7 +12,7 @@ from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from serving import openapi, outcomes, personalizer, records
+from serving import openapi, outcomes, personalizer, records, trace
 from serving.core import Core
 from serving.decisions import decide
 from serving.front import Front
@@ -22,9 +21,6 @@ from serving.probes import healthz, metrics, readyz
 from serving.problems import Refusal, problem
 from training.adapters.log_keys import Scope
 from training.domain.errors import LogError
-
-TRACE, TRACED = re.compile("[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}"), 55
-"""A trace context as W3C writes it, and its length: of anything else the log gets as much, and the caller nothing back."""
 
 Handler = Callable[[Core, Request], Awaitable[Response]]
 Answering = Callable[[Request], Awaitable[Response]]
@@ -78,20 +74,21 @@ def _route(core: Core, path: str, scope: Scope | None, handler: Handler) -> Answ
         except Refusal as refusal:
             response = problem(refusal, request.url.path)
         except LogError as error:
-            core.metrics.trouble("log", error)
+            core.metrics.trouble("log", error, trace_id=trace.trace_id(request))
             response = problem(Refusal(503, "Log unavailable", "The decision log does not answer. Try again shortly.", {"Retry-After": "1"}), request.url.path)
         except Exception as error:  # noqa: BLE001 - a caller gets a problem, the log the whole story
-            core.metrics.trouble("request", error)
+            core.metrics.trouble("request", error, trace_id=trace.trace_id(request))
             response = problem(
                 Refusal(500, "Internal error", "The service failed on this request; its log says why. Nothing was half-applied."), request.url.path
             )
         seconds = perf_counter() - started
         core.metrics.request(path, response.status_code, seconds)
-        trace = request.headers.get("traceparent", "")
-        if TRACE.fullmatch(trace):
-            response.headers["traceparent"] = trace
+        context = trace.context(request)
+        if context:
+            response.headers[trace.HEADER] = context
         if core.settings.serving.access_log or response.status_code >= 500:  # noqa: PLR2004 - server errors
-            say("request", method=request.method, path=request.url.path, status=response.status_code, ms=round(seconds * 1e3, 3), trace=trace[:TRACED])
+            found = {"status": response.status_code, "ms": round(seconds * 1e3, 3), "trace_id": trace.trace_id(request)}
+            say("request", method=request.method, path=request.url.path, **found)
         return response
 
     return answer

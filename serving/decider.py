@@ -145,7 +145,7 @@ class Decider:
         try:
             return decide(asked, features, state, world, u)
         except Exception as error:  # noqa: BLE001 - whatever a model raises
-            self._metrics.trouble("champion", error)
+            self._metrics.trouble("champion", error, decision_id=asked.decision_id, trace_id=asked.trace_id)
             return fallback(asked, Reason.CHAMPION_FAILED, world, u)
 
     def _unread(self, asked: Sequence[Asked], features: Found, world: World) -> list[Served]:

@@ -15,6 +15,7 @@ from serving.core import Core
 from serving.decider import Busy, Unlogged
 from serving.messages import DecisionRequest, answer
 from serving.problems import Refusal
+from serving.trace import trace_id
 from training.config.serving import Clock
 from training.domain.nouns import Context
 from training.domain.served import UNNAMED, Asked, Served
@@ -27,12 +28,12 @@ async def decide(core: Core, request: Request) -> Response:
     """Decide, keep, answer."""
     body: DecisionRequest = await bodies.read(request, _DECODER)
     at = core.now(allowed(core, body.at))
-    asked = question(body, at)
+    asked = question(body, at, trace_id(request))
     served = await settled(core, asked)
     return Response(msgspec.json.encode(answer(served)), media_type=JSON)
 
 
-def question(body: DecisionRequest, at: datetime) -> Asked:
+def question(body: DecisionRequest, at: datetime, trace: str = "") -> Asked:
     """As the core takes it; without a request id it gets one of its own."""
     decision_id = CHANCE.name(at)
     return Asked(
@@ -43,6 +44,7 @@ def question(body: DecisionRequest, at: datetime) -> Asked:
         context=Context(body.surface, at.hour, at.weekday()),
         channels=tuple(body.channels) if body.channels is not None else None,
         exclude=tuple(sorted(set(body.exclude))),
+        trace_id=trace,
     )
 
 

@@ -109,6 +109,8 @@ class DecisionRecord(msgspec.Struct):
     arms_version: str
     data_window: dict[str, str]
     u: float
+    trace_id: str
+    """Of the request, by its `traceparent`; empty without one."""
     explained: str
     """Empty, or why means and deviations are missing."""
     outcomes: list[OutcomeItem]

@@ -69,10 +69,10 @@ class Metrics:
         for kind, receipt in zip(kinds, receipts, strict=True):
             self._outcomes.labels(kind, receipt).inc()
 
-    def trouble(self, part: str, error: BaseException) -> None:
-        """A failure that was answered safely."""
+    def trouble(self, part: str, error: BaseException, **about: str) -> None:
+        """A failure that was answered safely; `about` are the names of what it befell."""
         self._trouble.labels(part).inc()
-        say("trouble", part=part, error=f"{type(error).__name__}: {error}")
+        say("trouble", part=part, error=f"{type(error).__name__}: {error}", **about)
 
     def shown(self, world: World) -> None:
         """Who decides for whom from here on."""

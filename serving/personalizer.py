@@ -20,6 +20,7 @@ from serving.decisions import question, settled
 from serving.messages import DecisionRequest, Name
 from serving.outcomes import apply
 from serving.problems import Refusal
+from serving.trace import trace_id
 from training.domain.nouns import NONE, Outcome, OutcomeKind, Surface
 
 
@@ -67,7 +68,7 @@ _RANK, _REWARD = bodies.decoder(RankRequest), bodies.decoder(RewardRequest)
 async def rank(core: Core, request: Request) -> Response:
     """POST /personalizer/v1.1/rank."""
     body: RankRequest = await bodies.read(request, _RANK)
-    served = await settled(core, question(_question(core, body), core.now()))
+    served = await settled(core, question(_question(core, body), core.now(), trace_id(request)))
     probabilities = dict(zip(served.feasible, served.p.tolist(), strict=True))
     ids = list(dict.fromkeys([served.chosen_arm, *(a.id for a in body.actions)]))
     others = sorted(ids[1:], key=lambda arm: -probabilities.get(arm, 0.0))

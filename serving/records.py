@@ -53,6 +53,7 @@ def _record(core: Core, decision_id: str) -> DecisionRecord:
         arms_version=served.arms_version,
         data_window=dict(window),
         u=served.u,
+        trace_id=asked.trace_id,
         explained=explained,
         outcomes=[OutcomeItem(o.outcome_id, o.decision_id, o.kind, o.occurred_at, o.value) for o in core.log.outcomes_of(decision_id)],
     )

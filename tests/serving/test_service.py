@@ -221,15 +221,24 @@ def test_metrics_and_probes(service):
     assert httpx.get(f"{service.url}/metrics", timeout=60).status_code == 401
 
 
-def test_the_trace_is_passed_on(service):
-    """In the answer and in the log; what is no trace is not passed back."""
-    trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+def test_the_trace_is_passed_on_and_kept(service):
+    """In the answer, in the log's line, and with the decision, also by Personalizer's interface; what is no trace is kept nowhere."""
+    trace, name = "4bf92f3577b34da6a3ce929d0e0e4736", f"e-{uuid4()}"
+    context = {"traceparent": f"00-{trace}-00f067aa0ba902b7-01"}
+    arms = load_catalog(Settings().catalog).feasible(Surface.WEB, [])[1:3]
+    rank = {"eventId": name, "contextFeatures": [{"member_id": member(164)}], "actions": [{"id": a} for a in arms]}
     with service.client() as client:
-        answer = client.post("/v1/decisions", json={"member_id": member(162), "surface": "web"}, headers={"traceparent": trace})
-        odd = client.get("/healthz", headers={"traceparent": "x" * 8_000})
-    assert answer.headers["traceparent"] == trace
+        answer = client.post("/v1/decisions", json={"member_id": member(162), "surface": "web"}, headers=context)
+        odd = client.post("/v1/decisions", json={"member_id": member(162), "surface": "web"}, headers={"traceparent": f"00-{'0' * 32}-00f067aa0ba902b7-01"})
+        client.post("/personalizer/v1.1/rank", json=rank, headers=context)
+        kept = [client.get(f"/v1/decisions/{a.json()['decision_id']}").json()["trace_id"] for a in (answer, odd)]
+    assert answer.headers["traceparent"] == context["traceparent"]
     assert "traceparent" not in odd.headers
-    wait(lambda: any(line.get("trace") == trace for line in service.said()))
+    assert kept == [trace, ""]
+    log = DecisionLog(Settings(home=service.home).log_url)
+    assert log.read([], [name], datetime.now(UTC)).earlier[name].asked.trace_id == trace
+    log.engine.dispose()
+    wait(lambda: [line["path"] for line in service.said() if line.get("trace_id") == trace] == ["/v1/decisions", "/personalizer/v1.1/rank"], 60)
 
 
 def excluded(client, who):

@@ -24,7 +24,9 @@ Row = Mapping[str, Any] | RowMapping
 
 
 class Record(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """What has no column. `p` is float64, little endian; order and types of the fields are the format's version 1."""
+    """What has no column. `p` is float64, little endian; order and types of the fields are the format's version 1, to which fields
+    with a default may be added at the end.
+    """
 
     hour: int
     weekday: int
@@ -39,6 +41,7 @@ class Record(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
     features_at: int | None
     u: float
     notes: dict[str, str]
+    trace_id: str = ""
 
 
 def row_of(served: Served) -> dict[str, Any]:
@@ -136,13 +139,14 @@ def _record(served: Served, p: np.ndarray[Any, Any]) -> Record:
         features_at=None if served.features_at is None else micros(served.features_at),
         u=served.u,
         notes=dict(served.notes),
+        trace_id=a.trace_id,
     )
 
 
 def _served(row: Row, r: Record) -> Served:
     context = Context(Surface(row["surface"]), r.hour, r.weekday)
     return Served(
-        asked=Asked(row["decision_id"], row["request_id"], row["member_id"], instant(row["decided_at"]), context, r.channels, r.exclude),
+        asked=Asked(row["decision_id"], row["request_id"], row["member_id"], instant(row["decided_at"]), context, r.channels, r.exclude, r.trace_id),
         chosen_arm=row["chosen_arm"],
         channel_id=row["channel_id"] or "",
         feasible=r.feasible,

@@ -48,6 +48,8 @@ class Asked:
     context: Context
     channels: tuple[str, ...] | None = None
     exclude: tuple[str, ...] = ()
+    trace_id: str = ""
+    """Of the trace that the question belongs to, 32 hexadecimal digits; empty where its caller named none."""
 
 
 @dataclass(frozen=True, slots=True)

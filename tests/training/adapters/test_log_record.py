@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 import struct
+import zlib
 from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta, timezone
 
+import msgspec
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -53,7 +56,7 @@ def decisions(draw):
     context = Context(draw(st.sampled_from(Surface)), draw(st.integers(0, 23)), draw(st.integers(0, 6)))
     channels = draw(st.none() | st.tuples(TEXT, TEXT))
     return Served(
-        asked=Asked(draw(TEXT), draw(TEXT), draw(TEXT), draw(TIMES), context, channels, tuple(draw(st.lists(TEXT, max_size=3)))),
+        asked=Asked(draw(TEXT), draw(TEXT), draw(TEXT), draw(TIMES), context, channels, tuple(draw(st.lists(TEXT, max_size=3))), draw(TEXT)),
         chosen_arm=chosen,
         channel_id="" if chosen == NONE else "email",
         feasible=feasible,
@@ -154,6 +157,16 @@ def test_any_changed_byte_is_told(position):
     record[position % len(record)] ^= 1 << position % 8
     with pytest.raises(DataError, match="Decision 'd-1' of the log is damaged: "):
         served_of({**row, "record": bytes(record)})
+
+
+def test_a_record_from_before_traces_were_kept_is_read():
+    """It ends one field earlier."""
+    row = row_of(served("1"))
+    packed = pack(unpack(row["record"]))
+    body = msgspec.msgpack.decode(pa.Codec("lz4_raw").decompress(packed[9:], struct.unpack_from("<I", packed, 1)[0], asbytes=True))
+    before = msgspec.msgpack.encode(body[:-1])
+    old = struct.pack("<BII", 1, len(before), zlib.crc32(before)) + pa.Codec("lz4_raw").compress(before, asbytes=True)
+    assert same(served_of({**row, "record": old}), served("1"))
 
 
 def test_what_is_cut_or_contradicts_itself_is_told():
