@@ -159,8 +159,8 @@ def serving(
     rounds: Annotated[int, typer.Option(min=1, help="Turns of each server.")] = 5,
     requests: Annotated[int, typer.Option(min=20, help="Requests of one connection in each turn, for the latencies.")] = 400,
     seconds: Annotated[float, typer.Option(min=0.2, help="Of 16 connections in each turn, for the throughput.")] = 3.0,
-    parts: Annotated[str | None, typer.Option(help="http, in_process, workers, arms, during, separated by commas. Default: all.")] = None,
-    out: Annotated[Path, typer.Option(help="Folder of the plot.")] = Path("var/bench"),
+    parts: Annotated[str | None, typer.Option(help="http, in_process, start, workers, arms, during, separated by commas. Default: all.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder of the plot, and of serving.json, which holds each part's figures once it has ended.")] = Path("var/bench"),
     as_json: JsonOption = False,
 ) -> int:
     """What a decision costs beside Feast's own feature server, stock and tuned: latencies, throughput, start, memory."""

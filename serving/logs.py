@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import msgspec
@@ -11,7 +12,8 @@ _ENCODER = msgspec.json.Encoder(enc_hook=str)
 
 
 def say(event: str, **fields: object) -> None:
-    """Write one line: the instant, the event, and what belongs to it."""
+    """Write one line: the instant, the event, and what belongs to it. Where nobody can write it, as on a full disk, what it tells of goes on all the same."""
     line = {"at": datetime.now(UTC), "event": event, **fields}
-    sys.stderr.buffer.write(_ENCODER.encode(line) + b"\n")
-    sys.stderr.buffer.flush()
+    with suppress(OSError):
+        sys.stderr.buffer.write(_ENCODER.encode(line) + b"\n")
+        sys.stderr.buffer.flush()

@@ -46,6 +46,14 @@ class Load:
     reopened: int = 0
     bodies: list[bytes] = field(default_factory=list)
 
+    def add(self, other: Load) -> None:
+        """Count what `other` saw too."""
+        self.seconds += other.seconds
+        self.wall += other.wall
+        self.failed += other.failed
+        self.reopened += other.reopened
+        self.bodies += other.bodies
+
     @property
     def rps(self) -> float:
         """Answers a second."""

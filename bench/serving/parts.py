@@ -10,7 +10,6 @@ from typing import Any
 
 from bench.serving import feast_server
 from bench.serving.feast_server import PACKED, STOCK, Variant
-from bench.serving.processes import Server
 from bench.serving.rounds import Contender, Figures, Plan, measure, say
 from bench.serving.setup import Home, build, deciding, sync_ms, without_disk
 
@@ -25,17 +24,15 @@ IN_MEMORY = "decision_without_disk"
 def http(home: Home, feast: Path, plan: Plan) -> dict[str, Any]:
     """The service and Feast's server in turns: tuned over both online stores, and stock over its own."""
     with contextlib.ExitStack() as stack:
-        server = stack.enter_context(deciding(home))
-        say(f"the service answers after {server.started:.1f} s")
-        contenders = {"decision": Contender(server.address, home.question)}
+        contenders = {"decision": Contender(stack.enter_context(deciding(home)).address, home.question)}
         memory_home = stack.enter_context(without_disk(home))
         if memory_home is not None:
             contenders[IN_MEMORY] = Contender(stack.enter_context(deciding(memory_home)).address, memory_home.question)
         for name, variant in {**TUNED, PLAIN: Variant(STOCK, tuned=False)}.items():
             contenders[name] = _feast(stack, feast, variant)
         found = measure(contenders, home.members, plan, seed=2)
-        memory, sync = _memory(server), sync_ms(home.settings.home)
-    return compared(found) | {"startup_s": round(server.started, 2), "memory_mb": memory, "sync_ms": sync}
+        sync = sync_ms(home.settings.home)
+    return compared(found) | {"sync_ms": sync}
 
 
 def compared(found: Mapping[str, Figures]) -> dict[str, Any]:
@@ -56,19 +53,23 @@ def compared(found: Mapping[str, Figures]) -> dict[str, Any]:
     }
 
 
-def workers(home: Home, plan: Plan) -> dict[str, float]:
+def workers(home: Home, plan: Plan) -> dict[str, dict[str, float]]:
     """Answers a second by worker processes, in turns."""
     with contextlib.ExitStack() as stack:
         contenders = {str(n): Contender(stack.enter_context(deciding(home, n)).address, home.question) for n in WORKERS}
-        return {name: figures.short()["rps"] for name, figures in measure(contenders, home.members, plan, seed=4).items()}
+        return {"workers": {name: figures.short()["rps"] for name, figures in measure(contenders, home.members, plan, seed=4).items()}}
 
 
-def arms(home: Home, folder: Path, at: datetime, plan: Plan, counts: Sequence[int] = ARMS) -> dict[str, dict[str, float]]:
+def arms(home: Home, folder: Path, at: datetime, plan: Plan, counts: Sequence[int] = ARMS) -> dict[str, dict[str, dict[str, float]]]:
     """Figures by number of arms, in turns."""
-    homes = {n: home if n == home.arms else build(folder / f"arms_{n}", n, home.members, at, seed=1) for n in counts}
+    homes = {}
+    for n in counts:
+        if n != home.arms:
+            say(f"training a champion over {n:,} arms")
+        homes[n] = home if n == home.arms else build(folder / f"arms_{n}", n, home.members, at, seed=1)
     with contextlib.ExitStack() as stack:
         contenders = {str(n): Contender(stack.enter_context(deciding(each)).address, each.question) for n, each in homes.items()}
-        return {name: figures.short() for name, figures in measure(contenders, home.members, plan, seed=5).items()}
+        return {"arms": {name: figures.short() for name, figures in measure(contenders, home.members, plan, seed=5).items()}}
 
 
 def _ratio(ours: Mapping[str, float], theirs: Mapping[str, float]) -> dict[str, float]:
@@ -79,9 +80,3 @@ def _feast(stack: contextlib.ExitStack, feast: Path, variant: Variant) -> Conten
     server = stack.enter_context(feast_server.serving(feast, variant))
     say(f"Feast's server, {feast_server.name_of(variant)}, answers after {server.started:.1f} s")
     return Contender(server.address, lambda i: feast_server.question(i, variant.tuned))
-
-
-def _memory(server: Server) -> dict[str, float]:
-    """Resident MB of all its processes, the largest one, and their number; forks share pages, so the sum counts some twice."""
-    each = server.memory_mb()
-    return {"total": round(sum(each.values()), 1), "largest": max(each.values()), "processes": float(len(each))}

@@ -24,16 +24,16 @@ STOP_SECONDS = 20.0
 
 @dataclass(frozen=True)
 class Server:
-    """A server that answers. `started` is the seconds from its start until it first did."""
+    """A server that answers. `started` is the seconds from its start until it first did, `log` what it says."""
 
     address: Address
     process: subprocess.Popen[bytes]
     started: float
+    log: Path
 
-    def memory_mb(self) -> dict[str, float]:
-        """Resident memory of the process and each of its children, by pid, MB (2^20 bytes)."""
-        family = [psutil.Process(self.process.pid), *psutil.Process(self.process.pid).children(recursive=True)]
-        return {str(p.pid): round(p.memory_info().rss / 2**20, 1) for p in family}
+    def memory_mb(self, pid: int) -> float:
+        """Memory of one process, MB (2^20 bytes): its own pages, and its part of those that it shares."""
+        return round(float(psutil.Process(pid).memory_full_info().pss) / 2**20, 1)
 
 
 @contextlib.contextmanager
@@ -48,17 +48,19 @@ def running(command: Sequence[str], port: int, probe: bytes, env: Mapping[str, s
             list(command), cwd=folder, env={**os.environ, **env}, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
         )
     try:
-        while not _answers(address, probe):
+        while not answers(address, probe):
             if process.poll() is not None or time.perf_counter() - begin > START_SECONDS:
                 words = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-12:])
                 raise NotReadyError(f"{' '.join(command[:6])} ... does not answer on port {port}, so it cannot be measured. Its last words:\n{words}")
             time.sleep(0.02)
-        yield Server(address, process, time.perf_counter() - begin)
+        yield Server(address, process, time.perf_counter() - begin, log)
     finally:
         _end(process)
 
 
-def _answers(address: Address, probe: bytes) -> bool:
+def answers(address: Address, probe: bytes) -> bool:
+    """Whether `probe` is answered with 200, within five seconds."""
+
     async def once() -> int:
         connection = await connect(address)
         try:

@@ -106,7 +106,7 @@ def deciding(home: Home, workers: int = 1) -> Iterator[Server]:
     """`rightmatch serve` until the block ends; it is up once a champion decides."""
     port = free_port()
     command = [sys.executable, "-m", "training.cli.main", "serve", "--port", str(port), "--workers", str(workers)]
-    with running(command, port, READY, home.env, home.settings.home / "serve.log") as server:
+    with running(command, port, READY, home.env, home.settings.home / f"serve_{port}.log") as server:
         yield server
 
 

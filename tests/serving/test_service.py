@@ -238,7 +238,7 @@ def test_the_trace_is_passed_on_and_kept(service):
     log = DecisionLog(Settings(home=service.home).log_url)
     assert log.read([], [name], datetime.now(UTC)).earlier[name].asked.trace_id == trace
     log.engine.dispose()
-    wait(lambda: [line["path"] for line in service.said() if line.get("trace_id") == trace] == ["/v1/decisions", "/personalizer/v1.1/rank"], 60)
+    wait(lambda: [line["path"] for line in service.said() if line.get("trace_id") == trace] == ["/v1/decisions", "/personalizer/v1.1/rank"])
 
 
 def excluded(client, who):

@@ -6,12 +6,13 @@ import json
 
 import pytest
 
-from bench.serving.command import PARTS, flat, parts_of, picture, show
+from bench.serving.command import PARTS, parts_of, picture
 from bench.serving.during import _outcome
 from bench.serving.load import Load
 from bench.serving.parts import compared
+from bench.serving.report import Report, flat, show
 from bench.serving.rounds import Figures
-from training.domain.errors import ConfigError
+from training.domain.errors import ConfigError, NotReadyError
 
 
 def figures(ms: float, rate: int) -> Figures:
@@ -55,6 +56,31 @@ def test_parts_are_named_or_all():
     assert parts_of("arms, http") == ("arms", "http")
     with pytest.raises(ConfigError, match="There is no part 'htp'"):
         parts_of("htp")
+
+
+def test_a_part_that_fails_or_is_stopped_loses_no_other(tmp_path):
+    """The file holds every part that has ended, and why one failed; the command fails then. Ctrl-C in a third part leaves what was there."""
+    told = []
+    report = Report(tmp_path / "out" / "serving.json", {"members": 3}, told.append)
+
+    def kept():
+        return json.loads((tmp_path / "out" / "serving.json").read_text(encoding="utf-8"))
+
+    def fails():
+        raise NotReadyError("no server")
+
+    def stopped():
+        raise KeyboardInterrupt
+
+    report.part("workers", lambda: {"workers": {"1": 5.0}})
+    assert report.whole
+    assert kept()["workers"] == {"1": 5.0}
+    report.part("http", fails)
+    with pytest.raises(KeyboardInterrupt):
+        report.part("arms", stopped)
+    assert (kept()["failed"], kept()["members"], told) == ({"http": "NotReadyError: no server"}, 3, [{"workers": {"1": 5.0}}])
+    assert kept()["seconds"].keys() == {"workers", "http"}
+    assert not report.whole
 
 
 def test_names_are_joined_by_points():
