@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, partial
 
 from sqlalchemy import Connection, Engine, delete, select
 
@@ -14,7 +14,7 @@ from training.adapters.log_engine import in_order, insert_new, log_engine, micro
 from training.adapters.log_hot import Hot
 from training.adapters.log_outcomes import Receipt, lock_members
 from training.adapters.log_reads import Event, Known
-from training.adapters.log_sqlite import Writer
+from training.adapters.log_sqlite import Wal, Writer
 from training.adapters.log_tables import arms_table, decision_table, pause_table, withdrawal_table
 from training.config.serving import Clock
 from training.domain.nouns import Outcome
@@ -22,10 +22,13 @@ from training.domain.served import UNNAMED, Served
 
 
 class Writing:
-    """One transaction on the members that were locked for it. `shared` is its connection where others write at the same time, None where it is alone."""
+    """One transaction on the members that were locked for it. `shared` is its connection where others write at the same time, None where it is alone.
 
-    def __init__(self, hot: Hot, shared: Connection | None) -> None:
-        self._hot, self._shared = hot, shared
+    `settle`, from any thread and once the transaction has ended, makes it durable, with whatever it read. Raises LogError where it cannot be said to be kept.
+    """
+
+    def __init__(self, hot: Hot, shared: Connection | None, settle: Callable[[], None]) -> None:
+        self._hot, self._shared, self.settle = hot, shared, settle
 
     def read(self, members: Collection[str], request_ids: Collection[str], now: datetime) -> Known:
         """As `DecisionLog.read`, with nobody else deciding on the members between this and the commit."""
@@ -81,16 +84,32 @@ class DecisionLog:
         with reading(self.engine) as connection:
             return log_hot.known(Hot.of(connection), members, request_ids, now)
 
+    @property
+    def local(self) -> bool:
+        """Whether it is a file of this machine's."""
+        return self._writer is not None
+
     @contextmanager
     def writing(self, members: Collection[str]) -> Iterator[Writing]:
         """A transaction with `members` locked: durable when the block has ended, nothing of it kept if the block raises."""
+        with self.staged(members) as staged:
+            yield staged
+        staged.settle()
+
+    @contextmanager
+    def staged(self, members: Collection[str], *, patient: bool = True) -> Iterator[Writing]:
+        """The same, but durable only once it has been settled. Raises log_sqlite.Locked where a file is locked and nobody is to wait for it."""
         if self._writer is not None:
-            with telling("written", self.engine), self._writer.transaction() as own:
-                yield Writing(Hot("sqlite", own), None)
+            with telling("written", self.engine), self._writer.transaction(patient=patient) as own:
+                yield Writing(Hot("sqlite", own.connection), None, partial(self._settle, own.wal))
             return
         with writing(self.engine) as connection:
             lock_members(connection, set(members))
-            yield Writing(Hot.of(connection), connection)
+            yield Writing(Hot.of(connection), connection, _settled)
+
+    def _settle(self, wal: Wal) -> None:
+        with telling("written", self.engine):
+            wal.settle()
 
     def append_outcomes(self, outcomes: Sequence[Outcome], received_at: datetime, clock: Clock = Clock.WALL) -> list[Receipt]:
         """Keep outcomes in one transaction; receipts in their order, of which those accepted or repeated are durable.
@@ -155,3 +174,7 @@ class DecisionLog:
         """Content of that version, or None."""
         with reading(self.engine) as connection:
             return connection.execute(select(arms_table.c.content).where(arms_table.c.version == version)).scalar()
+
+
+def _settled() -> None:
+    """A server's commit is durable."""

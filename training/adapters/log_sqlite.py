@@ -1,14 +1,15 @@
-"""SQLite as a log: WAL, so that readers never wait, every commit synced, and writers of several processes that take turns."""
+"""SQLite as a log: WAL, so that readers never wait, nothing acknowledged before it is synced, and writers of several processes that take turns."""
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL
@@ -67,33 +68,98 @@ class Tending:
             connection.close()
 
 
+class Locked(Exception):  # noqa: N818 - it says what is so
+    """Another one is writing just now."""
+
+
+class Wal:
+    """The write-ahead log behind an open connection, which keeps it from being replaced: one sync makes durable whatever was committed before it by anybody."""
+
+    def __init__(self, engine: Engine) -> None:
+        database = Path(str(engine.url.database))
+        self._engine, self._doubt = engine, False
+        self._file = database.with_name(f"{database.name}-wal").open("rb", buffering=0)
+        folder = os.open(database.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)  # a file whose name is lost is lost
+        finally:
+            os.close(folder)
+
+    def settle(self) -> None:
+        """Any thread may, also while others commit. Raises sqlite3.OperationalError where the disk refuses.
+
+        What a failed sync left in memory counts as written from then on, so after one nothing is durable before all of it was moved into the file.
+        """
+        try:
+            if self._doubt:
+                self._move()
+            os.fdatasync(self._file.fileno())
+        except OSError as error:
+            self._doubt = True
+            raise sqlite3.OperationalError(f"the disk did not keep it: {error.strerror}") from error
+
+    def _move(self) -> None:
+        connection = _connect(self._engine)
+        try:
+            busy = connection.execute("PRAGMA wal_checkpoint(FULL)").fetchone()[0]
+        finally:
+            connection.close()
+        if busy:
+            raise sqlite3.OperationalError("after a failed sync the log's WAL could not be moved into its file yet")
+        self._doubt = False
+
+
+class Own(NamedTuple):
+    """A connection that is one thread's, and the WAL that it writes to."""
+
+    connection: sqlite3.Connection
+    wal: Wal
+
+
 class Writer(threading.local):
     """Transactions that write, in the driver's own words and on a connection that each thread keeps: taking one out of a pool, and telling listeners what is
     done with it, costs a decision more than its statements.
+
+    A commit syncs nothing: whoever acknowledges must `settle` before. So the write lock is not held while the disk works, and one sync does for many commits.
     """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._connection: sqlite3.Connection | None = None
+        self._own: Own | None = None
 
     @contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
-        """Durable when the block has ended, nothing of it kept if the block raises. Holds the write lock from the start. Raises the driver's errors."""
-        connection = self._connection or self._opened()
-        self._connection = None
+    def transaction(self, *, patient: bool = True) -> Iterator[Own]:
+        """Committed when the block has ended, nothing of it kept if the block raises. Holds the write lock from the start. Raises the driver's errors, and Locked
+        where another one holds the lock and nobody is to wait for it.
+        """
+        own = self._own or self._opened()
         try:
-            _patiently(connection.execute, "BEGIN IMMEDIATE")
-            yield connection
-            connection.execute("COMMIT")
-        except BaseException:
-            connection.close()  # which rolls back; whatever state it was in is gone with it
+            _patiently(own.connection.execute, "BEGIN IMMEDIATE", WAIT_MS if patient else 0)
+        except sqlite3.OperationalError as error:
+            if not patient and "locked" in str(error):
+                raise Locked from None
+            self._closed(own)
             raise
-        self._connection = connection
+        self._own = None
+        try:
+            yield own
+            own.connection.execute("COMMIT")
+        except BaseException:
+            self._closed(own)
+            raise
+        self._own = own
 
-    def _opened(self) -> sqlite3.Connection:
+    def _opened(self) -> Own:
         connection = _connect(self._engine)
+        connection.execute("PRAGMA synchronous=NORMAL")
         connection.execute(f"PRAGMA wal_autocheckpoint={_MOST_PAGES}")
-        return connection
+        self._own = Own(connection, Wal(self._engine))
+        return self._own
+
+    def _closed(self, own: Own) -> None:
+        """Whatever state it was in is gone with it, what was not committed too."""
+        self._own = None
+        own.connection.close()
 
 
 def _connect(engine: Engine) -> sqlite3.Connection:
@@ -124,9 +190,9 @@ def _begin(connection: Connection) -> None:
         raw.execute(f"PRAGMA busy_timeout={WAIT_MS}")
 
 
-def _patiently(ask: Callable[[str], object], words: str) -> None:
-    """Ask again while another process holds the lock, for `WAIT_MS`."""
-    deadline = time.monotonic() + WAIT_MS / 1000
+def _patiently(ask: Callable[[str], object], words: str, wait_ms: int = WAIT_MS) -> None:
+    """Ask again while another process holds the lock, for `wait_ms`."""
+    deadline = time.monotonic() + wait_ms / 1000
     while True:
         try:
             ask(words)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from time import monotonic, sleep
 
@@ -10,7 +11,8 @@ import pytest
 from tests.fakes.logs import served
 from training.adapters import log_sqlite
 from training.adapters.decision_log import DecisionLog
-from training.adapters.log_sqlite import Tending, Writer
+from training.adapters.log_sqlite import Locked, Tending, Writer
+from training.domain.errors import LogError
 
 
 @pytest.fixture(name="log")
@@ -25,27 +27,84 @@ def append(log, name):
         writing.append([served(name)])
 
 
-def test_every_commit_is_synced(log):
-    """By each thread's own connection, which is kept for its next transaction and not after one that failed."""
+def test_each_thread_keeps_a_connection(log):
+    """Its own, for its next transaction, and not after one that failed."""
     writer, seen = Writer(log.engine), []
 
     def look():
-        with writer.transaction() as connection:
-            seen.append((id(connection), connection.execute("PRAGMA synchronous").fetchone()[0], connection.execute("PRAGMA journal_mode").fetchone()[0]))
+        with writer.transaction() as own:
+            seen.append((id(own), own.connection.execute("PRAGMA synchronous").fetchone()[0], own.connection.execute("PRAGMA journal_mode").fetchone()[0]))
 
     look()
     look()
-    held = writer._connection
+    held = writer._own
     with pytest.raises(ValueError, match="no"), writer.transaction():
         raise ValueError("no")
-    assert {each[1:] for each in seen} == {(2, "wal")}  # 2: FULL
+    assert {each[1:] for each in seen} == {(1, "wal")}  # 1: NORMAL, which syncs WAL's beginnings; what is appended is settled
     assert seen[0] == seen[1]
-    assert (held is not None, writer._connection) == (True, None)
+    assert (held is not None, writer._own) == (True, None)
     other = threading.Thread(target=look)
     other.start()
     other.join()
-    assert seen[2][1:] == (2, "wal")
-    assert writer._connection is None
+    assert seen[2][1:] == (1, "wal")
+    assert writer._own is None
+
+
+def test_nothing_is_written_without_a_sync_behind_it(log, tmp_path, monkeypatch):
+    """Of the very WAL that the rows went to, and after they did, whatever connections came and went; what is only staged waits for its own."""
+    synced, wal = [], tmp_path / "log.db-wal"
+
+    def sync(file):
+        synced.append((os.fstat(file).st_ino == wal.stat().st_ino, len(log.decisions_since(0, 10))))
+
+    monkeypatch.setattr(os, "fdatasync", sync)
+    append(log, "1")
+    with pytest.raises(ValueError, match="no"), log.writing(["m1"]):
+        raise ValueError("no")
+    append(log, "2")
+    assert synced == [(True, 1), (True, 2)]
+    with log.staged(["m1"]) as staged:
+        staged.append([served("3")])
+    assert len(synced) == 2
+    staged.settle()
+    assert synced[2:] == [(True, 3)]
+
+
+def test_after_a_failed_sync_nothing_is_durable_before_all_of_it_is_in_the_file(log, tmp_path, monkeypatch):
+    """The system takes what it could not write for written, so the next sync alone would say nothing."""
+    append(log, "1")
+    file, real = tmp_path / "log.db", os.fdatasync
+    before = file.stat().st_size
+
+    def refuse(_):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "fdatasync", refuse)
+    with pytest.raises(LogError, match="Input/output error"):
+        append(log, "2")
+    monkeypatch.setattr(os, "fdatasync", real)
+    assert file.stat().st_size == before
+    append(log, "3")
+    assert file.stat().st_size > before
+
+
+def test_who_does_not_wait_is_told_that_another_one_writes(log):
+    """At once, and its connection is there for the next time."""
+    writer, told = Writer(log.engine), []
+
+    def other():
+        try:
+            with writer.transaction(patient=False):
+                told.append("written")
+        except Locked:
+            told.append("locked")
+
+    with writer.transaction():
+        thread = threading.Thread(target=other)
+        thread.start()
+        thread.join()
+    other()
+    assert told == ["locked", "written"]
 
 
 def test_what_was_appended_moves_into_the_file_while_others_write(log, tmp_path, monkeypatch):
