@@ -13,7 +13,7 @@ from training.adapters.report import MARKS
 from training.domain.aliases import ANCHOR, CHAMPION
 from training.domain.experiment import Cause, Change, Event, Experiment, State
 from training.domain.nouns import Evidence, Verdict, VerdictKind
-from training.evaluation.looks import Role
+from training.evaluation.looks import ONLY_REJECTING, Role
 
 OTHER_CAUSES = {Cause.SCREEN: "by the offline screen", Cause.EXPERIMENT: "by a live experiment", Cause.WATCH: "by the watch", Cause.HAND: "by hand"}
 """By what a champion came into charge."""
@@ -176,9 +176,9 @@ def watch(facts: Facts) -> Banner | None:
     against = f"version {last.challenger} against version {last.baseline}, which the holdback gets"
     if harmful:
         return Banner("REJECT", "✕", "Harm found", f"Watched: {against}.", f"Worse than the margin allows: {', '.join(harmful)}.")
-    if all(e.passed for e in rules):
-        return Banner("PROMOTE", "✓", "Shown harmless", f"Watched: {against}.", "Every guardrail lies above its margin.")
-    missing = ", ".join(e.name for e in rules if not e.passed)
+    missing = ", ".join(e.name for e in rules if not e.passed and role(e) not in ONLY_REJECTING)
+    if not missing:
+        return Banner("PROMOTE", "✓", "Shown harmless", f"Watched: {against}.", "Every guardrail lies above its margin, and no later period shows harm.")
     return Banner("HOLD", "◇", "No harm found", f"Watched: {against}.", f"Not yet shown harmless: {missing}.")
 
 

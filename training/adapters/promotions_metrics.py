@@ -37,7 +37,7 @@ def grouped(looks: Sequence[Verdict], stages: Sequence[tuple[date, float]]) -> t
             segments.append(e)
         else:
             history = [(day_of_look(v), each) for v in looks for each in v.evidence if each.name == e.name and role(each) is role(e)]
-            metric = Metric(e.name.split(" ")[0], e, sequence(history, stages, f"{e.name} over {len(history)} looks"))
+            metric = Metric(e.name.replace(f" {e.kind.value}", ""), e, sequence(history, stages, f"{e.name} over {len(history)} looks"))
             (early if role(e) is Role.EARLY else final).append(metric)
     return final, early, segments, checks
 

@@ -130,7 +130,7 @@ def enter(decisions: Decisions, assigned: Assigned) -> Units:
     """Challenger and counted champion members, each with the first decision at which they are compared."""
     counted, stage = compared(decisions, assigned)
     rows = np.flatnonzero(counted)
-    rows = rows[_first(decisions.member[rows])]
+    rows = rows[first_rows(decisions.member[rows])]
     member = decisions.member[rows]
     before = np.maximum(rows - 1, 0)
     waited = np.where((rows > 0) & (decisions.member[before] == member), stage[before], 0)
@@ -161,21 +161,25 @@ def outcomes(decisions: Decisions, rows: Ints, until: Ints) -> dict[str, Floats]
     are known when the label of every decision that could still be taken in SPAN is mature. A label that is NaN for one of them leaves the outcome NaN.
     """
     at, found = decisions.at[rows], {}
-    pairs = np.stack([rows, _end(decisions, rows, at + SPAN // MICROSECOND)], axis=1).ravel()
+    pairs = np.stack([rows, end_of(decisions, rows, at + SPAN // MICROSECOND)], axis=1).ravel()
     for metric, label in decisions.labels.items():
-        window = closes(metric)
-        if window is None or not len(rows):
+        wait = known_after(metric)
+        if wait is None or not len(rows):
             found[metric] = np.full(len(rows), np.nan)
-        elif metric in AT_ENTRY:
-            found[metric] = np.where(at + window <= until, label[rows], np.nan)
-        else:
-            total = np.add if metric == VALUE else np.maximum
-            value = total.reduceat(np.append(label, 0.0), pairs)[::2]
-            found[metric] = np.where(at + SPAN // MICROSECOND + window <= until, value, np.nan)
+            continue
+        total = np.add if metric == VALUE else np.maximum
+        value = label[rows] if metric in AT_ENTRY else total.reduceat(np.append(label, 0.0), pairs)[::2]
+        found[metric] = np.where(at + wait <= until, value, np.nan)
     return found
 
 
-def _end(decisions: Decisions, rows: Ints, before: Ints) -> Ints:
+def known_after(metric: str) -> int | None:
+    """Microseconds from a unit's decision until its outcome is surely known; None for what has no window."""
+    window = closes(metric)
+    return None if window is None else window + (0 if metric in AT_ENTRY else SPAN // MICROSECOND)
+
+
+def end_of(decisions: Decisions, rows: Ints, before: Ints) -> Ints:
     """First row after all those of the same member earlier than `before` [u]."""
     instants = np.unique(decisions.at)
     size = len(instants) + 1
@@ -183,7 +187,7 @@ def _end(decisions: Decisions, rows: Ints, before: Ints) -> Ints:
     return np.searchsorted(key, decisions.member[rows] * size + np.searchsorted(instants, before)).astype(np.int64)
 
 
-def _first(codes: Ints) -> Flags:
+def first_rows(codes: Ints) -> Flags:
     """First row of each run of equal codes."""
     return np.append(True, codes[1:] != codes[:-1])[: len(codes)]
 
@@ -195,7 +199,7 @@ def arrivals(decisions: Decisions, assigned: Assigned, units: Units) -> list[tup
     whatever a group does to its members' later visits, as members count when they come first.
     """
     split, shares = assigned.split, assigned.shares()
-    rows = np.flatnonzero(_first(decisions.member))
+    rows = np.flatnonzero(first_rows(decisions.member))
     member, stage = decisions.member[rows], assigned.stage(decisions.day[rows])
     begun = stage > 0
     held, random = (np.bincount(stage[begun & group[member]], minlength=len(shares)) for group in (assigned.holdback, assigned.control))

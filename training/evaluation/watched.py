@@ -1,8 +1,11 @@
-"""The watch over a champion: everyone it decides for against the long-term holdback, again and again, so that harm which begins late is seen as well.
+"""The watch over a champion: everyone it decides for against the long-term holdback, by what became of all of them, those included who left.
 
-Units are members by periods of PERIOD: each enters again with the first decision of every period since the champion came into charge. Rows of one member
-are no independent witnesses, so the error is that of sums by member (Liang and Zeger 1986). Shares are no test here: a policy that keeps more of
-its members has more of them who come, which is what is looked for.
+A member counts once, from the first decision since the champion came into charge, and is followed for PERIODS of PERIOD days by intention to treat: in each
+the label is that of the last decision of the period before, and whoever came to none is not retained. So harm through churn is seen in every later period
+and adds up, and harm that begins late is seen too. Were those compared who come again (one row a member and period), the groups would differ by who
+stayed, and what a champion loses would count once and fade.
+
+The gap of each period is one of independent members, so each has a sequence of its own, by its share of alpha, fixed for ever.
 """
 
 from __future__ import annotations
@@ -14,21 +17,35 @@ from datetime import date, timedelta
 import numpy as np
 
 from training.domain.experiment import Experiment, State
-from training.evaluation.cohorts import difference, sums
+from training.domain.nouns import Label
 from training.evaluation.intervals import Floats, Ints
 from training.evaluation.spending import gamma
-from training.evaluation.units import DAY, Decisions, Flags, days_since_epoch, places
+from training.evaluation.units import DAY, Decisions, Flags, days_since_epoch, end_of, first_rows, known_after, outcomes, places
 
 PERIOD = 28
-"""Days after which a member enters again: as long as the longest label takes."""
-HARM = 3.0
+"""Days of a period: as long as the longest label takes."""
+PERIODS = 12
+"""For which a member is followed: most of a year."""
+HARM = 2.0
 """Margins beyond the margin at which the sequences are tightest: a holdback of few members finds large harm soon or small harm never."""
+LASTING = frozenset({Label.OPTED_OUT.value})
+"""What stays as it is once it happened: a member who opted out and left does not opt in by that."""
 FOREVER = int(np.iinfo(np.int64).max)
 
 
 def spent(alpha: float, number: int) -> float:
     """Alpha of the watch over the `number`-th champion, counted from 1: a third for the first, all together alpha, which bounds roll-backs by chance."""
     return float(alpha * gamma(number)[-1])
+
+
+def level(period: int) -> float:
+    """Part of alpha of the gap after `period`, counted from 1; those of all PERIODS together are 1. The first has half: soon found is less harm done."""
+    return float(gamma(period)[-1] / gamma(PERIODS).sum())
+
+
+def after(period: int) -> str:
+    """When the gap of a period is known, in words; nothing for the first, which is the label's own time."""
+    return f"after {period * PERIOD} days" if period > 1 else ""
 
 
 @dataclass(frozen=True)
@@ -57,17 +74,14 @@ def disturbing(experiments: Sequence[Experiment]) -> list[Experiment]:
     return [e for e in experiments if e.state not in {State.PROMOTED, State.ROLLED_BACK}]
 
 
-def returning(decisions: Decisions, taking_part: Flags, begin: date) -> Ints:
-    """Rows [u] with which members (`taking_part` [m]) enter: the first decision of each PERIOD since the UTC day `begin`."""
+def entered(decisions: Decisions, taking_part: Flags, begin: date) -> Ints:
+    """Rows [u] with which members (`taking_part` [m]) enter: the first decision of each since the UTC day `begin`."""
     rows = np.flatnonzero(taking_part[decisions.member] & (decisions.day >= days_since_epoch(begin)))
-    period = (decisions.day[rows] - days_since_epoch(begin)) // PERIOD
-    member = decisions.member[rows]
-    new = np.append(True, (member[1:] != member[:-1]) | (period[1:] != period[:-1]))[: len(rows)]
-    return np.asarray(rows[new], dtype=np.int64)
+    return np.asarray(rows[first_rows(decisions.member[rows])], dtype=np.int64)
 
 
 def undisturbed(decisions: Decisions, rows: Ints, tried: Sequence[Tried], until: int) -> Ints:
-    """Until when each unit [u] had the champion alone, `until` at most; -1 for one that entered with a challenger."""
+    """Until when each unit [u] had the champion alone, `until` at most; -1 for one that entered with a challenger. A function of hash and day alone."""
     member, at, limit = decisions.member[rows], decisions.at[rows], np.full(len(rows), until)
     for one in tried:
         start = one.start[member]
@@ -75,21 +89,33 @@ def undisturbed(decisions: Decisions, rows: Ints, tried: Sequence[Tried], until:
     return np.asarray(limit, dtype=np.int64)
 
 
-def clustered(y: Floats, treated: Flags, cohort: Ints, member: Ints) -> tuple[float, float, tuple[int, int]]:
-    """(difference, standard error by member, members of (control, treatment)) of units [u]; the error is at least that of independent rows."""
-    codes, names = np.unique(cohort, return_inverse=True)
-    if not len(codes):
-        return 0.0, np.inf, (0, 0)
-    first, second = (sums(y[mine], names[mine], len(codes)) for mine in (~treated, treated))
-    found = difference(first, second)
-    usable = (first.n > 1) & (second.n > 1)
-    weight = np.where(usable, first.n * second.n / np.maximum(first.n + second.n, 1.0), 0.0)
-    weight = weight / max(float(weight.sum()), 1e-300)
-    n, total = (np.where(treated, getattr(second, name)[names], getattr(first, name)[names]) for name in ("n", "y"))
-    n = np.maximum(n, 1.0)
-    part = weight[names] * (y - total / n) / np.sqrt(n * np.maximum(n - 1.0, 1.0))
-    by_member = np.bincount(member, weights=part)
-    counted = usable[names]
-    members = tuple(len(np.unique(member[counted & mine])) for mine in (~treated, treated))
-    error = max(float(found.error[-1]), float(np.sqrt(np.square(by_member).sum())))
-    return float(found.value[-1]), error, (members[0], members[1])
+def followed(decisions: Decisions, rows: Ints, until: Ints) -> list[dict[str, Floats]]:
+    """What became of each unit that entered with the decision `rows` [u], period by period as far as anything is known; NaN where it is not by `until` [u].
+
+    All of a cohort are known at once, come or gone: a period's label by PERIOD days after it began, everything else as `units.outcomes` says of a decision
+    at its beginning. Whoever came to no decision in the period before did nothing since; LASTING labels stay.
+    """
+    found: list[dict[str, Floats]] = []
+    at = decisions.at[rows]
+    for period in range(1, PERIODS + 1):
+        begun = at + (period - 1) * PERIOD * DAY
+        if period > 1 and not (begun < until).any():
+            break
+        row, came = _last(decisions, rows, begun, period)
+        now = {}
+        for metric, value in outcomes(decisions, row, np.full(len(rows), FOREVER)).items():
+            wait = known_after(metric)
+            seen = np.where(came, value, 0.0)
+            if metric in LASTING and found:
+                seen = np.maximum(seen, found[-1][metric])
+            now[metric] = np.where((begun + wait <= until) if wait is not None else False, seen, np.nan)
+        found.append(now)
+    return found
+
+
+def _last(decisions: Decisions, rows: Ints, begun: Ints, period: int) -> tuple[Ints, Flags]:
+    """(the last decision [u] before `begun`, whether it was taken in the PERIOD days before); the entry itself in the first period."""
+    if period == 1:
+        return rows, np.ones(len(rows), dtype=np.bool_)
+    row = end_of(decisions, rows, begun) - 1
+    return row, np.asarray(decisions.at[row] >= begun - PERIOD * DAY, dtype=np.bool_)

@@ -16,11 +16,14 @@ from training.domain.assignment import Group
 from training.domain.experiment import Cause, Change
 from training.domain.nouns import Evidence, RuleKind, Verdict, look_id
 from training.domain.rules import Rule
+from training.evaluation.intervals import Floats, Ints
 from training.evaluation.looks import HARMLESS, Look, Measured, Role, look
-from training.evaluation.measured import agreement, early, means
-from training.evaluation.units import Assigned, disagreement, outcomes
-from training.evaluation.watched import HARM, Tried, clustered, disturbing, returning, spent, undisturbed
+from training.evaluation.measured import agreement, early, gap, means
+from training.evaluation.units import Assigned, Flags, disagreement
+from training.evaluation.watched import HARM, Tried, after, disturbing, entered, followed, level, spent, undisturbed
 from training.steps.judge import provenance, told
+
+KEPT = "Every guardrail of the members' first period holds against the holdback, and no later one shows harm: the champion is kept."
 
 
 @dataclass(frozen=True)
@@ -91,20 +94,25 @@ def idle(day: date, champion: str | None, anchor: str | None, change: Change | N
 
 
 def measure(rows: Seen, assigned: Assigned, tried: Sequence[Tried], begin: date, rules: tuple[Sequence[Rule], Sequence[Rule]]) -> tuple[list[Measured], int]:
-    """Guardrails and early proxies of members who return, and how many units there are."""
-    decisions = rows.decisions
-    entered = returning(decisions, assigned.holdback | assigned.open, begin)
-    known = outcomes(decisions, entered, undisturbed(decisions, entered, tried, rows.instant))
-    member = decisions.member[entered]
-    treated, cohort = ~assigned.holdback[member], decisions.day[entered]
-    found = []
-    for role, some in zip((Role.FINAL, Role.EARLY), rules, strict=True):
-        for rule in some:
-            y = known[rule.metric]
-            there = ~np.isnan(y)
-            value, error, members = clustered(y[there], treated[there], cohort[there], member[there])
-            found.append(Measured(rule, value, error, members, HARM * rule.margin, role, note=means(y[there], treated[there], ("holdback", "champion"))))
-    return found, len(entered)
+    """Guardrails of each period that is known of anybody, early proxies of the first, and how many units there are."""
+    units = entered(rows.decisions, assigned.holdback | assigned.open, begin)
+    member = rows.decisions.member[units]
+    treated, cohort = ~assigned.holdback[member], rows.decisions.day[units]
+    until = undisturbed(rows.decisions, units, tried, rows.instant)
+    found: list[Measured] = []
+    for period, known in enumerate(followed(rows.decisions, units, until), 1):
+        role = Role.LATER if period > 1 else Role.FINAL
+        guards = [compared(rule, role, known[rule.metric], treated, cohort) for rule in rules[0] if period == 1 or not np.isnan(known[rule.metric]).all()]
+        found += [replace(one, where=after(period), level=level(period)) for one in guards]
+        found += [compared(rule, Role.EARLY, known[rule.metric], treated, cohort) for rule in rules[1] if period == 1]
+    return found, len(units)
+
+
+def compared(rule: Rule, role: Role, y: Floats, treated: Flags, cohort: Ints) -> Measured:
+    """One metric of all members of whom it is known; `y` [u], NaN where it is not."""
+    there = ~np.isnan(y)
+    value, error, members = gap(y[there], treated[there], cohort[there])
+    return Measured(rule, value, error, members, HARM * rule.margin, role, note=means(y[there], treated[there], ("holdback", "champion")))
 
 
 def logged(rows: Seen, assigned: Assigned, tried: Sequence[Tried]) -> Evidence:
@@ -118,4 +126,4 @@ def logged(rows: Seen, assigned: Assigned, tried: Sequence[Tried]) -> Evidence:
 
 def concluded(found: Look) -> Look:
     """In the words of a watch."""
-    return replace(found, reason="Every guardrail holds against the holdback: the champion is kept.") if found.kind.value == "PROMOTE" else found
+    return replace(found, reason=KEPT) if found.kind.value == "PROMOTE" else found

@@ -1,4 +1,4 @@
-"""What the watch adds: members who enter again, errors by member, and alpha over all watches."""
+"""What the watch adds: members followed from one entry on whether they stay or leave, and alpha over periods and watches."""
 
 from __future__ import annotations
 
@@ -10,44 +10,95 @@ import pytest
 
 from training.evaluation.measured import gap
 from training.evaluation.units import DAY, Decisions, days_since_epoch
-from training.evaluation.watched import clustered, returning, spent
+from training.evaluation.watched import PERIODS, after, entered, followed, level, spent
 
 BEGIN = date(2026, 3, 2)
+D0 = days_since_epoch(BEGIN)
 
 
-def test_members_enter_again_every_28_days():
-    """Decisions on days 0, 5, 27, 28 and 60 of one member and day 30 of another: entries on 0, 28, 60 and 30; who takes no part never enters."""
-    at = (days_since_epoch(BEGIN) + np.array([-3, 0, 5, 27, 28, 60, 30, 31])) * DAY
-    member = np.array([0, 0, 0, 0, 0, 0, 1, 2])
-    decisions = Decisions(["a", "b", "c"], member, at, ("champion",), np.zeros(8, dtype=np.int64), {})
-    assert returning(decisions, np.array([True, True, False]), BEGIN).tolist() == [1, 4, 5, 6]
+def log(rows, labels=None, members=4):
+    """Decisions from (member code, days after BEGIN's midnight); `labels` in the order of member and time."""
+    member, day = (np.array(column) for column in zip(*sorted(rows), strict=True))
+    at = np.round((D0 + day) * DAY).astype(np.int64)
+    none = np.zeros(len(at), dtype=np.int64)
+    return Decisions([f"m{i}" for i in range(members)], member, at, ("champion",), none, {k: np.array(v, dtype=float) for k, v in (labels or {}).items()})
 
 
-def test_one_row_a_member_is_the_plain_difference():
-    """The same value and error as without members."""
+def test_a_member_enters_once():
+    """With the first decision since the day the watch began, however often they come; who takes no part never enters."""
+    decisions = log([(0, -3), (0, 0), (0, 5), (0, 28), (0, 60), (1, 30), (2, 31)])
+    assert entered(decisions, np.array([True, True, False, True]), BEGIN).tolist() == [1, 5]
+
+
+def test_whoever_left_is_not_retained():
+    """By hand: one comes on days 0, 20 and 40, one on day 0 alone. Period 1 has the label of the entry, 2 that of the last decision of days 0 to 27, 3 that
+    of days 28 to 55, and there the one who left counts as not retained, whatever the label of long ago said.
+    """
+    decisions = log([(0, 0), (0, 20), (0, 40), (1, 0)], {"retained": [1, 0, 1, 1]})
+    periods = followed(decisions, np.array([0, 3]), np.full(2, (D0 + 84) * DAY))
+    assert [known["retained"].tolist() for known in periods] == [[1, 1], [0, 1], [1, 0]]
+
+
+def test_a_period_is_known_of_those_who_came_and_who_left_at_once():
+    """One microsecond before the label of the last possible decision is mature nobody's is known: else those who left would be known first."""
+    decisions = log([(0, 0), (0, 1), (1, 0)], {"retained": [1, 1, 0], "opted_out": [0, 0, 0]})
+    for period in (1, 2, 3):
+        for metric, days in (("retained", 28 * period), ("opted_out", 28 * (period - 1) + 14)):
+            for late, known in ((0, True), (-1, False)):
+                found = followed(decisions, np.array([0, 2]), np.full(2, (D0 + days) * DAY + late))
+                assert (len(found) >= period and not np.isnan(found[period - 1][metric]).any()) == known
+
+
+def test_opting_out_lasts_and_nothing_else_does():
+    """Opted out in the first week and gone: opted out in every later period. Converted then: not in the later ones."""
+    decisions = log([(0, 0), (1, 0), (1, 30)], {"opted_out": [1, 0, 0], "converted": [1, 0, 1]})
+    periods = followed(decisions, np.array([0, 1]), np.full(2, (D0 + 84) * DAY))
+    assert [known["opted_out"].tolist() for known in periods[:3]] == [[1, 0], [1, 0], [1, 0]]
+    assert [known["converted"].tolist() for known in periods[:3]] == [[1, 0], [1, 0], [0, 1]]
+
+
+def test_who_was_given_a_challenger_is_known_until_then():
+    """Since day 40: the second period (known on day 56) is not; one who entered with a challenger never is."""
+    decisions = log([(0, 0), (1, 0)], {"retained": [1, 1]})
+    periods = followed(decisions, np.array([0, 1]), np.array([(D0 + 40) * DAY, -1]))
+    assert periods[0]["retained"][0] == 1
+    assert all(np.isnan(known["retained"][1]) for known in periods)
+    assert np.isnan(periods[1]["retained"][0])
+
+
+def stayers(rng, members, extra, periods=4):
+    """A tenth of the members are fragile. Each comes daily until they leave: within 28 days with a chance of 20 (fragile) or 2%, the champion's fragile ones
+    with `extra` more. -> decisions with labels, who is treated.
+    """
+    treated, fragile = rng.random(members) < 0.8, rng.random(members) < 0.1
+    chance = np.where(fragile, 0.2 + extra * treated, 0.02)
+    lives = np.minimum(rng.geometric(chance), periods + 2)
+    member, day = np.nonzero(np.arange(28 * periods + 1)[None, ::7] < 28 * lives[:, None] - 7)
+    day = 7 * day
+    retained = (day + 21 < 28 * lives[member] - 7).astype(float)
+    return log(list(zip(member.tolist(), day.tolist(), strict=True)), {"retained": retained}, members), treated, lives
+
+
+def test_harm_is_that_of_all_members_not_of_those_who_stayed():
+    """The champion drives fragile members away. After each period the gap is the true one of everybody who entered, within its error, and it adds up;
+    among those who came again, who are hardier in the champion's group, it fades.
+    """
     rng = np.random.default_rng(0)
-    y, treated, cohort = rng.random(4_000), rng.random(4_000) < 0.3, rng.integers(0, 5, 4_000)
-    value, error, members = clustered(y, treated, cohort, np.arange(4_000))
-    plain = gap(y, treated, cohort)
-    assert value == plain[0]
-    assert error == pytest.approx(plain[1], rel=0.02)
-    assert members == plain[2]
-
-
-def test_dependent_rows_widen_the_error():
-    """Each member four times with the same answer: the error is that of the members, twice that of the rows; and 500 simulated values spread as it says."""
-    rng, members = np.random.default_rng(1), 1_000
-    values, errors = [], []
-    for _ in range(500):
-        answer, side = rng.random(members) < 0.5, rng.random(members) < 0.5
-        member = np.repeat(np.arange(members), 4)
-        y, cohort = answer[member].astype(float), np.tile(np.arange(4), members)
-        value, error, counted = clustered(y, side[member], cohort, member)
-        values.append(value)
-        errors.append(error)
-        assert sum(counted) == members
-    assert np.mean(errors) == pytest.approx(np.sqrt(0.25 * 4 / members), rel=0.02)
-    assert np.std(values) == pytest.approx(np.mean(errors), rel=0.1)
+    decisions, treated, lives = stayers(rng, 60_000, 0.4)
+    rows = entered(decisions, np.ones(60_000, dtype=bool), BEGIN)
+    assert len(rows) == 60_000
+    gaps, among = [], []
+    for period, known in enumerate(followed(decisions, rows, np.full(len(rows), (D0 + 28 * 5) * DAY))[:4], 1):
+        y = known["retained"]
+        value, error, counted = gap(y, treated, decisions.day[rows])
+        truth = {side: 0.1 * (0.8 - extra) ** period + 0.9 * 0.98**period for side, extra in ((True, 0.4), (False, 0.0))}
+        assert abs(value - (truth[True] - truth[False])) < 3.5 * error
+        assert sum(counted) == 60_000
+        there = lives >= period
+        among.append(gap(y[there], treated[there], decisions.day[rows][there])[0])
+        gaps.append(value)
+    assert min(gaps[1:3]) < 0.95 * gaps[0] < 0
+    assert among[3] > 0.4 * among[0]
 
 
 def test_all_watches_together_spend_alpha():
@@ -58,7 +109,17 @@ def test_all_watches_together_spend_alpha():
     assert 0.049 < sum(each) < 0.05
 
 
-def test_nothing_to_compare_is_no_number():
-    """An infinite error, no members."""
-    nothing = np.zeros(0, dtype=np.int64)
-    assert clustered(np.zeros(0), np.zeros(0, dtype=bool), nothing, nothing) == (0.0, np.inf, (0, 0))
+def test_periods_share_alpha():
+    """The first has nearly half, each later one less, all together alpha exactly; each is named by its time."""
+    each = [level(k) for k in range(1, PERIODS + 1)]
+    assert each[0] == pytest.approx(0.4886, abs=1e-3)
+    assert all(a > b for a, b in pairwise(each))
+    assert sum(each) == pytest.approx(1.0)
+    assert [after(1), after(2), after(12)] == ["", "after 56 days", "after 336 days"]
+
+
+def test_nobody_is_followed_as_nobody():
+    """One period, no numbers."""
+    nobody = np.zeros(0, dtype=np.int64)
+    (known,) = followed(log([(0, 0)], {"retained": [1]}), nobody, nobody)
+    assert known["retained"].tolist() == []

@@ -82,7 +82,8 @@ def test_a_harmless_champion_is_kept(settings):
     assert "kept" in report.reason
     assert set(found) >= {"retained non_inferior", "opted_out non_inferior", "visited non_inferior", "assignment_agreement"}
     assert found["dismissed non_inferior"].passed
-    assert report.units > 1.5 * 12_000 * 0.99 * 0.7
+    assert 0.95 * 12_000 < report.units < 12_000
+    assert found["retained non_inferior (after 56 days)"].note.startswith("later")
 
 
 def test_harm_is_found(settings):
@@ -99,14 +100,14 @@ def test_harm_is_found(settings):
 
 
 def test_harm_that_begins_later_is_found(settings):
-    """Nothing in the first 28 days, 40 points after: members enter again, so it shows; by first entries alone it would not."""
+    """Nothing in the first 28 days, 40 points after: members are followed, so it shows; by first entries alone hardly anything would."""
 
     def late(label, group, day, country):
         return np.where((label == "retained") & (group == "champion") & (day >= 28), RATES["retained"] - 0.4, harmless(label, group, day, country))
 
     report, found = watched(settings, replace(LONG, chance=late))
     assert report.kind == "REJECT"
-    assert found["retained non_inferior"].value < -0.15
+    assert found["retained non_inferior (after 84 days)"].value < found["retained non_inferior"].value - 0.1
     ready = stage(settings)
     watch.run(FIRST + timedelta(days=55), settings, ready)
     early, _ = (next(e for e in v.evidence if e.name == "retained non_inferior") for v in ready.ledger.looks("watch-2"))
