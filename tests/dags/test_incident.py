@@ -14,14 +14,14 @@ import pytest
 from rich.console import Console
 
 from tests.fakes.live import FIRST, World, midnight, shifted
-from tests.fakes.platforms import aliases, home, looked, promoted
+from tests.fakes.platforms import ID, aliases, half_done, home, looked, promoted
 from training.adapters.registry import MlflowRegistry
 from training.cli.airflow_api import AirflowApi
 from training.cli.airflow_env import USER, prepare_home
 from training.cli.airflow_processes import AirflowProcesses
 from training.cli.progress import Progress
 from training.config.settings import Settings
-from training.domain.experiment import Cause, Experiment, State
+from training.domain.experiment import Cause, Change, Experiment, State
 from training.domain.nouns import VerdictKind
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.xdist_group("incident")]
@@ -103,12 +103,11 @@ def test_a_roll_back_is_acknowledged(airflow):
 
     promoted(platform, DAY - timedelta(days=30))
     looked(platform, DAY, VerdictKind.REJECT, "watch-2")
-    platform.registry.point("champion", "1")  # as a run that was killed before its commit left it: what the watch finds has tests of its own
+    killed = Change("2", "1", Cause.WATCH, "guard killed", midnight(DAY), f"REJECT of {DAY}.", ID)  # what the watch finds has tests of its own
+    half_done(platform, killed, platform.experiments.all()[0].ended(State.ROLLED_BACK, killed.at, killed.reason))
     assert up.finished("guard", DAY) == {**nothing, "alarm": "success"}
     assert platform.experiments.all()[0].state is State.ROLLED_BACK
-    change = platform.experiments.changes()[0]
-    assert (change.before, change.after, change.cause) == ("2", "1", Cause.WATCH)
-    assert change.by.startswith("guard manual__")
+    assert platform.experiments.changes()[0] == killed
 
     run = up.until(lambda: api.runs("incident"))[0]
     up.until(lambda: [task.state for task in api.tasks(run)] == ["awaiting_input"])
@@ -165,3 +164,4 @@ def test_a_person_opens_each_stage(airflow):
     assert aliases(platform.registry) == {"champion": "2", "previous": "1", "anchor": "1"}
     change = platform.experiments.changes()[0]
     assert (change.before, change.after, change.cause, change.experiment_id) == ("1", "2", Cause.EXPERIMENT, "approved")
+    assert change.by.startswith("experiment manual__")

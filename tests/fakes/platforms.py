@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any, cast
@@ -60,6 +61,24 @@ def promoted(platform: Platform, at: date) -> Experiment:
     platform.experiments.move(after, "run", at.isoformat(), change, lambda: platform.registry.point("champion", "2"))
     platform.registry.point("anchor", "1")
     return after
+
+
+class Killed(BaseException):
+    """As a signal that ends the process."""
+
+
+def half_done(platform: Platform, change: Change, after: Experiment | None = None, key: str = "") -> None:
+    """As a run leaves it that is killed when it has moved the alias: `change`, or with it the experiment's move to `after`, was begun and is not recorded."""
+
+    def effect() -> None:
+        platform.registry.point("champion", str(change.after))
+        raise Killed
+
+    with suppress(Killed):
+        if after is None:
+            platform.experiments.changed(change, effect)
+        else:
+            platform.experiments.move(after, change.by, key, change, effect)
 
 
 def aliases(registry: ModelRegistry) -> dict[str, str | None]:

@@ -92,7 +92,8 @@ def looks_of(experiment: Experiment, last: date, truths_: Sequence[Truth], seed:
         kind, reason = concluded(rules)
         at = datetime.combine(day + timedelta(1), time(2), UTC)
         run_id = look_id(subject or experiment.experiment_id, day)
-        found.append(Verdict(run_id, kind, experiment.challenger, experiment.champion, (*rules, split), reason, at, lineage(day, "guard")))
+        dag = "guard" if subject else "experiment"
+        found.append(Verdict(run_id, kind, experiment.challenger, experiment.champion, (*rules, split), reason, at, lineage(day, dag)))
     return found
 
 
@@ -154,7 +155,7 @@ def seed(settings: Settings, ledger: Ledger, experiments: Experiments, registry:
         ledger.record(verdict)
         write_report(settings.reports / f"{verdict.run_id}.html", verdict, EVALUATION, {})
     write_index(settings.reports / "index.html", ledger.verdicts())
-    experiments.changed(Change(None, "1", Cause.SCREEN, "scheduled__2026-01-11", _at(date(2026, 1, 12)), screens[0].reason), lambda: None)
+    experiments.changed(Change(None, "1", Cause.SCREEN, "retrain scheduled__2026-01-11", _at(date(2026, 1, 12)), screens[0].reason), lambda: None)
     registry.point("anchor", "1")
     _over(ledger, experiments, ("exp-2026-01-19", "2", "1"), (date(2026, 1, 20), date(2026, 3, 30)), truths(0.011, 0.001), State.PROMOTED)
     _over(ledger, experiments, ("exp-2026-04-06", "3", "2"), (date(2026, 4, 7), date(2026, 4, 24)), truths(0.004, -0.06), State.REJECTED)
@@ -176,10 +177,10 @@ def running(ledger: Ledger, experiments: Experiments) -> Experiment:
     opened = Experiment(
         "exp-2026-06-29", "6", "4", State.RUNNING, RAMP, ((date(2026, 6, 30), RAMP[0]),), ALPHA, _at(date(2026, 6, 29)), _at(date(2026, 6, 29)), SCREENED
     )
-    experiments.open(opened, "scheduled__2026-06-29", "2026-06-29")
+    experiments.open(opened, "retrain asset_triggered__2026-06-29T00:10:00+00:00_Ab1", "2026-06-29")
     for day, share in ((date(2026, 7, 14), "25%"), (date(2026, 7, 29), "50%")):
         opened = opened.advanced(day, _at(day - timedelta(1)), f"Every guardrail is non-inferior by the margins of this stage; {share} from {day}.")
-        experiments.move(opened, "scheduled__" + (day - timedelta(1)).isoformat(), (day - timedelta(1)).isoformat())
+        experiments.move(opened, "experiment scheduled__" + (day - timedelta(1)).isoformat(), (day - timedelta(1)).isoformat())
     for verdict in looks_of(opened, NOW, truths(0.012, -0.0003, {"country DE": -0.004}), 5):
         ledger.record(verdict)
     return opened
@@ -193,17 +194,17 @@ def _over(ledger: Ledger, experiments: Experiments, names: tuple[str, str, str],
     first, last = days
     at = _at(first - timedelta(1))
     experiment = Experiment(*names, State.RUNNING, RAMP, ((first, RAMP[0]),), ALPHA, at, at, SCREENED)
-    experiments.open(experiment, f"scheduled__{first.isoformat()}")
+    experiments.open(experiment, f"retrain scheduled__{first.isoformat()}")
     count = len(RAMP) if state is State.PROMOTED else 1
     for i in range(1, count):
         day = first + (last - first) / count * i
         experiment = experiment.advanced(day, _at(day - timedelta(1)), "Every guardrail is non-inferior by the margins of this stage.")
-        experiments.move(experiment, f"scheduled__{day.isoformat()}", day.isoformat())
+        experiments.move(experiment, f"experiment scheduled__{day.isoformat()}", day.isoformat())
     looks = looks_of(experiment, last, truth, len(names[0]) + first.month)
     for verdict in looks:
         ledger.record(verdict)
     reason = looks[-1].reason
-    change = Change(names[2], names[1], Cause.EXPERIMENT, f"scheduled__{last.isoformat()}", _at(last), reason, names[0])
+    change = Change(names[2], names[1], Cause.EXPERIMENT, f"experiment scheduled__{last.isoformat()}", _at(last), reason, names[0])
     experiments.move(experiment.ended(state, _at(last), reason), change.by, last.isoformat(), change if state is State.PROMOTED else None)
 
 

@@ -1,17 +1,21 @@
-"""Live experiments and changes of the champion, in the ledger's database. Each change is one transaction, and moves what it speaks of inside it."""
+"""Live experiments and changes of the champion, in the ledger's database. Each change is one transaction, and moves what it speaks of inside it.
+
+Two databases, ledger and registry, cannot be changed in one. So who changes the champion, and why, is written down before the alias moves (`begun`).
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, insert, select, update
+from sqlalchemy import Connection, RowMapping, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from training.adapters.ledger_engine import LedgerDatabase
-from training.adapters.ledger_tables import change_table, event_table, experiment_table
+from training.adapters.ledger_tables import change_table, event_table, experiment_table, intent_table
 from training.domain.errors import ConflictError
 from training.domain.experiment import Cause, Change, Event, Experiment, State
 
@@ -57,33 +61,63 @@ class SqlExperiments:
 
     def move(self, after: Experiment, by: str, key: str = "", change: Change | None = None, effect: Callable[[], None] = lambda: None) -> None:
         """From the revision before to `after`. `change` is recorded with it, and `effect` moves the alias before the transaction ends: killed before that,
-        nothing is recorded and a rerun does it all again; killed after the alias moved, a rerun finds it there and records the rest.
+        no change is recorded, but that it was begun.
 
         Raises ConflictError where another revision stands, or `key` (the look's day) has changed this experiment before: then nothing is changed.
         """
-        try:
-            with self._database.engine.begin() as connection:
-                t = experiment_table.c
-                query = update(experiment_table).where(t.experiment_id == after.experiment_id, t.revision == after.revision - 1).values(_row(after))
-                if connection.execute(query).rowcount != 1:
-                    raise ConflictError(
-                        f"Experiment {after.experiment_id} has changed since it was read, so it was not made {after.state.value}. Read it again."
-                    )
-                connection.execute(insert(event_table).values(_event_row(after, by, key)))
-                _done(connection, change, effect)
-        except IntegrityError as error:
-            raise ConflictError(f"The look of {key} has changed experiment {after.experiment_id} already, so nothing was changed again.") from error
+        told = f"The look of {key} has changed experiment {after.experiment_id} already, so nothing was changed again."
+        with self._changing(change, key, told) as connection:
+            t = experiment_table.c
+            query = update(experiment_table).where(t.experiment_id == after.experiment_id, t.revision == after.revision - 1).values(_row(after))
+            if connection.execute(query).rowcount != 1:
+                raise ConflictError(f"Experiment {after.experiment_id} has changed since it was read, so it was not made {after.state.value}. Read it again.")
+            connection.execute(insert(event_table).values(_event_row(after, by, key)))
+            _done(connection, change, effect)
 
     def changed(self, change: Change, effect: Callable[[], None]) -> None:
         """Record a change of the champion that no experiment led to; `effect` as in `move`.
 
         Raises ConflictError where it is recorded already, or another came first.
         """
+        told = "Another change of the champion was recorded at the same time, so this one was not made. Read the ledger again."
+        with self._changing(change, "", told) as connection:
+            _done(connection, change, effect)
+
+    def begun(self) -> tuple[Change, str] | None:
+        """The change, and its key, that was begun and is not recorded: whoever began it was killed, or is at it."""
+        if not self._database.there:
+            return None
+        with self._database.engine.connect() as connection:
+            row = connection.execute(select(intent_table)).mappings().first()
+        return None if row is None else (_change(row), row["key"])
+
+    def give_up(self, change: Change) -> None:
+        """Forget that `change` was begun: the alias was not moved. Whoever is still at it is refused."""
+        with self._database.engine.begin() as connection:
+            _forget(connection, change)
+
+    @contextmanager
+    def _changing(self, change: Change | None, key: str, told: str) -> Iterator[Connection]:
+        """A transaction; where it is to move an alias it has been begun in one of its own before. IntegrityError becomes a ConflictError that says `told`."""
+        if change is None or change.before == change.after:
+            with _refused(told), self._database.engine.begin() as connection:
+                yield connection
+            return
+        self._begin(change, key)
         try:
-            with self._database.engine.begin() as connection:
-                _done(connection, change, effect)
-        except IntegrityError as error:
-            raise ConflictError("Another change of the champion was recorded at the same time, so this one was not made. Read the ledger again.") from error
+            with _refused(told), self._database.engine.begin() as connection:
+                _own(connection, change)
+                yield connection
+        except ConflictError:
+            self.give_up(change)
+            raise
+
+    def _begin(self, change: Change, key: str) -> None:
+        if self.begun() == (change, key):
+            return
+        told = "Another change of the champion is being made, so this one was not begun. Run it again: one that was left half done is completed then."
+        with _refused(told), self._database.engine.begin() as connection:
+            connection.execute(insert(intent_table).values(_change_row(change) | {"slot": 1, "key": key}))
 
     def changes(self) -> list[Change]:
         """Who was in charge, the newest first."""
@@ -99,10 +133,38 @@ def _done(connection: Connection, change: Change | None, effect: Callable[[], No
     if change is not None:
         last = connection.execute(select(change_table).order_by(change_table.c.seq.desc()).limit(1)).mappings().first()
         if last is not None and (last["before"], last["after"]) == (change.before, change.after) and change.before != change.after:
-            raise ConflictError(f"That {change.after} came into charge after {change.before} was recorded already, so nothing was changed again.")
-        row = vars(change) | {"seq": last["seq"] + 1 if last else 1, "cause": change.cause.value, "at": _naive(change.at)}
-        connection.execute(insert(change_table).values(row))
+            raise ConflictError(
+                f"That {change.after} came into charge after {change.before} was recorded already, so nothing was changed again. If the alias was moved back "
+                "since, past the ledger (in MLflow's own UI), run this again: that is recorded first."
+            )
+        connection.execute(insert(change_table).values(_change_row(change) | {"seq": last["seq"] + 1 if last else 1}))
     effect()
+
+
+@contextmanager
+def _refused(told: str) -> Iterator[None]:
+    """What the database refuses is a ConflictError that says `told`."""
+    try:
+        yield
+    except IntegrityError as error:
+        raise ConflictError(told) from error
+
+
+def _own(connection: Connection, change: Change) -> None:
+    """Whoever ends this transaction makes `change`, and nobody else."""
+    if not _forget(connection, change):
+        raise ConflictError(f"Another run has recorded or given up that {change.after} replaces {change.before}. Nothing was changed again.")
+
+
+def _forget(connection: Connection, change: Change) -> bool:
+    """Whether it was begun until now."""
+    t = intent_table.c
+    mine = (t.after == change.after, t.cause == change.cause.value, t.by == change.by, t.at == _naive(change.at))
+    return connection.execute(delete(intent_table).where(*mine)).rowcount == 1
+
+
+def _change_row(change: Change) -> dict[str, Any]:
+    return vars(change) | {"cause": change.cause.value, "at": _naive(change.at)}
 
 
 def _row(e: Experiment) -> dict[str, Any]:

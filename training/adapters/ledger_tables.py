@@ -1,9 +1,11 @@
-"""The ledger's tables: verdicts with their evidence, live experiments with every change of them, and who was in charge when.
+"""The ledger's tables: verdicts with their evidence, live experiments with every change of them, who was in charge when, and what is being changed.
 
 Numbers that could not be measured are NULL-free: infinite ends stay infinite.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 from sqlalchemy import Boolean, Column, DateTime, Float, ForeignKey, Integer, MetaData, String, Table, Text, UniqueConstraint
 
@@ -69,15 +71,28 @@ event_table = Table(
     UniqueConstraint("experiment_id", "key", name="a_day_changes_once"),
 )
 
-change_table = Table(
-    "champions",
+
+def _change() -> list[Column[Any]]:
+    """Columns of one change of the champion."""
+    return [
+        Column("before", String(128), nullable=True),
+        Column("after", String(128), nullable=True),
+        Column("cause", String(16), nullable=False),
+        Column("by", String(256), nullable=False),
+        Column("at", DateTime, nullable=False, comment="UTC"),
+        Column("reason", Text, nullable=False),
+        Column("experiment_id", String(64), nullable=False, comment="empty without one"),
+    ]
+
+
+change_table = Table("champions", METADATA, Column("seq", Integer, primary_key=True, autoincrement=True), *_change())
+
+intent_table = Table(
+    "champion_intents",
     METADATA,
-    Column("seq", Integer, primary_key=True, autoincrement=True),
-    Column("before", String(128), nullable=True),
-    Column("after", String(128), nullable=True),
-    Column("cause", String(16), nullable=False),
-    Column("by", String(256), nullable=False),
-    Column("at", DateTime, nullable=False, comment="UTC"),
-    Column("reason", Text, nullable=False),
-    Column("experiment_id", String(64), nullable=False, comment="empty without one"),
+    Column("slot", Integer, primary_key=True, comment="1: one change at a time"),
+    Column("key", String(64), nullable=False, comment="of the experiment's event; empty without one"),
+    *_change(),
 )
+"""Who is about to change the champion, and why: written before the alias moves, gone with the change's own row, so that whoever finds a killed one half done
+records what it was."""

@@ -157,6 +157,12 @@ class Experiments(Protocol):
     def changed(self, change: Change, effect: Callable[[], None]) -> None:
         """A change of the champion that no experiment led to."""
 
+    def begun(self) -> tuple[Change, str] | None:
+        """The change and its key that somebody began and that is not recorded."""
+
+    def give_up(self, change: Change) -> None:
+        """Forget that it was begun."""
+
     def changes(self) -> list[Change]:
         """Who was in charge, newest first."""
 

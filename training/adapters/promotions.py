@@ -133,6 +133,10 @@ def banner(facts: Facts) -> Banner:
     """The state in one sentence."""
     shown, champion = facts.shown, facts.champion
     newest = next((c for c in facts.changes if c.cause in OTHER_CAUSES), None)
+    if facts.changes and champion not in {None, facts.changes[0].after}:
+        known = f"version {facts.changes[0].after}" if facts.changes[0].after else "the logging policy"
+        why = "The alias was moved in the registry itself, or a change is being made or was killed half way. The next run of the DAG guard records it."
+        return Banner("HOLD", "◇", "Not in the ledger", f"Version {champion} is in charge; by the ledger it is {known}.", why)
     if shown and shown.running:
         sentence = (
             f"Version {shown.challenger} is tried on {share(shown)} of the members of the experiment (stage {len(shown.stages)} of {len(shown.ramp)}); "
@@ -166,11 +170,19 @@ def undecided(look: Verdict) -> str:
     return f"Not shown yet: {', '.join(names)}. This is not the same as harmless; more mature data may decide it."
 
 
+def charge(champion: str | None, changes: Sequence[Change]) -> Change | None:
+    """The newest change by which `champion` came into charge or the holdback got another anchor: the watch began anew with the first whole day after it."""
+    return next((c for c in changes if champion is not None and c.after == champion), None)
+
+
 def watch(facts: Facts) -> Banner | None:
-    """What the watch says of the champion against the anchor; None where it has not looked."""
+    """What the watch says of the champion against the anchor; None where it has not looked since the last change."""
     if not facts.watch:
         return None
     last = facts.watch[-1]
+    if any(e.kind not in MEASURED and not e.passed and e.name != "sample_ratio" for e in last.evidence):
+        against = f"version {last.challenger} against version {last.baseline}"
+        return Banner("REJECT", "✕", "Cannot be watched", f"Watched would be {against}, which the holdback gets.", last.reason)
     rules = [e for e in last.evidence if e.name != "sample_ratio"]
     harmful = [e.name for e in rules if e.refuted]
     against = f"version {last.challenger} against version {last.baseline}, which the holdback gets"
@@ -223,6 +235,9 @@ def _decision(shown: Experiment | None, looks: Sequence[Verdict]) -> Tile:
 def _watch_tile(facts: Facts) -> Tile:
     found, anchor = watch(facts), facts.aliases.get(ANCHOR)
     if found is None:
+        change = charge(facts.champion, facts.changes)
+        if anchor not in {None, facts.champion} and change is not None:
+            return Tile("Watch", "begins anew", f"against anchor version {anchor}, with the first whole day after {day_of(change.at)}")
         return Tile("Watch", "not watched", f"anchor: version {anchor}" if anchor else "no anchor is set")
     return Tile("Watch", f"{found.mark} {found.word.lower()}", f"against anchor version {facts.watch[-1].baseline}; {len(facts.watch)} looks")
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from training.adapters.ports import Platform
-from training.adapters.promotions import Facts, View, view
+from training.adapters.promotions import Facts, View, charge, view
+from training.adapters.promotions_metrics import day_of_look
 from training.adapters.report import environment, rule_line, write
 from training.config.settings import Settings
 from training.domain.aliases import ANCHOR, CHAMPION
@@ -22,6 +25,8 @@ NAME = "promotions.html"
 SHOWN = 20
 """Experiments and screens in the history with all their evidence; a year of weekly ones has its own pages."""
 LABELS = ("converted", "retained")
+RUN = re.compile(r"(\w+) ((?:manual|scheduled|asset_triggered|asset_materialization|backfill)__\S+)")
+"""How the ledger names a run of a DAG; anything else is a person."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,8 @@ def gather(settings: Settings, platform: Platform, at: datetime) -> Facts:
     found = {e.experiment_id: platform.ledger.looks(e.experiment_id) for e in recent}
     aliases = {name: platform.registry.peek(name) for name in (CHAMPION, ANCHOR)}
     champion = aliases[CHAMPION]
+    changes = platform.experiments.changes()
+    since = charge(champion, changes)
     explained, arms = explanation(settings, screens, shown.challenger if shown and shown.running else champion)
     return Facts(
         at=at,
@@ -52,9 +59,9 @@ def gather(settings: Settings, platform: Platform, at: datetime) -> Facts:
         looks=found[shown.experiment_id] if shown else (),
         last_looks={name: looks[-1] for name, looks in found.items() if looks},
         events={e.experiment_id: platform.experiments.events(e.experiment_id) for e in recent},
-        changes=platform.experiments.changes(),
+        changes=changes,
         screens=screens[:SHOWN],
-        watch=platform.ledger.looks(f"watch-{champion}") if champion else (),
+        watch=[v for v in platform.ledger.looks(f"watch-{champion}") if since is None or day_of_look(v) > since.at.date()] if champion else (),
         explained=explained,
         arms=arms,
         pages=frozenset(p.name for p in settings.reports.glob("*.html")),
@@ -77,8 +84,14 @@ def explanation(settings: Settings, screens: Sequence[Verdict], version: str | N
 def render(found: View, live: Live | None = None, running: Experiment | None = None, *, has_index: bool = False) -> str:
     """The page: without `live` a file that needs nothing else and runs no script."""
     template = environment().get_template("promotions.html.j2")
-    page: str = template.render(view=_worded(found), live=live, running=running, has_index=has_index)
+    page: str = template.render(view=_worded(found), live=live, running=running, has_index=has_index, run_page=run_page if live else lambda _: "")
     return page.lstrip()
+
+
+def run_page(who: str) -> str:
+    """Where Airflow's UI shows the run "DAG RUN_ID", from the page in Airflow on, so that a proxy's path before both is kept; empty for anybody else."""
+    found = RUN.fullmatch(who)
+    return f"../../dags/{quote(found[1])}/runs/{quote(found[2], safe='')}" if found else ""
 
 
 def page(settings: Settings, platform: Platform, at: datetime, live: Live | None = None) -> str:

@@ -72,6 +72,8 @@ def rollback(to: str | None, reason: str, yes: bool) -> int:
     from training.steps.in_charge import who_runs
 
     settings, platform = _platform()
+    if by_hand.completed(settings, platform, to) is not None:
+        return 0
     before, after = by_hand.planned(platform, to)
     if not _sure(f"Put version {after} in charge instead of version {before}?", yes):
         return NOT_WANTED

@@ -9,7 +9,8 @@ from training.config.settings import Settings
 from training.domain.aliases import ANCHOR, CHAMPION
 from training.domain.errors import ConfigError, ConflictError, DataError, NotReadyError
 from training.domain.experiment import Cause, Change, Experiment, State
-from training.steps.in_charge import last_change, moment, name, take_back, who_runs
+from training.steps.in_charge import moment, name, take_back, who_runs
+from training.steps.unfinished import finish
 
 LEAST_REASON = 3
 """Characters; whoever reads the ledger in a year has nothing else."""
@@ -20,16 +21,20 @@ def planned(platform: Platform, to: str | None) -> tuple[str, str]:
 
     Raises NotReadyError where nothing is in charge, nothing was before it, or there is no such version; ConfigError where it is in charge already.
     """
-    champion, last = platform.registry.version(CHAMPION), last_change(platform)
+    champion = platform.registry.version(CHAMPION)
     if champion is None:
         raise NotReadyError("No version is in charge, so there is nothing to roll back. `rightmatch ledger` shows what was judged.")
     after = to or _before(platform.experiments.changes(), champion)
     platform.registry.fetch(after)
-    if after != champion:
-        return champion, after
-    if last is None or last.after in {None, after}:
+    if after == champion:
         raise ConfigError(f"{name(after).capitalize()} is in charge already, so nothing was changed. Name another one with --to.")
-    return str(last.after), after  # the alias was moved by a command that was killed before it recorded that
+    return champion, after
+
+
+def completed(settings: Settings, platform: Platform, to: str | None) -> Change | None:
+    """The roll-back to `to` (or to wherever) that a command before this one began and that was not recorded, which is done now."""
+    done = finish(settings, platform)
+    return done if done is not None and done.cause in {Cause.HAND, Cause.WATCH} and to in {None, done.after} else None
 
 
 def roll_back(settings: Settings, platform: Platform, who: str, why: str, before: str | None = None, after: str | None = None) -> Change:
@@ -39,6 +44,7 @@ def roll_back(settings: Settings, platform: Platform, who: str, why: str, before
     Raises ConflictError where another one is in charge by now, DataError without a reason, and whatever `planned` raises: then nothing was changed.
     """
     why = _reason(why)
+    finish(settings, platform)
     champion, to = planned(platform, after)
     if before not in {None, champion}:
         raise ConflictError(f"{name(champion).capitalize()} is in charge by now, not {name(before)}: somebody was faster. Nothing was changed; look again.")
@@ -64,6 +70,7 @@ def renew_anchor(settings: Settings, platform: Platform, who: str, version: str)
     """Let the holdback get `version` from now on, which promotions are then watched against, by what is decided from the next day on: what it got before
     says nothing of that version. Returns the one before; NotReadyError without such a version.
     """
+    finish(settings, platform)
     before, champion = platform.registry.version(ANCHOR), platform.registry.version(CHAMPION)
     why = f"The holdback gets {name(version)} instead of {name(before) if before else 'the champion'}."
     change = Change(champion, champion, Cause.ANCHOR, who, moment(settings), why)

@@ -98,6 +98,7 @@ def lineage(day: date, evaluation: Mapping[str, Any], settings: Settings) -> dic
 def provenance(day: date, settings: Settings) -> dict[str, str]:
     """What made the data and the code that a verdict of `day` stands on; what is not known is left out."""
     known = {
+        "dag": os.environ.get("AIRFLOW_CTX_DAG_ID", ""),
         "dag_run": os.environ.get("AIRFLOW_CTX_DAG_RUN_ID", ""),
         "source": settings.source,
         "code_version": code_version(),

@@ -23,6 +23,7 @@ from training.evaluation.looks import Look, Measured, Role, look, stage_of
 from training.evaluation.measured import Compared, agreement, early, slow_share, split_by
 from training.evaluation.units import VALUE, Assigned, Units, arrivals, compared, disagreement, enter, moved, outcomes
 from training.steps.judge import provenance, told
+from training.steps.split_kept import SPLIT, split_words, why_broken
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,8 @@ def run(day: date, settings: Settings, platform: Platform) -> LookReport:
     known, foreseen = groups(rows, units, assigned, settings, platform.registry, experiment.champion)
     asked = checks(rows, units, assigned, earlier(platform, experiment, rows.end))
     found = judged(known, settings, experiment, asked, slowness(settings, experiment, day))
+    before = [v for v in platform.ledger.looks(experiment.experiment_id) if v.judged_at < rows.end]
+    reason = why_broken(found, settings, before, "that ends this experiment, and the next challenger is tried by the new groups.") + found.reason
     stage = len(experiment.stages)
     about = {
         "experiment": experiment.experiment_id,
@@ -66,14 +69,15 @@ def run(day: date, settings: Settings, platform: Platform) -> LookReport:
         "model_version": experiment.challenger,
         "feature_service": FEATURE_SERVICE,
         "seed": str(settings.seed),
+        SPLIT: split_words(settings),
     }
     run_id = look_id(experiment.experiment_id, day)
     platform.ledger.record(
-        Verdict(run_id, found.kind, experiment.challenger, experiment.champion, found.evidence, found.reason, rows.end, about | provenance(day, settings))
+        Verdict(run_id, found.kind, experiment.challenger, experiment.champion, found.evidence, reason, rows.end, about | provenance(day, settings))
     )
     told(found.evidence)
-    print(f"{experiment.experiment_id}, stage {about['stage']}, {about['units']}: {found.kind.value}: {found.reason}", flush=True)
-    return LookReport(experiment.experiment_id, stage, found.kind.value, found.reason, len(units.row))
+    print(f"{experiment.experiment_id}, stage {about['stage']}, {about['units']}: {found.kind.value}: {reason}", flush=True)
+    return LookReport(experiment.experiment_id, stage, found.kind.value, reason, len(units.row))
 
 
 def metrics(settings: Settings) -> tuple[str, ...]:

@@ -12,8 +12,9 @@ from training.domain.aliases import CHAMPION, PREVIOUS
 from training.domain.errors import NotReadyError
 from training.domain.experiment import Cause, Change
 from training.domain.nouns import LOGGING_POLICY, Verdict, VerdictKind
-from training.steps.in_charge import hand_over, last_change, moment, name, stop_orphan, who_runs
+from training.steps.in_charge import hand_over, moment, name, stop_orphan, who_runs
 from training.steps.opening import opened
+from training.steps.unfinished import finish
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ def run(day: date, settings: Settings, platform: Platform) -> PromoteReport:
     verdict = next((v for v in verdicts if v.run_id == day.isoformat()), None)
     if verdict is None:
         raise NotReadyError(f"The ledger {settings.ledger_url} has no verdict for {day}, so nothing may be promoted. Run `judge` for that day first.")
+    finish(settings, platform, day, but=Cause.WATCH)
     before = platform.registry.version(CHAMPION)
     refusal = refused(verdict, verdicts, before)
     if before is not None and before != verdict.challenger and settings.experiment.live:
@@ -83,12 +85,10 @@ def _tried(day: date, settings: Settings, platform: Platform, report: PromoteRep
 
 
 def _at_once(day: date, settings: Settings, platform: Platform, before: str | None, verdict: Verdict) -> None:
-    """Move the alias and record it; one that a killed run of this step moved is recorded alone."""
-    last, after = last_change(platform), verdict.challenger
-    if before == after and last is not None and (last.after == after or settings.experiment.live):
-        return
+    """Move the alias and record it, unless that was done before."""
+    after = verdict.challenger
     if before == after:
-        before = last.after if last else None
+        return
     at, who = moment(settings, day), who_runs()
     change = Change(before, after, Cause.SCREEN, who, at, verdict.reason)
     platform.experiments.changed(change, hand_over(platform.registry, before, after, {PREVIOUS: before} if before else None))

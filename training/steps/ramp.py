@@ -7,11 +7,12 @@ from datetime import date
 
 from training.adapters.ports import Platform
 from training.config.settings import Settings
-from training.domain.aliases import ANCHOR, CHAMPION, PREVIOUS
+from training.domain.aliases import ANCHOR, PREVIOUS
 from training.domain.errors import NotReadyError
 from training.domain.experiment import Cause, Change, Experiment, State
-from training.domain.nouns import AT, RuleKind, Verdict, VerdictKind, look_id
-from training.steps.in_charge import hand_over, last_change, midnight_ahead, moment, stop_orphan, who_runs
+from training.domain.nouns import RuleKind, Verdict, VerdictKind, look_id
+from training.steps.in_charge import hand_over, midnight_ahead, moment, stop_orphan, who_runs
+from training.steps.unfinished import finish
 
 
 @dataclass(frozen=True)
@@ -32,20 +33,15 @@ def run(day: date, settings: Settings, platform: Platform) -> RampReport:
     at, ConflictError if another run came first: then nothing was changed, and a rerun finds what the other one did.
     """
     running = platform.experiments.running()
+    finish(settings, platform, day, but=Cause.WATCH)
     if running is None:
         return _told(RampReport("", "", 0, changed=False, why="No experiment runs."))
+    now = next(e for e in platform.experiments.all() if e.experiment_id == running.experiment_id)
+    if not now.running:
+        return _told(RampReport(now.experiment_id, now.state.value, len(now.stages), changed=True, why=now.reason))
     looks = platform.ledger.looks(running.experiment_id)
-    after, why = _interrupted(running, looks, day, settings, platform) or _next(running, looks, day, settings, platform)
+    after, why = _next(running, looks, day, settings, platform)
     return _told(RampReport(after.experiment_id, after.state.value, len(after.stages), after.revision != running.revision, why))
-
-
-def _interrupted(running: Experiment, looks: list[Verdict], day: date, settings: Settings, platform: Platform) -> tuple[Experiment, str] | None:
-    """Complete a promotion whose alias was moved and that was not recorded; one that a person moved is in the ledger."""
-    last = last_change(platform)
-    passed = [v for v in looks if v.kind is VerdictKind.PROMOTE and _day(v) >= running.stages[-1][0].isoformat()]
-    if not (running.last and passed and platform.registry.version(CHAMPION) == running.challenger and (last is None or last.after != running.challenger)):
-        return None
-    return _promoted(running, passed[-1], day, settings, platform)
 
 
 def _next(running: Experiment, looks: list[Verdict], day: date, settings: Settings, platform: Platform) -> tuple[Experiment, str]:
@@ -92,12 +88,8 @@ def _promoted(running: Experiment, verdict: Verdict, day: date, settings: Settin
     after = running.ended(State.PROMOTED, at, verdict.reason)
     change = Change(running.champion, running.challenger, Cause.EXPERIMENT, who, at, verdict.reason, running.experiment_id)
     others = {PREVIOUS: running.champion} | ({} if registry.version(ANCHOR) else {ANCHOR: running.champion})
-    platform.experiments.move(after, who, _day(verdict), change, hand_over(registry, running.champion, running.challenger, others))
+    platform.experiments.move(after, who, day.isoformat(), change, hand_over(registry, running.champion, running.challenger, others))
     return after, verdict.reason
-
-
-def _day(look: Verdict) -> str:
-    return look.run_id.rpartition(AT)[2]
 
 
 def _broken(verdict: Verdict) -> bool:

@@ -11,6 +11,7 @@ from training.domain.aliases import ANCHOR, CHAMPION
 from training.domain.experiment import Cause, Change
 from training.domain.nouns import Verdict, VerdictKind, look_id
 from training.steps.in_charge import last_change, moment, name, stop_orphan, take_back, who_runs
+from training.steps.unfinished import finish
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,9 @@ def run(day: date, settings: Settings, platform: Platform) -> RollBackReport:
     What a killed run left half done is completed, whatever the day; a rerun reports the same and changes nothing. Raises ConflictError if another run
     came first.
     """
+    done = finish(settings, platform, day)
+    if done is not None and done.cause is Cause.WATCH:
+        return _told(RollBackReport(rolled_back=True, before=done.before, after=done.after, why=done.reason))
     last, champion, anchor = last_change(platform), platform.registry.version(CHAMPION), platform.registry.version(ANCHOR)
     if last is not None and last.cause is Cause.WATCH and last.after == champion and _verdict(platform, last.before, day, harm=True):
         stop_orphan(platform, moment(settings, day), who_runs())
@@ -37,18 +41,14 @@ def run(day: date, settings: Settings, platform: Platform) -> RollBackReport:
         return _told(
             RollBackReport(rolled_back=False, before=champion, after=champion, why="Nothing was promoted by an experiment yet, so nothing is watched.")
         )
-    harm = _interrupted(platform, last, champion, anchor)
-    if harm is None and champion == anchor:
+    if champion == anchor:
         return _told(RollBackReport(rolled_back=False, before=champion, after=champion, why="What the holdback gets is in charge, so nothing is watched."))
-    if harm is None:
-        verdict = _verdict(platform, champion, day)
-        why = _spared(verdict, last, champion, day)
-        if verdict is None or why:
-            return _told(RollBackReport(rolled_back=False, before=champion, after=champion, why=why))
-        harm = champion, verdict
-    change = Change(harm[0], anchor, Cause.WATCH, who_runs(), moment(settings, day), harm[1].reason)
-    take_back(platform, change, harm[1].run_id)
-    return _told(RollBackReport(rolled_back=True, before=harm[0], after=anchor, why=harm[1].reason))
+    verdict = _verdict(platform, champion, day)
+    why = _spared(verdict, last, champion, day)
+    if verdict is None or why:
+        return _told(RollBackReport(rolled_back=False, before=champion, after=champion, why=why))
+    take_back(platform, Change(champion, anchor, Cause.WATCH, who_runs(), moment(settings, day), verdict.reason), verdict.run_id)
+    return _told(RollBackReport(rolled_back=True, before=champion, after=anchor, why=verdict.reason))
 
 
 def _spared(verdict: Verdict | None, last: Change | None, champion: str, day: date) -> str:
@@ -60,14 +60,6 @@ def _spared(verdict: Verdict | None, last: Change | None, champion: str, day: da
     if last is not None and last.at.astimezone(UTC).date() >= day:
         return f"The last change was at {last.at:%Y-%m-%d %H:%M} UTC, and {day} is no whole day after it: a later day has to show the harm."
     return ""
-
-
-def _interrupted(platform: Platform, last: Change | None, champion: str, anchor: str) -> tuple[str, Verdict] | None:
-    """The champion whose roll-back moved the alias and was not recorded, and the verdict that led to it."""
-    if champion != anchor or last is None or last.after in {None, anchor}:
-        return None
-    found = [v for v in platform.ledger.looks(_subject(last.after)) if v.kind is VerdictKind.REJECT]
-    return (str(last.after), found[-1]) if found else None
 
 
 def _verdict(platform: Platform, version: str | None, day: date, *, harm: bool = False) -> Verdict | None:

@@ -22,6 +22,7 @@ from training.evaluation.measured import agreement, early, gap, means
 from training.evaluation.units import Assigned, Flags, disagreement
 from training.evaluation.watched import HARM, Tried, after, disturbing, entered, followed, level, spent, undisturbed
 from training.steps.judge import provenance, told
+from training.steps.split_kept import SPLIT, split_words, why_broken
 
 KEPT = "Every guardrail of the members' first period holds against the holdback, and no later one shows harm: the champion is kept."
 
@@ -43,8 +44,9 @@ def run(day: date, settings: Settings, platform: Platform) -> WatchReport:
     A rerun replaces the row with the same. Nothing to watch is no error. Raises NotReadyError where the marts do not reach `day`.
     """
     champion, anchor = platform.registry.version(CHAMPION), platform.registry.version(ANCHOR)
-    number, change = charge(platform.experiments.changes(), champion)
-    why = idle(day, champion, anchor, change)
+    changes = platform.experiments.changes()
+    number, change = charge(changes, champion)
+    why = idle(day, champion, anchor, change) or unknown(champion, changes)
     if why or champion is None or anchor is None or change is None:
         print(f"{why} Nothing was watched.", flush=True)
         return WatchReport(champion or "", anchor or "", "", why)
@@ -57,18 +59,21 @@ def run(day: date, settings: Settings, platform: Platform) -> WatchReport:
     measured, units = measure(rows, assigned, tried, begin, (rules, proxies))
     alpha = spent(settings.judging.alpha, number)
     found = concluded(look(measured, [logged(rows, assigned, tried)], alpha, HARMLESS))
+    before = [v for v in platform.ledger.looks(f"watch-{champion}") if change.at < v.judged_at < rows.end]
+    reason = why_broken(found, settings, before, f"nobody watches the champion until `rightmatch anchor {anchor}` begins the watch anew.") + found.reason
     about = {
         "watch": f"version {champion} against version {anchor}, the watch of number {number}",
         "alpha": f"{alpha:g}",
         "data_window": f"{begin} to {day}",
         "model_version": champion,
         "experiment": change.experiment_id,
+        SPLIT: split_words(settings),
     }
     lineage = {name: value for name, value in about.items() if value} | provenance(day, settings)
-    platform.ledger.record(Verdict(look_id(f"watch-{champion}", day), found.kind, champion, anchor, found.evidence, found.reason, rows.end, lineage))
+    platform.ledger.record(Verdict(look_id(f"watch-{champion}", day), found.kind, champion, anchor, found.evidence, reason, rows.end, lineage))
     told(found.evidence)
-    print(f"{about['watch']}, {units:,} units: {found.kind.value}: {found.reason}", flush=True)
-    return WatchReport(champion, anchor, found.kind.value, found.reason, units)
+    print(f"{about['watch']}, {units:,} units: {found.kind.value}: {reason}", flush=True)
+    return WatchReport(champion, anchor, found.kind.value, reason, units)
 
 
 def charge(changes: Sequence[Change], champion: str | None) -> tuple[int, Change | None]:
@@ -91,6 +96,13 @@ def idle(day: date, champion: str | None, anchor: str | None, change: Change | N
     if change is None:
         return f"The ledger does not say since when version {champion} is in charge."
     return f"Version {champion} is compared with version {anchor} since {change.at}; the first whole day is the next." if change.at.date() >= day else ""
+
+
+def unknown(champion: str | None, changes: Sequence[Change]) -> str:
+    """Why nothing may be compared where another version is in charge than the ledger says; empty where it is that one."""
+    if champion == changes[0].after:
+        return ""
+    return f"Version {champion} is in charge and the ledger says {changes[0].after}: the step `roll_back` records that, and the watch begins then."
 
 
 def measure(rows: Seen, assigned: Assigned, tried: Sequence[Tried], begin: date, rules: tuple[Sequence[Rule], Sequence[Rule]]) -> tuple[list[Measured], int]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from typing import Any, cast
+from urllib.parse import urljoin
 
 import pytest
 
@@ -18,7 +19,7 @@ from training.adapters.experiments import SqlExperiments
 from training.adapters.ports import Platform
 from training.adapters.promotions import Facts, banner, target, undecided, view
 from training.adapters.promotions_metrics import days_left
-from training.adapters.promotions_page import Live, gather, page, write_promotions
+from training.adapters.promotions_page import Live, gather, page, run_page, write_promotions
 from training.adapters.report_sequences import sequence
 from training.config.settings import Settings
 from training.domain.experiment import Cause, Change, Experiment, State
@@ -83,7 +84,16 @@ def test_the_history_is_whole_with_evidence_and_lineage(text, seeded):
         for words in ("version 6 against 4, stage 3", "version 5 against 4", "version 3 against 2, stage 1", "version 1 against logging policy")
     ]
     assert order == sorted(order)
-    for words in ("dbt invocation", "data window", "dag run", "quality page", "rejected", "promoted", "Evidence of the last look", "scheduled__2026-06-29"):
+    for words in (
+        "dbt invocation",
+        "data window",
+        "dag run",
+        "quality page",
+        "rejected",
+        "promoted",
+        "Evidence of the last look",
+        "asset_triggered__2026-06-29",
+    ):
         assert words in history
     assert '<a href="2026-06-28.html">' in history
     (seeded[0].reports / "2026-06-28.html").rename(seeded[0].reports / "gone")
@@ -145,7 +155,58 @@ def test_only_who_may_can_press_the_button(seeded):
     refused = page(settings, platform, at, Live("vera", allowed=False, dag="guard", nonce="n1"))
     assert 'disabled aria-describedby="why-not"' in refused
     assert "permission to start runs of the DAG <code>guard</code>" in refused
-    assert "<script" not in refused
+    assert "roll-back" not in refused[refused.index("<script") :]
+
+
+def test_runs_lead_to_airflow(seeded, text):
+    """Each run that opened, moved or judged something, behind whatever path a proxy puts before Airflow; persons do not, nor does the file."""
+    settings, platform, at = seeded
+    found = page(settings, platform, at, Live("uma", allowed=True, dag="guard", nonce="n1"))
+    at = "https://company.example/airflow/promotions/reports/promotions.html"
+    led = {urljoin(at, href) for href in re.findall(r'<a href="([^"]+)" data-airflow>', found)}
+    runs = "https://company.example/airflow/dags"
+    assert f"{runs}/retrain/runs/asset_triggered__2026-06-29T00%3A10%3A00%2B00%3A00_Ab1" in led
+    assert f"{runs}/experiment/runs/scheduled__2026-08-12T00%3A00%3A00%2B00%3A00" in led
+    assert f"{runs}/retrain/runs/scheduled__2026-06-21T00%3A00%3A00%2B00%3A00" in led
+    assert "data-airflow" not in text
+    assert [run_page(who) for who in ("root", "uma in Airflow", "eve manual", "guard manual__<x>")] == ["", "", "", "../../dags/guard/runs/manual__%3Cx%3E"]
+
+
+def rolled_back(platform, settings):
+    """Version 4 did harm, was taken back by the watch on Aug 12th, and put in charge again by hand the day after."""
+    harm = Evidence("retained non_inferior", RuleKind.NON_INFERIOR, -0.03, (-0.04, -0.02), -0.005, 9000, passed=False, refuted=True, note="final")
+    day = date(2026, 8, 11)
+    platform.ledger.record(Verdict(look_id("watch-4", day), VerdictKind.REJECT, "4", "1", (harm,), "harm", datetime(2026, 8, 12, tzinfo=UTC)))
+    back = Change("4", "1", Cause.WATCH, "guard manual__1", datetime(2026, 8, 12, 2, tzinfo=UTC), "harm", "exp-2026-04-27")
+    again = Change("1", "4", Cause.HAND, "uma", datetime(2026, 8, 13, 8, tzinfo=UTC), "the logging was broken")
+    for change in (back, again):
+        platform.experiments.changed(change, lambda change=change: platform.registry.point("champion", change.after))
+
+
+def test_a_champion_that_came_back_is_not_told_of_its_old_harm(seeded, tmp_path):
+    """The watch begins anew, and says nothing before its first whole day; what it says then is shown."""
+    platform = replace(seeded[1], registry=FakeRegistry(tmp_path / "registry"), ledger=FakeLedger(), experiments=SqlExperiments(f"sqlite:///{tmp_path}/l.db"))
+    settings = Settings(home=tmp_path)
+    at = seed(settings, platform.ledger, platform.experiments, platform.registry)
+    rolled_back(platform, settings)
+    shown = view(gather(settings, platform, at))
+    assert (shown.watch, shown.watched) == (None, [])
+    assert shown.tiles[3].value == "begins anew"
+    assert "anchor version 1, with the first whole day after 13 Aug 2026" in shown.tiles[3].note
+    kept = Evidence("retained non_inferior", RuleKind.NON_INFERIOR, 0.0, (-0.02, 0.02), -0.005, 9000, passed=False, note="final")
+    broken = Evidence("assignment_agreement", RuleKind.SAMPLE_RATIO, -0.5, (-0.5, -0.5), -0.01, 9000, passed=False, note="50% otherwise")
+    for day, rules, word in ((14, (kept,), "◇ no harm found"), (15, (kept, broken), "✕ cannot be watched")):
+        judged = datetime(2026, 8, day + 1, tzinfo=UTC)
+        platform.ledger.record(Verdict(look_id("watch-4", date(2026, 8, day)), VerdictKind.HOLD, "4", "1", rules, "`rightmatch anchor 1`", judged))
+        found = view(gather(settings, platform, at))
+        assert found.tiles[3].value == word
+    assert found.watch.why == "`rightmatch anchor 1`"
+
+
+def test_a_champion_that_the_ledger_does_not_know_is_said():
+    """Its alias was moved past the ledger, or a change is half done."""
+    found = banner(Facts(AT, {"champion": "3"}, changes=[Change("1", "2", Cause.HAND, "vera", AT, "complaints")]))
+    assert (found.css, found.word, found.sentence) == ("HOLD", "Not in the ledger", "Version 3 is in charge; by the ledger it is version 2.")
 
 
 def test_text_from_the_ledger_cannot_become_markup(seeded):

@@ -9,7 +9,7 @@ from getpass import getuser
 import pytest
 
 from tests.fakes.commands import call
-from tests.fakes.platforms import FIRST, ID, aliases, home, looked, promoted, running
+from tests.fakes.platforms import FIRST, ID, aliases, half_done, home, looked, promoted, running
 from training.adapters.registry import MlflowRegistry
 from training.config.settings import Settings
 from training.domain.experiment import Cause, Change, State
@@ -95,12 +95,25 @@ def test_to_a_named_version_which_stops_what_compares_with_the_old_one(platform,
 
 
 def test_a_killed_roll_back_is_completed_by_the_same_command(platform, capsys):
-    """The alias was moved, the row was not written."""
+    """The alias was moved, the row was not written: it is, with the first one's name and reason, with or without --to."""
+    promoted(platform, LAST)
+    change = Change("2", "1", Cause.HAND, "eve", datetime(2026, 4, 22, tzinfo=UTC), "complaints", ID)
+    half_done(platform, change, platform.experiments.all()[0].ended(State.ROLLED_BACK, change.at, change.reason))
+    code, said, _ = call(capsys, "rollback", "--yes", "--reason", "again")
+    assert (code, said) == (0, "Completed what eve began: version 1 instead of version 2 (complaints)")
+    assert platform.experiments.changes()[0] == change
+    assert platform.experiments.all()[0].state is State.ROLLED_BACK
+
+
+def test_what_was_moved_in_the_registry_is_recorded_before_anything_is_changed(platform, capsys):
+    """Somebody moves the alias in MLflow's UI, and a person moves it again to where the ledger has it: both are in the ledger, nothing is refused."""
     promoted(platform, LAST)
     platform.registry.point("champion", "1")
-    assert call(capsys, "rollback", "--to", "1", "--yes")[0] == 0
-    assert platform.experiments.changes()[0].cause is Cause.HAND
-    assert platform.experiments.all()[0].state is State.ROLLED_BACK
+    code, said, err = call(capsys, "rollback", "--to", "2", "--yes", "--reason", "an accident")
+    assert (code, err) == (0, "")
+    assert "Recorded that version 1 came into charge instead of version 2" in said
+    assert [(c.before, c.after, c.by) for c in platform.experiments.changes()[:2]] == [("1", "2", getuser()), ("2", "1", "somebody in the registry")]
+    assert aliases(platform.registry)["champion"] == "2"
 
 
 def test_a_champion_that_no_experiment_promoted(platform, capsys):

@@ -9,11 +9,11 @@ import pytest
 from tests.fakes import learning
 from tests.fakes.features import write_mart
 from tests.fakes.marts import decision
-from tests.fakes.platforms import home, screened, settings_of
+from tests.fakes.platforms import half_done, home, screened, settings_of
 from training.adapters.decision_log import DecisionLog
 from training.config.serving import Clock
 from training.domain.errors import NotReadyError
-from training.domain.experiment import Cause, State
+from training.domain.experiment import Cause, Change, State
 from training.domain.nouns import LOGGING_POLICY, VerdictKind
 from training.domain.schema import MARTS
 from training.evaluation.spending import Spending
@@ -70,7 +70,7 @@ def test_the_first_champion_comes_at_once_and_once(platform, tmp_path, capsys, o
 def test_a_killed_first_promotion_is_recorded_by_its_rerun(platform, tmp_path):
     """The alias was moved, the row was not written."""
     judged(platform, MONDAY, VerdictKind.PROMOTE)
-    platform.registry.point("champion", "1")
+    half_done(platform, Change(None, "1", Cause.SCREEN, "run", datetime(2026, 3, 3, tzinfo=UTC), "because"))
     promote.run(MONDAY, settings_of(tmp_path), platform)
     assert told(platform) == [(None, "1", Cause.SCREEN)]
 

@@ -6,7 +6,7 @@ from datetime import date, timedelta
 
 import pytest
 
-from tests.fakes.platforms import FIRST, ID, OPENED, aliases, home, looked, running, settings_of
+from tests.fakes.platforms import FIRST, ID, OPENED, aliases, half_done, home, looked, running, settings_of
 from training.domain.errors import NotReadyError
 from training.domain.experiment import Cause, Change, State
 from training.domain.nouns import VerdictKind
@@ -124,12 +124,15 @@ def test_another_champion_ends_it(platform, run):
 def test_a_half_done_promotion_is_completed_by_any_later_day(platform, run):
     """Its evidence holds whenever one looks; the change is recorded once, for the day that passed."""
     run(LATER, VerdictKind.PROMOTE)
-    looked(platform, LAST, VerdictKind.PROMOTE)
-    platform.registry.point("champion", "2")
+    last = platform.experiments.running()
+    change = Change("1", "2", Cause.EXPERIMENT, "the killed run", last.changed_at + timedelta(days=30), "passed", ID)
+    half_done(platform, change, last.ended(State.PROMOTED, change.at, change.reason), LAST.isoformat())
+    assert stands(platform) == (State.RUNNING, 2, "2")
     report = run(LAST + timedelta(days=2), VerdictKind.HOLD)
     assert (report.state, stands(platform)) == ("promoted", (State.PROMOTED, 2, "2"))
-    assert platform.experiments.events(ID)[-1].key == LAST.isoformat()
-    assert len(platform.experiments.changes()) == 2
+    event = platform.experiments.events(ID)[-1]
+    assert (event.key, event.by) == (LAST.isoformat(), "the killed run")
+    assert (platform.experiments.changes()[0], len(platform.experiments.changes())) == (change, 2)
     assert not run(LAST).changed
 
 
@@ -142,8 +145,10 @@ def test_what_a_person_moved_is_no_half_done_promotion(platform, run):
 
 
 def test_the_alias_alone_is_no_evidence(platform, run):
-    """Moved past the ledger, at the last stage, without a look that passed there."""
+    """Moved past the ledger, at the last stage, whatever the look says: the experiment is stopped, and the change recorded as somebody's."""
     run(LATER, VerdictKind.PROMOTE)
     platform.registry.point("champion", "2")
-    assert run(LAST, VerdictKind.HOLD).state == "stopped"
+    assert run(LAST, VerdictKind.PROMOTE).state == "stopped"
+    change = platform.experiments.changes()[0]
+    assert (change.before, change.after, change.cause, change.by) == ("1", "2", Cause.HAND, "somebody in the registry")
     assert date.fromisoformat(platform.experiments.events(ID)[1].key) == LATER

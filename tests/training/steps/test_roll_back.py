@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from tests.fakes.platforms import ID, aliases, home, looked, promoted, settings_of
+from tests.fakes.platforms import ID, Killed, aliases, half_done, home, looked, promoted, settings_of
 from training.domain.experiment import Cause, Change, State
 from training.domain.nouns import VerdictKind
-from training.steps import roll_back
+from training.steps import ramp, roll_back
 
 PROMOTED = date(2026, 4, 20)
 HARM = PROMOTED + timedelta(days=40)
@@ -86,13 +87,49 @@ def test_a_person_is_not_overruled_where_the_data_has_a_clock_of_its_own(platfor
     assert platform.registry.version("champion") == "2"
 
 
-def test_a_half_done_roll_back_is_completed_by_any_later_day(platform, run):
-    """The alias was moved, the row was not written."""
+BY_WATCH = Change("2", "1", Cause.WATCH, "the killed run", datetime(2026, 5, 31, tzinfo=UTC), "harm", ID)
+BY_HAND = Change("2", "1", Cause.HAND, "eve", datetime(2026, 5, 31, tzinfo=UTC), "complaints", ID)
+
+
+@pytest.mark.parametrize(("change", "told"), [(BY_WATCH, True), (BY_HAND, False)])
+def test_a_half_done_roll_back_is_completed_as_what_it_was(platform, run, change, told):
+    """Any later day records who began it and why; a person's is no harm that the watch found, even where the watch found some."""
     looked(platform, HARM, VerdictKind.REJECT, "watch-2")
+    half_done(platform, change, platform.experiments.all()[0].ended(State.ROLLED_BACK, change.at, change.reason))
+    assert (platform.experiments.changes()[0].after, platform.registry.version("champion")) == ("2", "1")
+    assert run(HARM + timedelta(days=3)).rolled_back is told
+    assert platform.experiments.changes()[0] == change
+    assert (platform.experiments.all()[0].state, platform.experiments.begun()) == (State.ROLLED_BACK, None)
+
+
+def test_a_roll_back_that_moved_nothing_is_given_up(platform, run):
+    """Killed before the alias moved: the next day begins it anew, by its own verdict."""
+    with suppress(Killed):
+        platform.experiments.changed(BY_HAND, lambda: (_ for _ in ()).throw(Killed))
+    assert platform.experiments.begun() == (BY_HAND, "")
+    assert not run(HARM, VerdictKind.HOLD).rolled_back
+    assert platform.experiments.begun() is None
+    assert run(HARM + timedelta(days=1), VerdictKind.REJECT).rolled_back
+
+
+def test_only_this_step_completes_what_the_watch_began(platform, run, tmp_path):
+    """It raises the alarm; a promotion or a look of the same night leaves that to it."""
+    half_done(platform, BY_WATCH, platform.experiments.all()[0].ended(State.ROLLED_BACK, BY_WATCH.at, BY_WATCH.reason))
+    ramp.run(HARM, settings_of(tmp_path), platform)
+    assert platform.experiments.begun() is not None
+    assert run(HARM).rolled_back
+
+
+def test_an_alias_that_was_moved_past_the_ledger_is_recorded(platform, run):
+    """As somebody's, not as the watch's, and the experiment that had promoted is rolled back. Put back by hand the same change is made again."""
     platform.registry.point("champion", "1")
-    assert run(HARM + timedelta(days=3)).rolled_back
+    assert not run(HARM, VerdictKind.REJECT).rolled_back
+    change = platform.experiments.changes()[0]
+    assert (change.before, change.after, change.cause, change.by, change.experiment_id) == ("2", "1", Cause.HAND, "somebody in the registry", ID)
     assert platform.experiments.all()[0].state is State.ROLLED_BACK
-    assert platform.experiments.changes()[0].cause is Cause.WATCH
+    again = Change("1", "2", Cause.HAND, "me", change.at, "it was an accident")
+    platform.experiments.changed(again, lambda: platform.registry.point("champion", "2"))
+    assert (platform.experiments.changes()[0], platform.registry.version("champion")) == (again, "2")
 
 
 def test_an_experiment_against_the_harmful_champion_stops(platform, run):

@@ -159,6 +159,23 @@ def test_a_holdback_that_got_the_champion_holds(settings):
     report, _ = watched(settings, replace(LONG, logged={"holdback": "champion"}))
     assert report.kind == "HOLD"
     assert "logged under another group" in report.reason
+    assert report.reason.startswith("If `experiment.salt`, `holdback` or `control` was changed: nobody watches the champion until `rightmatch anchor 1`")
+
+
+def test_a_changed_split_is_named_with_the_command(settings):
+    """Another salt, or a smaller holdback: what was decided before was for other members, so the watch holds, and says since when and what to do."""
+    ready = stage(settings)
+    LONG.write(settings.marts, settings.experiment.split(None))
+    assert "salt" not in watch.run(DAY - timedelta(days=1), settings, ready).reason
+    for change in ({"salt": "another"}, {"holdback": 0.2}):
+        other = settings.model_copy(update={"experiment": settings.experiment.model_copy(update=change)})
+        report = watch.run(DAY, other, ready)
+        assert report.kind == "HOLD"
+        assert report.reason.startswith(
+            f"The settings split members otherwise than at the look of {DAY} (salt rightmatch, holdback 0.3, control 0.01; now salt "
+        )
+        assert "nobody watches the champion until `rightmatch anchor 1` begins the watch anew. Members are not split as planned" in report.reason
+        assert ready.ledger.looks("watch-2")[-1].reason == report.reason
 
 
 def test_a_rerun_gives_the_same_row(settings):
