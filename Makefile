@@ -23,7 +23,7 @@ up: setup ## the loop, then Airflow with its UI and schedules until Ctrl-C
 	@$(BIN)/rightmatch up $(OPTIONS)
 
 test: extras ## all tests
-	@$(BIN)/python -m pytest -q -n 2 --dist loadgroup tests
+	@$(BIN)/python -m pytest -q -n 2 tests
 
 check: extras ## what CI runs: lint, types, layers, SQL, then all tests
 	@$(BIN)/ruff check --quiet .

@@ -2,5 +2,9 @@
 
 import os
 
+from tests.distribute import pytest_collection_modifyitems, pytest_xdist_make_scheduler
+
+__all__ = ["pytest_collection_modifyitems", "pytest_xdist_make_scheduler"]
+
 os.environ.setdefault("RIGHTMATCH_TRAINING__TEXT_ENCODER", "hashed")
 """Quick, and there on every machine; the tests of the sentence encoder name it."""

@@ -23,10 +23,14 @@ from training.config.settings import ROOT, Settings
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
+QUICK = {"RIGHTMATCH_TRAINING__TEXT_ENCODER": "hashed", "RIGHTMATCH_TRAINING__EPOCHS": "2", "RIGHTMATCH_TRAINING__WIDTH": "16"}
+"""The loop is what is tested here, and not how well a model learns."""
+
+
 def start(home, *arguments, **environment):
     """Start the command in a home of its own."""
     env = {k: v for k, v in os.environ.items() if not k.startswith(("AIRFLOW", "RIGHTMATCH"))}
-    env |= {"RIGHTMATCH_HOME": str(home), "PYTHONUNBUFFERED": "1", **environment}
+    env |= {"RIGHTMATCH_HOME": str(home), "PYTHONUNBUFFERED": "1", **QUICK, **environment}
     command = [sys.executable, "-m", "training.cli.main", *arguments]
     return subprocess.Popen(command, env=env, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 

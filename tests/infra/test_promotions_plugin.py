@@ -13,7 +13,7 @@ from training.config.settings import Settings
 from training.domain.experiment import Cause, State
 from training.steps.by_hand import planned
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.xdist_group("promotions")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 PAGE = "/promotions/reports/promotions.html"
 ASKED = {"before": "4", "after": "2", "why": "complaints since Monday"}

@@ -138,9 +138,9 @@ def serving(home: Path, workers: int = 1, program: str = "training.cli.main", **
         process.stdout.close()  # type: ignore[union-attr]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def service(furnished, tmp_path_factory) -> Iterator[Service]:
-    """One worker that the tests of a file share."""
+    """One worker that the tests of some files share (`tests/distribute.py`)."""
     home = tmp_path_factory.mktemp("shared") / "home"
     shutil.copytree(furnished, home)
     with serving(home) as running:

@@ -23,7 +23,6 @@ from training.config.settings import Settings
 from training.domain.assignment import Group
 from training.domain.experiment import Experiment, State
 
-pytestmark = pytest.mark.xdist_group("groups")
 SHARES = {"holdback": 0.2, "control": 0.2}
 NOW = datetime.now(UTC)
 EXPERIMENT = Experiment("e1", "2", "1", State.RUNNING, (0.5,), ((NOW.date() - timedelta(1), 0.5),), 0.05, NOW, NOW, "opened")

@@ -1,0 +1,64 @@
+"""Which tests one worker of pytest-xdist takes together, and which units come first.
+
+A file is one unit of work, because its tests share fixtures; files that share a costly one are a unit together. The longest units come first, so that no worker
+is left with one at the end. (`--dist loadgroup` of pytest-xdist 3.8 does nothing under pytest 9.2, which no longer looks at the name that it gives a test.)
+"""
+
+from __future__ import annotations
+
+import pytest
+from xdist.scheduler import LoadScopeScheduling
+
+TOGETHER = {
+    "dbt": ("tests/dbt/test_days.py", "tests/dbt/test_corrections.py", "tests/dbt/test_postgres_server.py"),
+    "service": ("tests/serving/test_service.py", "tests/serving/test_fuzz.py", "tests/serving/test_openapi.py"),
+}
+"""Files that share a costly fixture of the session: a world with its marts, a running service."""
+FIRST = (
+    "tests/dags/test_loop.py",
+    "dbt",
+    "tests/serving/test_kills.py",
+    "service",
+    "tests/dags/test_incident.py",
+    "tests/bench/world/test_loop.py",
+    "tests/bench/coldstart/test_run.py",
+    "tests/infra/test_promotions_plugin.py",
+    "tests/bench/train/test_measure.py",
+    "tests/serving/test_groups.py",
+    "tests/serving/test_rollback.py",
+    "tests/serving/test_swaps.py",
+)
+"""By the processor time that they take."""
+_UNIT = {file: name for name, files in TOGETHER.items() for file in files}
+
+
+def unit(nodeid: str) -> str:
+    """The unit of work of a test."""
+    file = nodeid.split("::", 1)[0]
+    return _UNIT.get(file, file)
+
+
+def place(nodeid: str) -> int:
+    """Where its unit stands."""
+    name = unit(nodeid)
+    return FIRST.index(name) if name in FIRST else len(FIRST)
+
+
+class ByUnit(LoadScopeScheduling):
+    """Units go, in their order, to whichever worker has nothing left."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return unit(nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Instead of the one that `--dist` names."""
+    config.option.loadscopereorder = False
+    return ByUnit(config, log)
+
+
+def pytest_collection_modifyitems(config, items):
+    """On a worker; tests that run in one process keep the order of their files."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: place(item.nodeid))
