@@ -15,7 +15,7 @@ import os, pathlib, pytest, time
 @pytest.fixture(scope="module", autouse=True)
 def costly():
     with (pathlib.Path(__file__).parent / "made").open("a") as file:
-        file.write(f"{pathlib.Path(__file__).stem}\\\\n")
+        print(pathlib.Path(__file__).stem, file=file)
 
 @pytest.mark.parametrize("i", range(4))
 def test_it(i):

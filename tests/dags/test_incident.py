@@ -24,7 +24,7 @@ from training.config.settings import Settings
 from training.domain.experiment import Cause, Change, Experiment, State
 from training.domain.nouns import VerdictKind
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.xdist_group("incident")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1_800)]
 DAGS = ("experiment", "guard", "incident")
 DAY = date(2026, 5, 30)
 RULES = [

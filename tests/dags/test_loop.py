@@ -20,7 +20,7 @@ import pytest
 from training.adapters.ledger import SqlLedger
 from training.config.settings import ROOT, Settings
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(2_400)]
 
 
 QUICK = {"RIGHTMATCH_TRAINING__TEXT_ENCODER": "hashed", "RIGHTMATCH_TRAINING__EPOCHS": "2", "RIGHTMATCH_TRAINING__WIDTH": "16"}
@@ -38,7 +38,7 @@ def start(home, *arguments, **environment):
 def rightmatch(home, *arguments, **environment):
     """Run the command to its end; returns exit code, output and errors."""
     process = start(home, *arguments, **environment)
-    out, err = process.communicate(timeout=800)
+    out, err = process.communicate(timeout=2_000)
     return process.returncode, out, err
 
 
@@ -95,7 +95,7 @@ def test_raw_events_become_a_verdict_each_day(tmp_path):
         assert words in said
     assert list((home / "reports").glob("*.html"))
     time.sleep(5)  # ten looks of the scheduler
-    with build_opener(ProxyHandler({})).open(ui[1], timeout=30) as page:
+    with build_opener(ProxyHandler({})).open(ui[1], timeout=60) as page:
         assert page.status == 200
     assert process.poll() is None
     assert airflow_rows(home, "SELECT dag_id, run_type, state FROM dag_run ORDER BY dag_id") == [
@@ -109,7 +109,7 @@ def test_raw_events_become_a_verdict_each_day(tmp_path):
     assert summary == "0 0 * * *"
     assert datetime.fromisoformat(starts).replace(tzinfo=UTC) > datetime.now(UTC)
     process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=60) == 0
+    assert process.wait(timeout=120) == 0
     assert left_behind(home) == []
 
     code, out, err = rightmatch(home, "run", *world)
@@ -128,7 +128,7 @@ def test_two_interruptions_in_a_row_leave_nothing_behind(tmp_path):
     folder.mkdir(parents=True)
     process = start(tmp_path, "run", RIGHTMATCH_SOURCE="mine", RIGHTMATCH_CATALOG=str(ROOT / "dbt" / "seeds" / "simulated"))
     pids = tmp_path / "airflow" / "pids.json"
-    give_up = time.monotonic() + 120
+    give_up = time.monotonic() + 300
     while not (pids.is_file() and len(json.loads(pids.read_text())) == 3):  # all components
         assert process.poll() is None
         assert time.monotonic() < give_up
@@ -137,7 +137,7 @@ def test_two_interruptions_in_a_row_leave_nothing_behind(tmp_path):
     for number in (signal.SIGINT, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         process.send_signal(number)
         time.sleep(0.2)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=120)
     assert process.returncode == 130
     assert err == "rightmatch: stopped; everything that it started has ended\n"
     assert left_behind(tmp_path) == []

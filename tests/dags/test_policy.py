@@ -39,7 +39,7 @@ def parse(home: Path, seed: str, **settings: str) -> dict:
     path = os.pathsep.join([str(ROOT / "dags"), *filter(None, [env.get("PYTHONPATH")])])
     env |= {"AIRFLOW_HOME": str(home), "PYTHONHASHSEED": seed, "PYTHONPATH": path, "AIRFLOW__CORE__LOAD_EXAMPLES": "False", **settings}
     env |= {"AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"), "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False"}
-    done = subprocess.run([sys.executable, "-c", PARSE, str(ROOT / "dags")], env=env, cwd=home, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run([sys.executable, "-c", PARSE, str(ROOT / "dags")], env=env, cwd=home, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]
     return json.loads(done.stdout.split("PARSED", 1)[1])
 

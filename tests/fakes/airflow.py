@@ -30,7 +30,7 @@ def api_server(settings: Settings) -> Iterator[str]:
     env |= {"RIGHTMATCH_HOME": str(settings.home), "PYTHONPATH": f"{env['PYTHONPATH']}{os.pathsep}{ROOT}"}
     log = airflow.logs / "api-server.log"
     with log.open("wb") as said:
-        subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], env=env, stdout=said, stderr=said, check=True, timeout=180)
+        subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], env=env, stdout=said, stderr=said, check=True, timeout=400)
         server = subprocess.Popen([sys.executable, "-m", "airflow", "api-server"], env=env, stdout=said, stderr=said, cwd=airflow.home, start_new_session=True)
     try:
         _wait(airflow.url, server, log)
@@ -41,7 +41,7 @@ def api_server(settings: Settings) -> Iterator[str]:
 
 
 def _wait(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
-    give_up = time.monotonic() + 180
+    give_up = time.monotonic() + 400
     while True:
         try:
             httpx.get(f"{url}/api/v2/version", trust_env=False, timeout=10).raise_for_status()

@@ -40,12 +40,12 @@ class FakeService:
         stop = asyncio.Event()
         thread = threading.Thread(target=loop.run_until_complete, args=(serve(),), daemon=True)
         thread.start()
-        ready.wait(10)
+        ready.wait(60)
         try:
             yield f"http://127.0.0.1:{port[0]}"
         finally:
             loop.call_soon_threadsafe(stop.set)
-            thread.join(10)
+            thread.join(60)
             for task in asyncio.all_tasks(loop):
                 task.cancel()
             loop.run_until_complete(asyncio.sleep(0.01))

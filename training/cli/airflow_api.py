@@ -59,7 +59,7 @@ class AirflowApi:
         self._token = ""
         self._open = build_opener(ProxyHandler({})).open
 
-    def wait_until_up(self, check: Callable[[], None], seconds: float = 120.0) -> None:
+    def wait_until_up(self, check: Callable[[], None], seconds: float = 300.0) -> None:
         """Log in as soon as the server answers; `check` raises where waiting is in vain."""
         give_up = monotonic() + seconds
         while True:
@@ -73,7 +73,7 @@ class AirflowApi:
             else:
                 return
 
-    def wait_until_parsed(self, dags: tuple[str, ...], since: datetime, check: Callable[[], None], seconds: float = 90.0) -> None:
+    def wait_until_parsed(self, dags: tuple[str, ...], since: datetime, check: Callable[[], None], seconds: float = 300.0) -> None:
         """Wait until each DAG was parsed after `since`. Raises StepError with Airflow's message if a file cannot be imported."""
         give_up = monotonic() + seconds
         while not all(self._parsed(dag, since) for dag in dags):

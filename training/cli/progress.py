@@ -23,7 +23,7 @@ MARKS = {
     "awaiting_input": "[yellow]?[/]",
 }
 POLL_SECONDS = 0.5
-TRIGGER_SECONDS = 60.0
+TRIGGER_SECONDS = 180.0
 ASKS = "awaiting_input"
 """A task that waits for a person."""
 STATES = {"upstream_failed": "not started", "up_for_retry": "failed, will be tried again", ASKS: "waits for a person"}

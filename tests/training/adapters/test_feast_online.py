@@ -186,7 +186,7 @@ def test_two_processes_read_whole_batches_while_one_writes(small):
     for process in (*readers, writer):
         process.start()
     for reader in readers:
-        reader.join(60)
+        reader.join(300)
     writer.kill()
     writer.join()
     assert [reader.exitcode for reader in readers] == [0, 0]

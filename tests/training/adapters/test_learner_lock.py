@@ -40,14 +40,14 @@ def test_a_killed_one_holds_nothing(log_url, tmp_path):
     theirs, ours = multiprocessing.Pipe()
     child = multiprocessing.get_context("fork").Process(target=_hold, args=(log_url, tmp_path, theirs))
     child.start()
-    assert ours.poll(30)
+    assert ours.poll(60)
     assert ours.recv()
     engine = log_engine(log_url)
     with only_learner(engine, tmp_path) as mine:
         assert not mine
     os.kill(child.pid, signal.SIGKILL)
     child.join()
-    for _ in range(100):  # Postgres notices that the connection is gone
+    for _ in range(1_200):  # Postgres notices that the connection is gone
         with only_learner(engine, tmp_path) as mine:
             if mine:
                 break

@@ -24,7 +24,7 @@ def together(work, url, *args):
     running = [start(work, url, gate, seed, *args) for seed in (1, 2)]
     heard = [said(pipe) for _, pipe in running]
     for process, _ in running:
-        process.join(30)
+        process.join(60)
         assert process.exitcode == 0
     return heard
 
@@ -85,11 +85,11 @@ def test_kill_9_loses_nothing_and_repeats_nothing(log_url):
     kills = 20 if log_url.startswith("sqlite") else 6
     for _ in range(kills):
         process, pipe = start(log_writers.write, log_url, max(last, 0))
-        pipe.poll(20)
+        pipe.poll(60)
         time.sleep(dice.uniform(0, 0.08))
         process.kill()
         acknowledged += said(pipe)
-        process.join(20)
+        process.join(60)
         last = check(log, acknowledged)
     assert len(acknowledged) >= kills
 
@@ -99,7 +99,7 @@ def test_a_full_disk_is_told_and_leaves_nothing_half_written(tmp_path):
     url = f"sqlite:///{tmp_path}/log.db"
     process, pipe = start(log_writers.fill, url, 400_000)
     *before, error, after = said(pipe)
-    process.join(20)
+    process.join(60)
     assert "The decision log could not be written: " in error
     assert ("disk I/O error" in error) or ("disk is full" in error)
     assert len(before) > 5

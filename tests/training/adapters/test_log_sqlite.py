@@ -119,7 +119,7 @@ def test_what_was_appended_moves_into_the_file_while_others_write(log, tmp_path,
     assert file.stat().st_size == before
     tending = Tending(log.engine)
     tending.start()
-    until = monotonic() + 20
+    until = monotonic() + 60
     count = 0
     while file.stat().st_size == before and monotonic() < until:
         append(log, f"with{count}")

@@ -19,7 +19,7 @@ def test_help_imports_nothing_heavy():
         "try: main(['--help'])\nexcept SystemExit: pass\n"
         "print('HEAVY', sorted({m.split('.')[0] for m in sys.modules} & {'torch', 'feast', 'airflow', 'mlflow', 'great_expectations', 'pandas', 'duckdb'}))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=300)
     assert "HEAVY []" in done.stdout
     assert all(command in done.stdout for command in COMMANDS)
 

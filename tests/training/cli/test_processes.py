@@ -21,7 +21,7 @@ def test_end_takes_the_whole_family():
     family = [psutil.Process(leader.pid), *psutil.Process(leader.pid).children(recursive=True)]
     assert len(family) == 2
     end([leader.pid])
-    leader.wait(timeout=10)
+    leader.wait(timeout=60)
     leader.stdout.close()
     assert not [p for p in family if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
 
@@ -33,6 +33,6 @@ def test_strays_of_a_killed_command_are_ended_but_no_stranger(tmp_path):
     remember(pids, [child.pid])
     pids.write_text(json.dumps(json.loads(pids.read_text()) | {str(os.getpid()): 1.0}))
     stop_strays(pids)
-    child.wait(timeout=10)
+    child.wait(timeout=60)
     assert not psutil.pid_exists(child.pid)
     assert not pids.exists()

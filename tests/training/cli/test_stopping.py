@@ -25,7 +25,7 @@ def loop(*_, **__):
     with stoppable():
         try:
             print("up", flush=True)
-            time.sleep(60)
+            time.sleep(600)
         finally:
             print("cleaning", flush=True)
             time.sleep(1)
@@ -62,7 +62,7 @@ def test_the_first_signal_stops_and_later_ones_do_not_disturb(first):
     assert command.stdout.readline() == "leaving\n"
     for last in SIGNALS:
         command.send_signal(last)
-    _, err = command.communicate(timeout=30)
+    _, err = command.communicate(timeout=120)
     assert command.returncode == 130
     assert err == "rightmatch: stopped; everything that it started has ended\n"
 

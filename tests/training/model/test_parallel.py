@@ -133,7 +133,7 @@ def test_processes_end_with_a_killed_owner(tmp_path, some_rows):
     owner.wait()
     owner.stdout.close()
     assert len(family) == 3
-    assert not psutil.wait_procs(family, timeout=20)[1]
+    assert not psutil.wait_procs(family, timeout=60)[1]
     assert not (tmp_path / EPOCHS).exists()  # they were ended, and did not come to their end
 
 
