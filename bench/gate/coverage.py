@@ -13,7 +13,6 @@ from bench.gate.scenarios import RISKS
 from bench.gate.worlds import Random, Sizes, entering, predicted_rates, rates
 from training.evaluation.bounded import sequences, tuned
 from training.evaluation.cohorts import Difference, Sums, difference
-from training.evaluation.intervals import Floats
 from training.evaluation.sequential import planned_error
 
 DAYS = 90
@@ -63,26 +62,6 @@ def _predicted(rng: Random, sizes: Sizes) -> tuple[Difference, float, float]:
     return difference(*(predicted_rates(rng, sizes, n, RISKS, 0.0) for n in entering(sizes))), 0.0, 0.005
 
 
-def _returning(rng: Random, sizes: Sizes) -> tuple[Difference, float, float]:
-    """1,000 members a group, the same each day, with tastes of their own: the look's unit is the member's mean so far."""
-    few = min(sizes.experiments, 1000)
-    groups = [_taste(rng, few, sizes.days) for _ in range(2)]
-    (mean0, error0), (mean1, error1) = groups
-    return Difference(mean1 - mean0, np.hypot(error0, error1), *np.full((2, *mean0.shape), 1000.0)), 0.0, 0.03
-
-
-def _taste(rng: Random, few: int, days: int) -> tuple[Floats, Floats]:
-    """Mean and standard error [experiments, days] of members whose chances are uniform."""
-    taste = rng.random((few, 1000))
-    so_far = np.zeros((few, 1000))
-    out = np.empty((2, few, days))
-    for day in range(days):
-        so_far += rng.random((few, 1000)) < taste
-        out[0, :, day] = so_far.mean(axis=1) / (day + 1)
-        out[1, :, day] = so_far.std(axis=1, ddof=1) / (day + 1) / np.sqrt(1000)
-    return out[0], out[1]
-
-
 PAYING = 0.05
 DRAWS: dict[str, Draw] = {
     "difference_at_95_percent": _even(0.95, 0.005),
@@ -90,5 +69,4 @@ DRAWS: dict[str, Draw] = {
     "difference_at_0.2_percent": _even(0.002, 0.001),
     "amounts": _money,
     "with_predictions": _predicted,
-    "members_who_return": _returning,
 }

@@ -1,21 +1,18 @@
-"""The gate's rule on many experiments at once: the same formulas as `training.evaluation.looks`, on arrays (a test compares them look by look)."""
+"""The gate's rules on many experiments at once, by its own `bounds`, and other ways to judge beside them."""
 
 from __future__ import annotations
-
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from bench.gate.worlds import Pair
 from training.domain.nouns import RuleKind
 from training.domain.rules import Rule
-from training.evaluation.cohorts import Difference, difference
+from training.evaluation.cohorts import Difference
 from training.evaluation.intervals import Floats, Interval
-from training.evaluation.looks import FEWEST
-from training.evaluation.sequential import mixture, planned_error, radius, refuting
+from training.evaluation.looks import FEWEST, Bounds, Measured, bounds, levels
+from training.evaluation.sequential import mixture, planned_error, radius
+from training.evaluation.units import DAY, known_after
 
 Flags = npt.NDArray[np.bool_]
 Days = npt.NDArray[np.int64]
@@ -27,34 +24,26 @@ EFFECT = 0.01
 """What the success metric's sequence is planned for."""
 RULES = ((CONVERTED, EFFECT), (RETAINED, 0.0), (OPTED_OUT, 0.0))
 """Each with the distance that its sequence is planned for (0: its margin)."""
-DELAY = {"converted": 14, "retained": 28, "opted_out": 7}
-"""Days until a label is mature (`domain.labels`)."""
 NEVER = 10**6
 
 
-Verdicts = tuple[Days, Days]
-"""Day [experiments] of the promotion and of the rejection; NEVER where the other came first, or none."""
+def shown(rule: Rule, found: Difference, alpha: float = ALPHA, distance: float = 0.0) -> Bounds:
+    """One rule of the whole at each look, by the gate's own `bounds`."""
+    measured = Measured(rule, 0.0, 0.0, (0, 0), distance)
+    return bounds(measured, found, levels(measured, alpha, 1))
 
 
-@dataclass(frozen=True)
-class Shown:
-    """At each look [experiments, looks]: whether the rule passes, and whether it is refuted."""
-
-    passed: Flags
-    refuted: Flags
-
-
-def shown(rule: Rule, found: Difference, alpha: float = ALPHA, distance: float = 0.0) -> Shown:
-    """The sequence of one rule against its threshold."""
-    sign = -1.0 if rule.lower_is_better else 1.0
-    planned = planned_error(distance or rule.margin, alpha)
-    half, other = half_width(found, planned, alpha), half_width(found, planned, alpha, refuting)
-    return Shown(sign * found.value - half > -rule.margin, sign * found.value + other < -rule.margin)
+def wait(metric: str) -> int:
+    """Days from a unit's entry until its outcome is known, as `units.outcomes` waits."""
+    found = known_after(metric)
+    if found is None:
+        raise ValueError(f"{metric} has no window, so nobody's outcome would ever be known. Measure one of `domain.labels`.")
+    return found // DAY
 
 
-def half_width(found: Difference, planned: float, alpha: float = ALPHA, of: Callable[[Floats, float, float], Floats] = radius) -> Floats:
+def half_width(found: Difference, planned: float, alpha: float = ALPHA) -> Floats:
     """Of the sequence; infinite while a group has few members."""
-    return np.where(np.minimum(found.control, found.treatment) < FEWEST, np.inf, of(found.error, planned, alpha))
+    return np.where(np.minimum(found.control, found.treatment) < FEWEST, np.inf, radius(found.error, planned, alpha))
 
 
 def z_test(rule: Rule, found: Difference, alpha: float = ALPHA) -> Flags:
@@ -68,27 +57,6 @@ def as_printed(rule: Rule, found: Difference, alpha: float = ALPHA) -> Flags:
     half = found.error * mixture(np.square(planned / found.error), np.asarray(alpha))
     few = np.minimum(found.control, found.treatment) < FEWEST
     return np.asarray((found.value - half > -rule.margin) & ~few)
-
-
-def late(flags: Flags, days: int, looks: int) -> Flags:
-    """Per entering cohort -> per calendar day: what a cohort shows is known `days` later; `looks` days in all."""
-    out = np.zeros((len(flags), looks), dtype=bool)
-    out[:, days : days + flags.shape[1]] = flags[:, : looks - days]
-    out[:, days + flags.shape[1] :] = flags[:, -1:]
-    return out
-
-
-def verdicts(pairs: Mapping[str, Pair], looks: int, alpha: float = ALPHA) -> Verdicts:
-    """By the three default rules."""
-    success, *guards = (_by_day(pairs, looks, rule, alpha, distance) for rule, distance in RULES)
-    promote = first_day(np.logical_and.reduce([success.passed, *(g.passed for g in guards)]))
-    reject = first_day(np.logical_or.reduce([success.refuted, *(g.refuted for g in guards)]))
-    return np.where(promote < reject, promote, NEVER), np.where(reject <= promote, reject, NEVER)
-
-
-def _by_day(pairs: Mapping[str, Pair], looks: int, rule: Rule, alpha: float, distance: float) -> Shown:
-    found = shown(rule, difference(*pairs[rule.metric]), alpha, distance)
-    return Shown(late(found.passed, DELAY[rule.metric], looks), late(found.refuted, DELAY[rule.metric], looks))
 
 
 def first_day(flags: Flags) -> Days:

@@ -1,4 +1,4 @@
-"""What peeking does, and what a confidence sequence looks like, as SVG."""
+"""What peeking does, what a confidence sequence looks like, and what the watch sees, as SVG."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ import numpy as np
 from bench.curves import Curve, chart, save
 from bench.gate.judged import ALPHA, RETAINED, Flags, half_width, shown, z_test
 from bench.gate.scenarios import MARGIN, STAYED
+from bench.gate.watched import LOOKS, alarm, alive, champions, coming_again, of_the_fragile
 from bench.gate.worlds import Random, Sizes, entering, rates
 from training.evaluation.cohorts import difference
 from training.evaluation.sequential import planned_error
+from training.evaluation.watched import spent
 
 
 def peeking(rng: Random, sizes: Sizes, out: Path) -> Path:
@@ -22,6 +24,19 @@ def peeking(rng: Random, sizes: Sizes, out: Path) -> Path:
         for way, flags in (("gate", shown(RETAINED, found).passed), ("z-test", z_test(RETAINED, found))):
             curves[f"{way}, {truth}"] = _share(flags, sizes)
     return save(out / "gate-peeking.svg", chart("Passed so far when looked at daily", "pairs of members", "share of experiments", curves))
+
+
+def watching(rng: Random, sizes: Sizes, out: Path) -> Path:
+    """Share of watches that have found the loss of 1 point of all members, the fragile ones, by day: of all members, and of those who come again."""
+    held, alpha, leaving = round(sizes.daily / 10), spent(ALPHA, 1), of_the_fragile(0.01)
+    members = alive(rng, min(sizes.experiments, 1000), (held, champions(held)), leaving)
+    curves: dict[str, Curve] = {}
+    for way, found in (("all members", alarm(RETAINED, members, members, alpha)), ("who come again", coming_again(members, alpha))):
+        days = np.arange(1, LOOKS + 1)
+        curves[way] = Curve(days.astype(float).tolist(), (found[None, :] <= days[:, None]).mean(axis=1).tolist())
+    return save(
+        out / "gate-watch.svg", chart("1 point of members lost, fragile ones: found by the watch", "days since the promotion", "share of watches", curves)
+    )
 
 
 def _share(flags: Flags, sizes: Sizes) -> Curve:

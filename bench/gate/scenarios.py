@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from scipy import stats
 
-from bench.gate.judged import ALPHA, EFFECT, NEVER, RETAINED, RULES, Days, Shown, as_printed, first_day, half_width, median, rate, shown, verdicts, z_test
+from bench.gate.judged import ALPHA, EFFECT, NEVER, RETAINED, RULES, Days, as_printed, first_day, median, rate, shown, z_test
+from bench.gate.ramped import CONTROL, HOLDBACK, Arriving, Ended, Plan, played
 from bench.gate.worlds import EVEN, RAMP, Pair, Random, Sizes, entering, pooled, predicted_rates, rates, week
 from training.evaluation.assigned import ASSIGNED_ALPHA, log_bayes_factor
 from training.evaluation.cohorts import Difference, Sums, difference
 from training.evaluation.intervals import Floats
-from training.evaluation.sequential import planned_error, radius, refuting
+from training.evaluation.sequential import planned_error
 
 BOUGHT, STAYED, LEFT = 0.05, 0.95, 0.01
 """Rates without treatment: converted, retained, opted out."""
@@ -22,42 +25,99 @@ LABELS = 28
 ROWS = 4
 RISKS = (np.array([0.70, 0.97, 0.995]), np.array([0.12, 0.36, 0.52]))
 """Chance to stay of three kinds of members, and their shares: 95.05% together; predicting the kind explains 14% of the variance."""
+SEVERAL = 3
+"""Times as many members a day in a ramp as in one comparison of halves, whose first stage compares a fifth of them."""
+RAMP_DAYS = 300
+SOME, FEW = 4, 8
+"""Parts of the experiments that lines of whole ramps get, as each has 300 days of looks; FEW with segments."""
+PARTS = (1.0 / 6.0,) * 6
 
 
-def challenger(rng: Random, sizes: Sizes, lift: Floats | float, harm: Floats | float, base: Floats | float = STAYED) -> dict[str, Pair]:
-    """The three metrics of a challenger that adds `lift` to conversion and `harm` to retention."""
-    members = entering(sizes)
-    return {
-        "converted": rates(rng, sizes, members, (BOUGHT, BOUGHT + lift)),
-        "retained": rates(rng, sizes, members, (base, base + harm)),
-        "opted_out": rates(rng, sizes, members, (LEFT, LEFT)),
+@dataclass(frozen=True)
+class Truth:
+    """What a challenger does to `lift` conversion and `harm` retention, by segment and day; and `base`, the retention without it, and `volume` by day."""
+
+    lift: Floats | float = 0.0
+    harm: Floats | float = 0.0
+    base: Floats | float = STAYED
+    volume: Floats | float = 1.0
+
+
+def ramped(rng: Random, sizes: Sizes, truth: Truth, plan: Plan) -> Ended:
+    """Experiments of the whole rule through `plan`, with `sizes.daily` members a day of all groups."""
+    shape = (max(1, len(plan.segments)), plan.days)
+
+    def spread(value: Floats | float) -> Floats:
+        return np.array(np.broadcast_to(value, shape), dtype=np.float64)
+
+    base = spread(truth.base)
+    chances = {
+        "converted": (spread(BOUGHT), spread(BOUGHT + truth.lift)),
+        "retained": (base, base - truth.harm),
+        "opted_out": (spread(LEFT), spread(LEFT)),
     }
+    daily = np.round(np.broadcast_to(np.asarray(truth.volume) * sizes.daily, (plan.days,))).astype(np.int64)
+    return played(plan, sizes.experiments, Arriving(rng, plan.ramp, daily, chances, plan.segments or (1.0,)))
+
+
+def whole_ramp(sizes: Sizes, **more: Any) -> tuple[Sizes, Plan]:  # noqa: ANN401 - what `Plan` takes
+    """Members and plan of the default ramp."""
+    return replace(sizes, daily=SEVERAL * sizes.daily), Plan(RAMP, RAMP_DAYS, RAMP_DAYS, **more)
+
+
+def halves(sizes: Sizes) -> tuple[Sizes, Plan]:
+    """Members and plan of the last stage's whole rule alone, at one half from the first day on: as many compared as in the lines of single rules."""
+    looks = sizes.days + LABELS
+    return replace(sizes, daily=round(sizes.daily / (1.0 - HOLDBACK - CONTROL))), Plan((EVEN,), sizes.days, looks, longest=looks)
 
 
 def promises(rng: Random, sizes: Sizes) -> dict[str, Any]:
-    """The whole rule, looked at daily, for challengers at the margin, without lift, harmful by 0.8 points, and better by 1 point."""
-    looks = sizes.days + LABELS
-    at_margin = challenger(rng, sizes, 0.03, -MARGIN)
-    without_lift, _ = verdicts(challenger(rng, sizes, 0.0, 0.0), looks)
-    harmful = verdicts(challenger(rng, sizes, 0.03, -0.008), looks)
-    retention = difference(*at_margin["retained"])
+    """The whole rule, looked at daily, for challengers at the margin, without lift, harmful, and better by 1 point."""
+    retention = difference(*rates(rng, sizes, entering(sizes), (STAYED, STAYED - MARGIN)))
+    at_margin, some = Truth(0.03, MARGIN), replace(sizes, experiments=max(100, sizes.experiments // SOME))
+    margin = ended(ramped(rng, *_with(whole_ramp(sizes), at_margin)))
     return {
-        "false_promotion": rate(verdicts(at_margin, looks)[0] < NEVER),
+        "false_promotion": {name: margin[name] for name in ("rate", "interval")},
+        "ramp_at_the_margin": margin,
+        "false_promotion_at_one_half": ended(ramped(rng, *_with(halves(sizes), at_margin))),
         "false_pass_of_retention": _at_margin(retention),
         "as_printed_false_pass": _share(first_day(as_printed(RETAINED, retention))),
-        "false_promotion_without_lift": rate(without_lift < NEVER),
+        "false_promotion_without_lift": ended(ramped(rng, *_with(whole_ramp(some), Truth()))),
         **_neutral(rng, sizes),
-        "power_one_point": _power(challenger(rng, sizes, EFFECT, 0.0), looks),
-        "harm_of_0.8_points": {"promoted": _share(harmful[0]), "rejected": _share(harmful[1])},
+        "power_one_point": ended(ramped(rng, *_with(whole_ramp(some), Truth(EFFECT)))),
+        "power_one_point_of_few_members": _few(rng, some),
+        "power_one_point_at_one_half": _power(rng, sizes),
+        "harm_of_0.8_points": ended(ramped(rng, *_with(whole_ramp(some), Truth(0.03, 0.008)))),
+        "harm_of_2_points": ended(ramped(rng, *_with(whole_ramp(some), Truth(0.03, 0.02)))),
         "peeked_z_test_false_promotion": _share(first_day(z_test(RETAINED, retention))),
     }
 
 
-def _power(metrics: dict[str, Pair], looks: int) -> dict[str, Any]:
-    """Of the whole rule, and of each rule by itself."""
-    promoted, rejected = verdicts(metrics, looks)
-    alone = {r.metric: float(shown(r, difference(*metrics[r.metric]), distance=d).passed.any(axis=1).mean()) for r, d in RULES}
-    return rate(promoted < NEVER) | {"median_days": median(promoted), "rejected": _share(rejected), "of_each_rule": alone}
+def _with(setting: tuple[Sizes, Plan], truth: Truth) -> tuple[Sizes, Truth, Plan]:
+    return setting[0], truth, setting[1]
+
+
+def ended(found: Ended) -> dict[str, Any]:
+    """Share promoted, rejected, and stopped since a stage held for too long; median days; share that came to each stage."""
+    stages = [float((first < NEVER).mean()) for first in found.first]
+    over = {name: _share(getattr(found, name)) for name in ("rejected", "stopped")}
+    return rate(found.promoted < NEVER) | over | {"median_days": median(found.promoted), "median_days_rejected": median(found.rejected), "stages": stages}
+
+
+def _few(rng: Random, sizes: Sizes) -> dict[str, Any]:
+    """A third of the members a day, with stages that may hold for the default time and for twice as long."""
+    (_, plan), found = whole_ramp(sizes), {}
+    for name, longest in (("default", plan.longest), ("twice_as_long", 2 * plan.longest)):
+        found[name] = ended(ramped(rng, sizes, Truth(EFFECT), replace(plan, longest=longest)))
+    return found
+
+
+def _power(rng: Random, sizes: Sizes) -> dict[str, Any]:
+    """Of the whole rule at one half, and of each rule by itself."""
+    members = entering(sizes)
+    pairs = dict(zip(("converted", "retained", "opted_out"), ((BOUGHT, BOUGHT + EFFECT), (STAYED, STAYED), (LEFT, LEFT)), strict=True))
+    alone = {r.metric: float(shown(r, difference(*rates(rng, sizes, members, pairs[r.metric])), distance=d).passed.any(axis=1).mean()) for r, d in RULES}
+    return ended(ramped(rng, *_with(halves(sizes), Truth(EFFECT)))) | {"of_each_rule": alone}
 
 
 def _share(days: Days) -> float:
@@ -89,37 +149,34 @@ def _times(days: float | None, pairs: int) -> float | None:
 
 
 def seasons(rng: Random, sizes: Sizes) -> dict[str, Any]:
-    """False promotions at the margin where the world does not stand still."""
+    """Promotions at the margin, through the whole ramp, where the world does not stand still."""
+    many, plan = whole_ramp(replace(sizes, experiments=max(100, sizes.experiments // SOME)))
+    gone = 0.05 * np.arange(plan.days) / sizes.days
+    falling, rising = STAYED - np.minimum(gone, 0.05), STAYED - 0.05 + np.minimum(gone, 0.05)
+    swing = STAYED - 0.02 * (week(plan.days, 1.0) - 1.0)
+    worlds = {"falling": Truth(0.03, MARGIN, falling), "rising": Truth(0.03, MARGIN, rising), "weekly": Truth(0.03, MARGIN, swing, week(plan.days, 0.3))}
+    return {name: ended(ramped(rng, many, truth, plan)) for name, truth in worlds.items()} | {"rising_pooled": _pooled_ramp(rng, sizes)}
+
+
+def _pooled_ramp(rng: Random, sizes: Sizes) -> float:
+    """Share that passes the retention rule at the margin in a ramp of 30 days a stage, were all members so far compared as one while retention rises."""
     days = np.arange(sizes.days)
-    falling = STAYED - 0.05 * days / sizes.days
-    weekly = STAYED - 0.02 * (week(sizes.days, 1.0) - 1.0)
     share = np.asarray(RAMP)[np.minimum(days * len(RAMP) // sizes.days, len(RAMP) - 1)]
-    busy = entering(sizes, volume=week(sizes.days, 0.3))
-    ramped = rates(rng, sizes, entering(sizes, share), (falling, falling - MARGIN))
-    rising = rates(rng, sizes, entering(sizes, share), (0.90 + 0.05 * days / sizes.days, 0.90 - MARGIN + 0.05 * days / sizes.days))
-    return {
-        "drift": _at_margin(difference(*rates(rng, sizes, entering(sizes), (falling, falling - MARGIN)))),
-        "weekly": _at_margin(difference(*rates(rng, sizes, busy, (weekly, weekly - MARGIN)))),
-        "ramp_with_drift": {**_at_margin(difference(*ramped)), "rising": _at_margin(difference(*rising))["rate"], "rising_pooled": _pooled(rising)},
-    }
+    rising = STAYED - 0.05 + 0.05 * days / sizes.days
+    found = difference(*pooled(rates(rng, sizes, entering(sizes, share), (rising, rising - MARGIN))))
+    looks = Difference(*(getattr(found, name)[..., 0] for name in ("value", "error", "control", "treatment")))
+    return _share(first_day(shown(RETAINED, looks).passed))
 
 
 def _at_margin(found: Difference) -> dict[str, Any]:
     return rate(first_day(shown(RETAINED, found).passed) < NEVER)
 
 
-def _pooled(pair: Pair) -> float:
-    """Share that passes when all members so far are compared as one, whatever share was treated when they came."""
-    found = difference(*pooled(pair))
-    looks = Difference(*(getattr(found, name)[..., 0] for name in ("value", "error", "control", "treatment")))
-    return _share(first_day(shown(RETAINED, looks).passed))
-
-
 def novelty(rng: Random, sizes: Sizes) -> dict[str, Any]:
-    """+3 points of conversion that halve each week, so nothing lasts: the gate judges the mean over cohorts, and so promotes. What bounds it is the watch."""
-    lift = 0.03 * 0.5 ** (np.arange(sizes.days) / 7.0)
-    promoted, _ = verdicts(challenger(rng, sizes, lift, 0.0), sizes.days + LABELS)
-    return {**rate(promoted < NEVER), "median_days": median(promoted)}
+    """+3 points of conversion that halve each week, so nothing lasts: the gate judges the mean over cohorts. What bounds it is the watch."""
+    some, plan = whole_ramp(replace(sizes, experiments=max(100, sizes.experiments // SOME)))
+    lift = 0.03 * 0.5 ** (np.arange(plan.days) / 7.0)
+    return {"ramp": ended(ramped(rng, some, Truth(lift), plan)), "at_one_half": ended(ramped(rng, *_with(halves(sizes), Truth(lift[: sizes.days]))))}
 
 
 def dependence(rng: Random, sizes: Sizes) -> dict[str, Any]:
@@ -139,28 +196,19 @@ def _answers(rng: Random, sizes: Sizes, chance: float) -> Pair:
 
 
 def segments(rng: Random, sizes: Sizes) -> dict[str, Any]:
-    """Six equal segments: one loses 4 points of retention and the others gain 1, so that the mean is fine; and six to whom nothing happens."""
-    hidden, harmless = (_segmented(rng, sizes, harm) for harm in ([-0.04, *[0.01] * 5], [0.0] * 6))
-    return {"one_harmed": hidden, "none_harmed": harmless}
+    """Through the whole ramp, with six equal segments: one loses 4 points of retention and the others gain 1, so that the mean is fine; and six to whom
+    nothing happens. Both sell better. Beside it what the rule says without segments.
+    """
+    few = replace(sizes, experiments=max(100, sizes.experiments // FEW))
+    return {"one_harmed": _segmented(rng, few, [0.04, *[-0.01] * 5]), "none_harmed": _segmented(rng, few, [0.0] * 6)}
 
 
-def _segmented(rng: Random, sizes: Sizes, harm: list[float]) -> dict[str, Any]:
-    share = 1.0 / len(harm)
-    part = Sizes(sizes.experiments, sizes.days, round(sizes.daily * share))
-    drawn = [rates(rng, part, entering(part), (STAYED, STAYED + h)) for h in harm]
-    whole = difference(*(Sums(*(sum(getattr(pair[g], name) for pair in drawn) for name in ("n", "y", "yy"))) for g in (0, 1)))
-    mean = shown(RETAINED, whole)
-    parts = [_part(difference(*pair), share, len(harm)) for pair in drawn]
-    stopped = first_day(np.logical_or.reduce([mean.refuted, *(p.refuted for p in parts)]))
-    promoted = first_day(np.logical_and.reduce([mean.passed, *(p.passed for p in parts)]))
-    return {"promoted_by_the_mean_alone": _share(first_day(mean.passed)), "promoted": float((promoted < stopped).mean()), "rejected": _share(stopped)}
-
-
-def _part(found: Difference, share: float, count: int) -> Shown:
-    """One of `count` segments of that `share`, as `looks.interval` judges it."""
-    wider = np.sqrt(share)
-    half, other = (half_width(found, planned_error(MARGIN, a) / wider, a, of) for a, of in ((ALPHA, radius), (ALPHA / count, refuting)))
-    return Shown(found.value - half > -MARGIN / wider, found.value + other < -MARGIN)
+def _segmented(rng: Random, sizes: Sizes, harm: Sequence[float]) -> dict[str, Any]:
+    truth = Truth(0.03, np.array(harm)[:, None])
+    apart, together = (
+        ended(ramped(rng, *_with(whole_ramp(sizes, segments=parts), one))) for parts, one in ((PARTS, truth), ((), Truth(0.03, float(np.mean(harm)))))
+    )
+    return {**apart, "promoted_by_the_mean_alone": together["rate"]}
 
 
 def splits(rng: Random, sizes: Sizes) -> dict[str, Any]:

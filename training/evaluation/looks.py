@@ -126,7 +126,9 @@ def look(measured: Sequence[Measured], checks: Sequence[Evidence], alpha: float,
 
 @dataclass(frozen=True)
 class Bounds:
-    """A sequence at looks of any shape, larger being better: its ends, what the lower one must exceed, and whether it passes or is refuted."""
+    """A sequence at looks of any shape, larger being better: its ends, what the lower one must exceed, whether it passes or is refuted, and whether there
+    are enough members to say so.
+    """
 
     value: Floats
     low: Floats
@@ -134,6 +136,7 @@ class Bounds:
     threshold: float
     passed: Flags
     refuted: Flags
+    enough: Flags
 
 
 def bounds(measured: Measured, looks: Difference, levels: tuple[float, float], shown: float = 1.0) -> Bounds:
@@ -150,7 +153,7 @@ def bounds(measured: Measured, looks: Difference, levels: tuple[float, float], s
     other = refuting(looks.error, planned_error(distance, levels[1]) / part, levels[1])
     value = -looks.value if rule.lower_is_better else looks.value
     threshold, enough = -rule.margin / (part * wider), np.minimum(looks.control, looks.treatment) >= FEWEST
-    return Bounds(value, value - half, value + other, threshold, (value - half > threshold) & enough, (value + other < -rule.margin) & enough)
+    return Bounds(value, value - half, value + other, threshold, (value - half > threshold) & enough, (value + other < -rule.margin) & enough, enough)
 
 
 def interval(measured: Measured, passing: float, stopping: float, shown: float = 1.0) -> Evidence:

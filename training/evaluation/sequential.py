@@ -74,6 +74,7 @@ def refuting(error: Floats | float, planned: float, alpha: float) -> Floats:
     return np.asarray(np.minimum(radius(error, planned, (1.0 - SPARED) * alpha), radius(error, SEVERE * planned, SPARED * alpha)))
 
 
+@cache
 def planned_error(distance: float, alpha: float, power: float = POWER) -> float:
     """The standard error at which one look at level `alpha` finds an effect that lies `distance` from its threshold with that `power`.
 
