@@ -82,19 +82,19 @@ def _rules(found: Found) -> list[tuple[str, str]]:
 def _after(found: Found) -> list[tuple[str, str]]:
     back = found["rollback"]
     low, high = back["false_alarm_interval"]
-    head = f"watch over {back['days']} days, {back['holdback_a_day']} members a day to the holdback, alpha {back['alpha']:.2%}: rolled back at the margin"
+    head = f"watch of {back['days']} days, {back['holdback_a_day']} members a day held back, alpha {back['alpha']:.2%}: rolled back at the margin"
     lines = [
         (
             head,
             f"{back['false_alarm']:.2%} [{low:.2%}, {high:.2%}]; harmless {back['false_alarm_harmless']:.2%}; at alpha 5% {back['false_alarm_at_alpha']:.2%}",
         ),
-        ("  found, and median day: all members / only those who come again", ""),
+        ("  found, and median day: of all members / only of those who come again", ""),
         *((f"    {name}", f"{_found(ways['all'])} / {_found(ways['coming_again'])}") for name, ways in back["by_harm"].items()),
         ("  8 points less activity in the first two weeks: median day", _number(back["early_proxy_median_days"])),
     ]
     points = {name: ", ".join(f"{100 * gap:+.1f}" for gap in gaps[:5]) for name, gaps in back["fading"].items()}
-    lines.append(("  true gap of each period where 2 points, all fragile, are lost", f"{points['all']} / {points['coming_again']}"))
-    lines += [(f"  1 point once, {held} members a day to the holdback", _found(one)) for held, one in back["by_holdback"].items()]
+    lines.append(("  true gap after each period where 2 points are lost once, all fragile", f"{points['all']} / {points['coming_again']}"))
+    lines += [(f"  1 point lost once, {held} members a day held back", _found(one)) for held, one in back["by_holdback"].items()]
     return lines
 
 

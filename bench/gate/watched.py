@@ -30,7 +30,7 @@ PROXIES = 3
 """Early proxies of the settings, which share alpha."""
 FRAGILE = ((0.1, 0.77), (0.9, 0.97))
 """(Share, chance to stay) of fragile and other members: 95% together."""
-AT_ONCE = 250
+AT_ONCE, ONE = 250, 0.01
 Alive = tuple[Floats, Floats]
 """Members of (holdback, champion) by entry day who are there after 0, 1, ... periods [experiments, days, periods + 1]."""
 
@@ -142,6 +142,10 @@ def rollback(rng: Random, sizes: Sizes) -> dict[str, Any]:
         "days": LOOKS,
         "early_proxy_median_days": _early(rng, some, held, alpha),
     }
+
+
+def _points(harm: float) -> str:
+    return f"{100 * harm:g} point{'' if harm == ONE else 's'}"
 
 
 def champions(held: int) -> int:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from training.evaluation.planning import Goal, Need, Traffic
 
 UNUSABLE = 2
+LOSSES = (2, 4)
+"""In margins: what `rightmatch plan` says of the watch."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,22 @@ def planned(wanted: Wanted) -> dict[str, Any]:
         "simulated_power": float(np.isfinite(decided).mean()),
         "median_days": middle if np.isfinite(middle) else None,
         "next_alpha": _next_alpha(settings),
+        "watch": _watch(settings, goals, wanted.daily),
     }
+
+
+def _watch(settings: Settings, goals: Sequence[Goal], daily: float) -> dict[str, Any]:
+    """Members whom the holdback gets in a day, and of each guardrail the days until the first watch finds losses of so many margins; nothing without one."""
+    from training.domain.nouns import RuleKind
+    from training.evaluation.planning import Traffic, found_by_watch
+    from training.evaluation.watched import spent
+
+    held, guards = settings.experiment.holdback, [g for g in goals if g.rule.kind is RuleKind.NON_INFERIOR]
+    if not held:
+        return {"members_a_day": 0.0, "days": {}}
+    traffic, alpha = Traffic(daily, held, 1.0 - held - settings.experiment.control), spent(settings.judging.alpha, 1)
+    days = {g.rule.metric: {f"{times * g.rule.margin:g}": found_by_watch(g, times * g.rule.margin, traffic, alpha) for times in LOSSES} for g in guards}
+    return {"members_a_day": daily * held, "days": days}
 
 
 def _next_alpha(settings: Settings) -> float | None:
@@ -160,6 +177,17 @@ def _show(found: Mapping[str, Any]) -> None:
         console.print(sentence, highlight=False, soft_wrap=True)
 
 
+def _watched(watch: Mapping[str, Any]) -> list[str]:
+    if not watch["days"]:
+        return ["Nobody is held back (experiment.holdback), so nobody watches what is promoted."]
+
+    def told(days: int | None) -> str:
+        return "not within a year" if days is None else f"by day {days}"
+
+    losses = [f"{metric} worse {', '.join(f'by {loss} {told(day)}' for loss, day in days.items())}" for metric, days in watch["days"].items()]
+    return [f"Then watched by {watch['members_a_day']:,.0f} new members a day who are held back. About half of the watches find: {'; '.join(losses)}."]
+
+
 def _sentences(found: Mapping[str, Any]) -> list[str]:
     groups = " and ".join(f"{n:,} in {side}" for side, n in found["members"].items())
     half = "" if found["median_days"] is None else f", in half of them by day {found['median_days']:.0f}"
@@ -169,5 +197,6 @@ def _sentences(found: Mapping[str, Any]) -> list[str]:
         f"All rules pass in {found['simulated_power']:.0%} of simulated experiments of that size{half}.",
         f"One look at the end: {found['fixed_days']} days. By the formula, whose last look alone has the power: {found['by_formula_days']} days.",
         spent,
+        *_watched(found["watch"]),
     ]
     return [s for s in sentences if s]

@@ -18,9 +18,11 @@ from scipy import stats
 from training.domain.rules import Rule
 from training.evaluation.intervals import Floats
 from training.evaluation.looks import FEWEST
-from training.evaluation.sequential import FIRST, LAST, multiplier, planned_error
+from training.evaluation.sequential import FIRST, LAST, multiplier, planned_error, refuting
+from training.evaluation.watched import HARM, level
 
 EXPERIMENTS = 4000
+A_YEAR = 365
 FARTHEST = 100.0
 """Of the planned information; a goal beyond it is no plan."""
 
@@ -111,6 +113,19 @@ def shortest(goals: Sequence[Goal], traffic: Traffic, days: int, levels: tuple[f
         enough = np.isfinite(simulate(goals, traffic, middle, alpha, np.random.default_rng(seed))).mean() >= power
         low, high = (low, middle) if enough else (middle, high)
     return high
+
+
+def found_by_watch(goal: Goal, loss: float, traffic: Traffic, alpha: float) -> int | None:
+    """Days from the promotion, the label included, after which the watch has found in about half of cases that `loss` of the rule's metric was lost once.
+
+    `traffic` splits members into holdback (control) and champion (treatment); `alpha` is the watch's. None where it takes more than A_YEAR.
+    """
+    days, level_ = np.arange(1, A_YEAR + 1 - goal.delay), alpha * level(1)
+    held, others = (days * traffic.daily * share for share in (traffic.control, traffic.treatment))
+    error = goal.deviation * np.sqrt(1.0 / held + 1.0 / others)
+    beyond = loss - goal.rule.margin >= refuting(error, planned_error(HARM * goal.rule.margin, level_), level_)
+    beyond &= np.minimum(held, others) >= FEWEST
+    return int(days[beyond.argmax()]) + goal.delay if beyond.any() else None
 
 
 def _passes(goal: Goal, traffic: Traffic, days: tuple[int, int], alpha: float, rng: np.random.Generator) -> npt.NDArray[np.bool_]:

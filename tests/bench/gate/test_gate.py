@@ -54,7 +54,7 @@ def test_the_promises_hold(capsys, tmp_path):
     assert found["peeked_z_test_false_promotion"] > 0.2
     assert found["rollback"]["false_alarm"] < 0.05 + error
     assert found["rollback"]["median_days"] < 80
-    assert found["rollback"]["by_harm"]["1 points each period"]["all"]["found"] > 0.9
+    assert found["rollback"]["by_harm"]["1 point each period"]["all"]["found"] > 0.9
     assert found["power_one_point"]["rate"] > 0.9
     assert found["harm_of_2_points"]["rate"] < 0.05
     assert all(part["held"] > 0.95 - error for part in found["coverage"].values())

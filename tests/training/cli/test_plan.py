@@ -40,6 +40,21 @@ def test_the_plan_for_people(capsys):
     assert code == 0
     assert "retained non_inferior" in out
     assert "the slowest label included" in out
+    assert "Then watched by 50 new members a day who are held back" in out
+
+
+def test_the_plan_says_what_the_watch_will_find(capsys, tmp_path, monkeypatch):
+    """By the holdback's members a day: four margins sooner than two, a larger holdback sooner; and that nobody watches where nobody is held back."""
+    options = ("--daily", "2000", "--effect", "0.01", *BASES)
+    found = json.loads(say(capsys, *options, "--json")[1])["watch"]
+    assert found["members_a_day"] == 100
+    retained = found["days"]["retained"]
+    assert retained["0.01"] is None or retained["0.01"] > 200
+    assert 40 < retained["0.02"] < 80
+    monkeypatch.setenv("RIGHTMATCH_EXPERIMENT__HOLDBACK", "0.2")
+    assert 60 < json.loads(say(capsys, *options, "--json")[1])["watch"]["days"]["retained"]["0.01"] < 200
+    monkeypatch.setenv("RIGHTMATCH_EXPERIMENT__HOLDBACK", "0")
+    assert "nobody watches what is promoted" in say(capsys, *options)[1]
 
 
 def test_the_plan_says_what_the_ledger_leaves(capsys, tmp_path, monkeypatch):
