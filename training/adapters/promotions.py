@@ -21,7 +21,8 @@ OTHER_CAUSES = {Cause.SCREEN: "by the offline screen", Cause.EXPERIMENT: "by a l
 
 @dataclass(frozen=True)
 class Facts:
-    """All that is known `at` an instant. `looks` are those at `shown`, the experiment that runs or the last one; `last_looks` the last one of each other.
+    """All that is known `at` an instant. `looks` are those at `shown`, the experiment that runs or the last one; `last_looks` the last one of
+    each, and the one by which the watch made a change.
 
     `pages` are the names of the files beside the page, so that nothing is linked that is not there.
     """
@@ -31,7 +32,7 @@ class Facts:
     experiments: Sequence[Experiment] = ()
     shown: Experiment | None = None
     looks: Sequence[Verdict] = ()
-    last_looks: Mapping[str, Verdict] = field(default_factory=dict)
+    last_looks: Mapping[str | Change, Verdict] = field(default_factory=dict)
     events: Mapping[str, Sequence[Event]] = field(default_factory=dict)
     changes: Sequence[Change] = ()
     screens: Sequence[Verdict] = ()
@@ -91,6 +92,7 @@ class View:
     checks: Sequence[Evidence]
     watch: Banner | None
     watched: Sequence[Metric]
+    watch_lineage: Mapping[str, str]
     explained: str
     arms: Sequence[Mapping[str, Any]]
     past: Sequence[Past]
@@ -115,6 +117,7 @@ def view(facts: Facts) -> View:
         checks=checks,
         watch=watch(facts),
         watched=[*watched, *watched_early],
+        watch_lineage=facts.watch[-1].lineage if facts.watch else {},
         explained=facts.explained,
         arms=facts.arms,
         past=past(facts.experiments, facts.last_looks, facts.events, facts.changes, facts.screens, facts.pages),

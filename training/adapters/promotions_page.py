@@ -17,8 +17,8 @@ from training.adapters.promotions_metrics import day_of_look
 from training.adapters.report import environment, rule_line, write
 from training.config.settings import Settings
 from training.domain.aliases import ANCHOR, CHAMPION
-from training.domain.experiment import Experiment
-from training.domain.nouns import Evidence, Verdict
+from training.domain.experiment import Cause, Change, Experiment
+from training.domain.nouns import Evidence, Verdict, VerdictKind
 from training.evaluation.looks import Role
 
 NAME = "promotions.html"
@@ -50,6 +50,8 @@ def gather(settings: Settings, platform: Platform, at: datetime) -> Facts:
     champion = aliases[CHAMPION]
     changes = platform.experiments.changes()
     since = charge(champion, changes)
+    last: dict[str | Change, Verdict] = {name: looks[-1] for name, looks in found.items() if looks}
+    last |= {c: look for c in changes if c.cause is Cause.WATCH and (look := harmful(platform, c))}
     explained, arms = explanation(settings, screens, shown.challenger if shown and shown.running else champion)
     return Facts(
         at=at,
@@ -57,7 +59,7 @@ def gather(settings: Settings, platform: Platform, at: datetime) -> Facts:
         experiments=experiments,
         shown=shown,
         looks=found[shown.experiment_id] if shown else (),
-        last_looks={name: looks[-1] for name, looks in found.items() if looks},
+        last_looks=last,
         events={e.experiment_id: platform.experiments.events(e.experiment_id) for e in recent},
         changes=changes,
         screens=screens[:SHOWN],
@@ -66,6 +68,11 @@ def gather(settings: Settings, platform: Platform, at: datetime) -> Facts:
         arms=arms,
         pages=frozenset(p.name for p in settings.reports.glob("*.html")),
     )
+
+
+def harmful(platform: Platform, change: Change) -> Verdict | None:
+    """The look of the watch that led to `change`."""
+    return next((v for v in reversed(platform.ledger.looks(f"watch-{change.before}")) if v.kind is VerdictKind.REJECT and v.judged_at <= change.at), None)
 
 
 def explanation(settings: Settings, screens: Sequence[Verdict], version: str | None) -> tuple[str, list[dict[str, Any]]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from training.adapters.report import MARKS
 from training.domain.experiment import Cause, Change, Event, Experiment, State
@@ -38,15 +39,15 @@ class Past:
 
 def past(
     experiments: Sequence[Experiment],
-    last_looks: Mapping[str, Verdict],
+    last_looks: Mapping[str | Change, Verdict],
     events: Mapping[str, Sequence[Event]],
     changes: Sequence[Change],
     screens: Sequence[Verdict],
     pages: frozenset[str],
 ) -> list[Past]:
-    """All of it; a change that an experiment led to is told with the experiment."""
+    """All of it; a change that an experiment led to is told with the experiment. `last_looks` are of experiments and of the watch's changes."""
     found = [_experiment(e, last_looks.get(e.experiment_id), events.get(e.experiment_id, ())) for e in experiments]
-    found += [_change(c) for c in changes if c.cause in CAUSES]
+    found += [_change(c, last_looks.get(c)) for c in changes if c.cause in CAUSES]
     found += [_screen(v, pages) for v in screens]
     return sorted(found, key=lambda p: p.at, reverse=True)
 
@@ -62,16 +63,19 @@ def _experiment(e: Experiment, look: Verdict | None, events: Sequence[Event]) ->
         reason=e.reason,
         by=events[-1].by if events else "",
         steps=events,
-        evidence=look.evidence if look else (),
-        lineage=look.lineage if look else {},
+        **_stands_on(look),
     )
 
 
-def _change(c: Change) -> Past:
+def _change(c: Change, look: Verdict | None) -> Past:
     if c.cause is Cause.ANCHOR:
         return Past(c.at, "Anchor renewed", "HOLD", CAUSES[c.cause], c.reason, by=c.by)
     names = [f"version {v}" if v else "the logging policy" for v in (c.before, c.after)]
-    return Past(c.at, f"Champion: {names[0]} replaced by {names[1]}", "REJECT", CAUSES[c.cause], c.reason, by=c.by)
+    return Past(c.at, f"Champion: {names[0]} replaced by {names[1]}", "REJECT", CAUSES[c.cause], c.reason, by=c.by, **_stands_on(look))
+
+
+def _stands_on(look: Verdict | None) -> dict[str, Any]:
+    return {"evidence": look.evidence, "lineage": look.lineage} if look else {}
 
 
 def _screen(v: Verdict, pages: frozenset[str]) -> Past:

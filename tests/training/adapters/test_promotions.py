@@ -167,6 +167,7 @@ def test_runs_lead_to_airflow(seeded, text):
     runs = "https://company.example/airflow/dags"
     assert f"{runs}/retrain/runs/asset_triggered__2026-06-29T00%3A10%3A00%2B00%3A00_Ab1" in led
     assert f"{runs}/experiment/runs/scheduled__2026-08-12T00%3A00%3A00%2B00%3A00" in led
+    assert f"{runs}/guard/runs/scheduled__2026-08-12T00%3A00%3A00%2B00%3A00" in led  # the last look of the watch
     assert f"{runs}/retrain/runs/scheduled__2026-06-21T00%3A00%3A00%2B00%3A00" in led
     assert "data-airflow" not in text
     assert [run_page(who) for who in ("root", "uma in Airflow", "eve manual", "guard manual__<x>")] == ["", "", "", "../../dags/guard/runs/manual__%3Cx%3E"]
@@ -176,7 +177,7 @@ def rolled_back(platform, settings):
     """Version 4 did harm, was taken back by the watch on Aug 12th, and put in charge again by hand the day after."""
     harm = Evidence("retained non_inferior", RuleKind.NON_INFERIOR, -0.03, (-0.04, -0.02), -0.005, 9000, passed=False, refuted=True, note="final")
     day = date(2026, 8, 11)
-    platform.ledger.record(Verdict(look_id("watch-4", day), VerdictKind.REJECT, "4", "1", (harm,), "harm", datetime(2026, 8, 12, tzinfo=UTC)))
+    platform.ledger.record(Verdict(look_id("watch-4", day), VerdictKind.REJECT, "4", "1", (harm,), "harm", datetime(2026, 8, 12, tzinfo=UTC), {"dag": "guard"}))
     back = Change("4", "1", Cause.WATCH, "guard manual__1", datetime(2026, 8, 12, 2, tzinfo=UTC), "harm", "exp-2026-04-27")
     again = Change("1", "4", Cause.HAND, "uma", datetime(2026, 8, 13, 8, tzinfo=UTC), "the logging was broken")
     for change in (back, again):
@@ -191,6 +192,8 @@ def test_a_champion_that_came_back_is_not_told_of_its_old_harm(seeded, tmp_path)
     rolled_back(platform, settings)
     shown = view(gather(settings, platform, at))
     assert (shown.watch, shown.watched) == (None, [])
+    back = next(one for one in shown.past if one.word == "↩ rolled back" and "Champion" in one.what)
+    assert (back.evidence[0].value, back.lineage["dag"], back.by) == (-0.03, "guard", "guard manual__1")
     assert shown.tiles[3].value == "begins anew"
     assert "anchor version 1, with the first whole day after 13 Aug 2026" in shown.tiles[3].note
     kept = Evidence("retained non_inferior", RuleKind.NON_INFERIOR, 0.0, (-0.02, 0.02), -0.005, 9000, passed=False, note="final")
