@@ -2,7 +2,9 @@
 
 label = phi(x) w_a + noise, w_a ~ N(0, 1 / precision of its block), as LinUCB's "disjoint" models (Li et al. 2010, "A contextual-bandit approach to personalized
 news article recommendation"), but precisions and noise are set by the evidence of all arms together (MacKay 1992, "Bayesian interpolation"; Bishop 2006,
-"Pattern Recognition and Machine Learning", equations 3.91 to 3.95).
+"Pattern Recognition and Machine Learning", equations 3.91 to 3.95) and by weak Gamma beliefs about them (Tipping 2001, "Sparse Bayesian learning and the
+relevance vector machine", section 2.2 and appendix A). Evidence alone takes the first few answers at their word: where they happen to agree it thinks that no
+column matters or that answers have no noise, is then sure of everything, and stops exploring.
 """
 
 from __future__ import annotations
@@ -16,6 +18,8 @@ FIRST_NOISE, LEAST_NOISE = 0.1, 1e-3
 """Variance of an answer: what it begins with, and what it is never thought smaller than."""
 PRECISIONS = (1e-2, 1e4)
 """Between these a block's prior precision is searched; the constant's stays 1."""
+BELIEVED = 3.0
+"""How many well-determined weights, and answers, the beliefs about a block's precision and about the noise weigh as much as (2a of Gamma(a, b))."""
 
 
 @dataclass(frozen=True)
@@ -71,19 +75,31 @@ class Disjoint:
         return Beliefs((covariance @ (self.slope / self.noise)[:, :, None])[:, :, 0], covariance)
 
     def tuned(self, beliefs: Beliefs) -> Disjoint:
-        """Precisions and noise one fixed-point step nearer to those of most evidence; `beliefs` are those under the present ones."""
-        mean, groups = beliefs.mean, self._groups
-        determined = torch.zeros_like(self.precisions).index_add_(0, groups, self._determined(beliefs))
-        weights = torch.zeros_like(self.precisions).index_add_(0, groups, (mean**2).sum(dim=0))
-        precisions = (determined / weights.clamp(min=1e-9)).clamp(*PRECISIONS)
+        """Precisions and noise one fixed-point step nearer to the most probable ones; `beliefs` are those under the present ones.
+
+        What is believed: the noise is FIRST_NOISE, and a block moves a label by a deviation of 1, as LinUCB's precision of 1 says of rows of length 1, so
+        that many columns have small weights each.
+        """
+        mean = beliefs.mean
+        determined, weights = self._by_block(self._determined(beliefs)), self._by_block((mean**2).sum(dim=0))
+        precisions = ((determined + BELIEVED) / (weights + BELIEVED / self._lengths)).clamp(*PRECISIONS)
         precisions[0] = 1.0
         rest = self.square - 2 * float((mean * self.slope).sum()) + float(torch.einsum("kd,kde,ke->", mean, self.gram, mean))
         free = max(self.count - float(determined.sum()), self.count / 2)
-        return replace(self, precisions=precisions, noise=max(rest / free, LEAST_NOISE))
+        return replace(self, precisions=precisions, noise=max((rest + BELIEVED * FIRST_NOISE) / (free + BELIEVED), LEAST_NOISE))
 
     def _determined(self, beliefs: Beliefs) -> torch.Tensor:
         """How far the rows and not the prior set each column's weight, summed over the arms, [d]."""
         return (1 - self._prior * beliefs.covariance.diagonal(dim1=1, dim2=2)).sum(dim=0)
+
+    def _by_block(self, columns: torch.Tensor) -> torch.Tensor:
+        """Sums [blocks] of `columns` [d]."""
+        return torch.zeros_like(self.precisions).index_add_(0, self._groups, columns)
+
+    @property
+    def _lengths(self) -> torch.Tensor:
+        """Mean squared length of a row's columns of each block, [blocks]."""
+        return (self._by_block(self.gram.diagonal(dim1=1, dim2=2).sum(dim=0)) / max(self.count, 1)).clamp(min=1e-9)
 
     @property
     def _groups(self) -> torch.Tensor:

@@ -5,7 +5,7 @@ import torch
 from scipy.optimize import minimize
 from scipy.stats import multivariate_normal
 
-from training.model.disjoint import FIRST_NOISE, Disjoint
+from training.model.disjoint import BELIEVED, FIRST_NOISE, Disjoint
 
 DOUBLE = torch.float64
 
@@ -49,8 +49,8 @@ def test_arms_do_not_learn_from_each_other():
         assert torch.allclose(found.mean[a], torch.linalg.solve(rows.T @ rows + 0.1 * torch.eye(3, dtype=DOUBLE), rows.T @ label[arm == a]))
 
 
-def test_evidence_is_that_of_a_search():
-    """Precisions and noise end where scipy finds the marginal likelihood of all arms' labels largest: y ~ N(0, noise I + phi phi' / precision)."""
+def test_precision_and_noise_are_those_of_a_search():
+    """They end where scipy finds them most probable: y ~ N(0, noise I + phi phi' / precision) of all arms, and Gamma densities of both logarithms."""
     phi, arm, label = answered(80)
     found = Disjoint.empty((1, 2), 2).learned(phi, arm, label)
     for _ in range(200):
@@ -58,16 +58,27 @@ def test_evidence_is_that_of_a_search():
 
     def against(logs) -> float:
         precision, noise = torch.tensor(logs, dtype=DOUBLE).exp()
-        total = 0.0
+        size = float((phi[:, 1:] ** 2).sum(dim=1).mean())
+        total = -BELIEVED / 2 * float(precision.log() - precision / size - noise.log() - FIRST_NOISE / noise)
         for a in range(2):
             rows = phi[arm == a] / torch.stack([torch.ones((), dtype=DOUBLE), precision.sqrt(), precision.sqrt()])
             total -= multivariate_normal.logpdf(label[arm == a], cov=(rows @ rows.T + noise * torch.eye(len(rows), dtype=DOUBLE)).numpy())
         return float(total)
 
-    best = minimize(against, [0.0, -2.0], method="Nelder-Mead", options={"xatol": 1e-4, "fatol": 1e-6}).x
+    best = minimize(against, [1.0, -2.0], method="Nelder-Mead", options={"xatol": 1e-4, "fatol": 1e-6}).x
     assert found.precisions[1:].log().tolist() == pytest.approx([best[0]], abs=0.05)
     assert found.noise == pytest.approx(float(torch.tensor(best[1]).exp()), rel=0.03)
     assert found.precisions[0] == 1.0
+
+
+def test_the_first_answers_are_not_taken_at_their_word():
+    """Twelve rows that all answered 1 leave room for another answer: neither are answers thought free of noise nor columns thought to be without effect."""
+    phi, arm, _ = answered(12)
+    found = Disjoint.empty((1, 2), 2).learned(phi, arm, torch.ones(12, dtype=DOUBLE))
+    for _ in range(50):
+        found = found.tuned(found.beliefs())
+    assert found.noise > FIRST_NOISE * BELIEVED / (12 + BELIEVED) - 1e-9
+    assert float(found.precisions[1]) < 10 * float((phi[:, 1:] ** 2).sum(dim=1).mean())
 
 
 def test_evidence_can_be_handed_on():
