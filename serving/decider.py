@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from functools import partial
 from queue import Empty
 from time import perf_counter
 from typing import Protocol
 
 from serving.decide import Features, World, decide, fallback
 from serving.features import Found, Lookup
-from serving.line import Line, Waiting
+from serving.line import Line, Waiting, answered
 from serving.metrics import Metrics
+from serving.settling import Asking, Made, Settling, Unlogged
 from serving.times import Times
 from training.adapters.decision_log import DecisionLog
+from training.adapters.log_sqlite import Locked
 from training.domain.errors import LogError
 from training.domain.served import UNNAMED, Asked, MemberState, Reason, Served
 
@@ -25,10 +31,6 @@ class Busy(Exception):  # noqa: N818 - it is no error of ours
     """Too many requests wait already."""
 
 
-class Unlogged(Exception):  # noqa: N818 - it says what happened
-    """The log could not be written, so nothing was decided."""
-
-
 class Source(Protocol):
     """Where the world of this moment comes from (`serving.champion.Watch`)."""
 
@@ -37,24 +39,89 @@ class Source(Protocol):
         """As last seen."""
 
 
-Asking = Waiting[Asked, Served]
+Done = Callable[[Served | Exception], None]
 
 
 class Decider:
-    """`ask` from the event loop; a thread takes what waits, `batch` at most, and answers once it is durable."""
+    """`put` and `ask` from the event loop; what waits is taken together, `batch` at most, and answered once it is durable.
+
+    Where log and online store are files of this machine's, the loop decides by itself what has come in one of its turns: a hand-over to a thread and back costs
+    as much as a decision. It never waits there: what meets a lock, or fails, goes to the thread that otherwise takes everything.
+    """
 
     def __init__(self, log: DecisionLog, lookup: Lookup, source: Source, metrics: Metrics, draw: Callable[[], float], times: Times | None = None) -> None:
         self._log, self._lookup, self._source, self._metrics, self._draw = log, lookup, source, metrics, draw
         self._times = times
+        self._turn = threading.Lock()
+        """Held by who decides: models are for one thread at a time."""
+        self._open, self._come = 0, deque[Asking]()
         self._later: deque[Asking] = deque()
         self._line: Line[Asked, Served] = Line("decider", self._run)
-        self.start, self.stop = self._line.start, self._line.stop
+        self._settling = Settling(metrics, self._answer)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        """Where decisions are taken on it."""
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Begin; `put` is called on `loop`."""
+        self._loop = loop if self._log.local and self._lookup.local else None
+        self._line.start(loop)
+        self._settling.start(loop)
+
+    def stop(self) -> None:
+        """Answer what waits, then end the threads."""
+        self._line.stop()
+        self._settling.stop()
 
     async def ask(self, asked: Asked) -> Served:
         """The decision, once it is durable. Raises Busy where too many wait, Unlogged where it could not be kept."""
-        if len(self._line) + len(self._later) >= WAITING:
-            raise Busy
-        return await self._line.ask(asked)
+        return await answered(partial(self.put, asked))
+
+    def put(self, asked: Asked, done: Done) -> None:
+        """Let `done` be told what `ask` gives or raises."""
+        if self._open >= WAITING:
+            done(Busy())
+            return
+        self._open += 1
+        one = Waiting(asked, partial(self._done, done), perf_counter())
+        if self._loop is None:
+            self._line.put(one)
+            return
+        self._come.append(one)
+        if len(self._come) == 1:
+            self._loop.call_soon(self._here)
+
+    def _done(self, done: Done, answer: Served | Exception) -> None:
+        self._open -= 1
+        done(answer)
+
+    def _here(self) -> None:
+        """Decide on the loop what has come since its last turn."""
+        batch, self._come = self._distinct(self._come)
+        if self._come and self._loop is not None:
+            self._loop.call_soon(self._here)
+        made = self._at_once(batch) if not (self._later or len(self._line)) else None
+        if made is None:
+            for one in batch:
+                self._line.put(one)
+        else:
+            self._settling.take(made)
+
+    def _at_once(self, batch: Sequence[Asking]) -> Made | None:
+        """None where that cannot be."""
+        if not self._turn.acquire(blocking=False):
+            return None
+        try:
+            begin = self._begun(batch)
+            found = self._lookup.at_once([w.asked.member_id for w in batch])
+            self._metrics.stage("features", perf_counter() - begin)
+            return self._decided(batch, found, self._source.world, patient=False)
+        except Locked:
+            return None
+        except Exception as error:  # noqa: BLE001 - the thread finds out of whom that is true, and answers the others
+            self._metrics.trouble("batch", error)
+            return None
+        finally:
+            self._turn.release()
 
     def _run(self) -> None:
         while batch := self._next():
@@ -65,9 +132,7 @@ class Decider:
 
     def _features(self, batch: Sequence[Asking]) -> Found | None:
         """Of each member. Where the store is late another thread goes on without them, and this one learns it from None."""
-        begin = perf_counter()
-        for w in batch:
-            self._metrics.stage("queue", begin - w.since)
+        begin = self._begun(batch)
 
         def go_on(found: Found) -> None:
             self._take(batch, found)
@@ -77,67 +142,80 @@ class Decider:
         self._metrics.stage("features", perf_counter() - begin)
         return found
 
+    def _begun(self, batch: Sequence[Asking]) -> float:
+        begin = perf_counter()
+        for w in batch:
+            self._metrics.stage("queue", begin - w.since)
+        return begin
+
     def _take(self, batch: Sequence[Asking], features: Found) -> None:
         """Serve them together; where one of them cannot be served, each by itself, so that it is the only one to know."""
         try:
-            served = self._serve([w.asked for w in batch], features)
+            with self._turn:
+                made = self._serve(batch, features)
+            made.settle()
         except Exception as error:  # noqa: BLE001 - whatever is raised, callers must be told, and the next batch served
             if len(batch) == 1 or isinstance(error, LogError):
-                self._refuse(batch, error)
+                self._metrics.trouble("log", error)
+                self._line.give((w, Unlogged(str(error))) for w in batch)
                 return
             for one in batch:
                 self._take([one], features)
         else:
-            self._answer(batch, served)
+            self._answer(made)
+            self._line.give(zip(made.batch, made.served, strict=True))
 
     def _next(self) -> list[Asking]:
         """What waits, a member and a request once; empty at the end."""
-        batch: list[Asking] = []
-        taken: set[str] = set()
         waiting, self._later = self._later, deque()
-        size = self._source.world.serving.batch
-        while len(batch) < size:
-            if waiting:
-                one: Asking | None = waiting.popleft()
-            else:
-                try:
-                    one = self._line.next(block=not batch)
-                except Empty:
-                    break
+        if not waiting:
+            one = self._line.next(block=True)
             if one is None:
-                break
+                return []
+            waiting.append(one)
+        with suppress(Empty):
+            while len(waiting) < WAITING and (one := self._line.next(block=False)) is not None:
+                waiting.append(one)
+        batch, self._later = self._distinct(waiting)
+        return batch
+
+    def _distinct(self, waiting: deque[Asking]) -> tuple[list[Asking], deque[Asking]]:
+        """Those of one batch, a member and a request once, and those of later ones."""
+        batch, later, taken, size = list[Asking](), deque[Asking](), set[str](), self._source.world.serving.batch
+        while waiting and len(batch) < size:
+            one = waiting.popleft()
             names = {f"member {one.asked.member_id}", f"request {one.asked.request_id}"}
             if taken & names:
-                self._later.append(one)
+                later.append(one)
                 continue
             taken |= names
             batch.append(one)
-        self._later.extend(waiting)
-        return batch
+        later.extend(waiting)
+        return batch, later
 
-    def _serve(self, asked: Sequence[Asked], features: Found) -> list[Served]:
+    def _serve(self, batch: Sequence[Asking], features: Found) -> Made:
         """Under the members' lock: their states, the decisions, and the commit."""
         world = self._source.world
         try:
-            return self._decided(asked, features, world)
+            return self._decided(batch, features, world)
         except Exception as error:
-            if len(asked) > 1 and not isinstance(error, LogError):
+            if len(batch) > 1 and not isinstance(error, LogError):
                 raise
             self._metrics.trouble("state", error)  # unreadable is an answer here: nobody may be shown anything
-        return self._unread(asked, features, world)
+        return self._unread(batch, features, world)
 
-    def _decided(self, asked: Sequence[Asked], features: Found, world: World) -> list[Served]:
-        began = perf_counter()
-        with self._log.writing([a.member_id for a in asked]) as writing:
+    def _decided(self, batch: Sequence[Asking], features: Found, world: World, *, patient: bool = True) -> Made:
+        began, asked = perf_counter(), [w.asked for w in batch]
+        with self._log.staged([a.member_id for a in asked], patient=patient) as staged:
             named = [a.request_id for a in asked if not a.request_id.startswith(UNNAMED)]
-            known = writing.read([a.member_id for a in asked], named, min(a.at for a in asked))
+            known = staged.read([a.member_id for a in asked], named, min(a.at for a in asked))
             read = perf_counter()
             new = [self._one(a, features[a.member_id], known.states[a.member_id], world) for a in asked if a.request_id not in known.earlier]
             made = perf_counter()
-            stands = writing.append(new, known.earlier)
+            stands = staged.append(new, known.earlier)
         for name, seconds in (("state", read - began), ("decide", made - read), ("log", perf_counter() - made)):
             self._metrics.stage(name, seconds)
-        return _in_order(asked, [*new, *known.earlier.values(), *stands.values()])
+        return Made(batch, _in_order(asked, [*new, *known.earlier.values(), *stands.values()]), staged.settle)
 
     def _one(self, asked: Asked, features: Features | Reason, state: MemberState, world: World) -> Served:
         """Decided; where the champion fails on this member, as it may if it is damaged, the safe default, which keeps nothing that a learner would fail on."""
@@ -148,25 +226,21 @@ class Decider:
             self._metrics.trouble("champion", error, decision_id=asked.decision_id, trace_id=asked.trace_id)
             return fallback(asked, Reason.CHAMPION_FAILED, world, u)
 
-    def _unread(self, asked: Sequence[Asked], features: Found, world: World) -> list[Served]:
+    def _unread(self, batch: Sequence[Asking], features: Found, world: World) -> Made:
         """`none` for all, kept too. Raises what the log raises where even that cannot be written: then nothing was decided."""
-        new = [decide(a, features[a.member_id], None, world, self._draw()) for a in asked]
-        with self._log.writing([a.member_id for a in asked]) as writing:
-            stands = writing.append(new)
-        return [stands.get(s.asked.request_id, s) for s in new]
+        new = [decide(w.asked, features[w.asked.member_id], None, world, self._draw()) for w in batch]
+        with self._log.staged([w.asked.member_id for w in batch]) as staged:
+            stands = staged.append(new)
+        return Made(batch, [stands.get(s.asked.request_id, s) for s in new], staged.settle)
 
-    def _answer(self, batch: Sequence[Asking], served: Sequence[Served]) -> None:
+    def _answer(self, made: Made) -> None:
+        """Count what is durable."""
         now = perf_counter()
-        for w, s in zip(batch, served, strict=True):
+        for w, s in zip(made.batch, made.served, strict=True):
             if s.asked.decision_id == w.asked.decision_id:  # not what stood already
                 self._metrics.decided(s)
                 if self._times:
                     self._times.count(s, now - w.since)
-        self._line.give(zip(batch, served, strict=True))
-
-    def _refuse(self, batch: Sequence[Asking], error: Exception) -> None:
-        self._metrics.trouble("log", error)
-        self._line.give((w, Unlogged(str(error))) for w in batch)
 
 
 def _in_order(asked: Sequence[Asked], served: Iterable[Served]) -> list[Served]:

@@ -12,9 +12,10 @@ from serving import bodies
 from serving.chance import CHANCE
 from serving.clock import BEGINNING, END
 from serving.core import Core
-from serving.decider import Busy, Unlogged
+from serving.decider import Busy
 from serving.messages import DecisionRequest, answer
 from serving.problems import Refusal
+from serving.settling import Unlogged
 from serving.trace import trace_id
 from training.config.serving import Clock
 from training.domain.nouns import Context

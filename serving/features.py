@@ -27,6 +27,10 @@ Found = Mapping[str, Features | Reason]
 class Store(Protocol):
     """The part of `training.adapters.ports.FeatureStore` that is asked here."""
 
+    @property
+    def local(self) -> bool:
+        """Whether it is a file of this machine's, which nobody waits for."""
+
     def online_members(self, member_ids: Sequence[str]) -> list[dict[str, object]]:
         """One dict a member in order, with `event_timestamp`; {} where unknown."""
 
@@ -55,6 +59,17 @@ class Lookup:
         self._closed = False
         threading.Thread(target=self._watch, name="lookup budget", daemon=True).start()
 
+    @property
+    def local(self) -> bool:
+        """Whether the store can be asked without a budget."""
+        with suppress(Exception):
+            return self._store.local
+        return False
+
+    def at_once(self, ids: Sequence[str]) -> Found:
+        """As `members`, of a store that is local."""
+        return dict.fromkeys(ids, Reason.STORE_DOWN) if self._stuck is not None else self._ask(ids)
+
     def members(self, ids: Sequence[str], late: Callable[[Found], None]) -> Found | None:
         """Of each id its features, or why there are none. Never raises for a store that fails.
 
@@ -66,12 +81,7 @@ class Lookup:
         look = self._now = _Look(ids, monotonic() + self._budget, late)
         if not self._wanted.is_set():
             self._wanted.set()
-        found: Found
-        try:
-            rows = self._store.online_members(ids)
-            found = {member: _features(row) for member, row in zip(ids, rows, strict=True)}
-        except Exception:  # noqa: BLE001 - whatever a store raises, the member gets the safe answer, and the reason says that the store is down
-            found = dict.fromkeys(ids, Reason.STORE_DOWN)
+        found = self._ask(ids)
         with self._lock:
             if self._stuck is look:
                 self._stuck = None
@@ -99,6 +109,13 @@ class Lookup:
         """Watch no more; a stuck look is left behind."""
         self._closed = True
         self._wanted.set()
+
+    def _ask(self, ids: Sequence[str]) -> Found:
+        try:
+            rows = self._store.online_members(ids)
+            return {member: _features(row) for member, row in zip(ids, rows, strict=True)}
+        except Exception:  # noqa: BLE001 - whatever a store raises, the member gets the safe answer, and the reason says that the store is down
+            return dict.fromkeys(ids, Reason.STORE_DOWN)
 
     def _watch(self) -> None:
         """Wake when something is asked, and then once a budget while anything is: a quick look costs no wake of its own."""

@@ -16,15 +16,15 @@ A = TypeVar("A")
 
 @dataclass(frozen=True, slots=True)
 class Waiting(Generic[Q, A]):
-    """One question, since `perf_counter` said `since`."""
+    """One question, since `perf_counter` said `since`. `done` is told the answer, or what was given as an exception, on the loop."""
 
     asked: Q
-    answer: asyncio.Future[A]
+    done: Callable[[A | Exception], None]
     since: float
 
 
 class Line(Generic[Q, A]):
-    """`ask` on the loop; `run`, in a thread named `name`, takes with `next` and answers with `give` until `next` says that the line has ended."""
+    """`put` or `ask`; `run`, in a thread named `name`, takes with `next` and answers with `give` until `next` says that the line has ended."""
 
     def __init__(self, name: str, run: Callable[[], None]) -> None:
         self._queue: SimpleQueue[Waiting[Q, A] | None] = SimpleQueue()
@@ -58,11 +58,13 @@ class Line(Generic[Q, A]):
     def __len__(self) -> int:
         return self._queue.qsize()
 
+    def put(self, waiting: Waiting[Q, A]) -> None:
+        """Behind all others."""
+        self._queue.put(waiting)
+
     async def ask(self, asked: Q) -> A:
-        """The answer, or what was given as an exception."""
-        answer: asyncio.Future[A] = asyncio.get_running_loop().create_future()
-        self._queue.put(Waiting(asked, answer, perf_counter()))
-        return await answer
+        """The answer, or what was given as an exception; from the loop."""
+        return await answered(lambda done: self.put(Waiting(asked, done, perf_counter())))
 
     def next(self, *, block: bool) -> Waiting[Q, A] | None:
         """The next in line. None at its end, which is said again whenever it is asked. Raises queue.Empty where nothing waits and `block` is false."""
@@ -72,16 +74,27 @@ class Line(Generic[Q, A]):
         return one
 
     def give(self, answers: Iterable[tuple[Waiting[Q, A], A | Exception]]) -> None:
-        """Answer on the loop; callers who have gone are left out."""
+        """Answer on the loop."""
         if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(_resolve, [(waiting.answer, answer) for waiting, answer in answers])
+            self._loop.call_soon_threadsafe(_tell, list(answers))
 
 
-def _resolve(answers: Iterable[tuple[asyncio.Future[A], A | Exception]]) -> None:
-    for future, answer in answers:
+async def answered(ask: Callable[[Callable[[A | Exception], None]], None]) -> A:
+    """What `ask` lets somebody tell. Whoever has gone meanwhile is told nothing."""
+    future: asyncio.Future[A] = asyncio.get_running_loop().create_future()
+
+    def done(answer: A | Exception) -> None:
         if future.done():
-            continue
+            return
         if isinstance(answer, Exception):
             future.set_exception(answer)
         else:
             future.set_result(answer)
+
+    ask(done)
+    return await future
+
+
+def _tell(answers: Iterable[tuple[Waiting[Q, A], A | Exception]]) -> None:
+    for waiting, answer in answers:
+        waiting.done(answer)

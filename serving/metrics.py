@@ -42,7 +42,7 @@ class Metrics:
         self._lag = Gauge(
             "rightmatch_posterior_lag_seconds", "Age of the oldest outcome that the learner has not applied", registry=where, multiprocess_mode="mostrecent"
         )
-        self._known_stages = {name: self._parts.labels(name) for name in ("queue", "features", "state", "decide", "log")}
+        self._known_stages = {name: self._parts.labels(name) for name in ("queue", "features", "state", "decide", "log", "sync")}
 
     def stage(self, name: str, seconds: float) -> None:
         """Time of one stage."""

@@ -72,6 +72,8 @@ class FakeFeatureStore:
         names = [*_features(MEMBER_FEATURES), *(f"arm_{n}" for n in _features(ARM_FEATURES))]
         return pd.concat([decisions, pd.DataFrame(added, index=decisions.index, columns=names)], axis=1)
 
+    local = True
+
     def online_members(self, member_ids: Sequence[str]) -> list[dict[str, object]]:
         """Online member features in order; {} where unknown."""
         return [self._served(MEMBER_FEATURES, i) for i in member_ids]

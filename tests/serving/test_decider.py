@@ -13,10 +13,11 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from serving.decide import World
-from serving.decider import Busy, Decider, Unlogged
+from serving.decider import Busy, Decider
 from serving.features import Lookup
 from serving.menus import Menus
 from serving.metrics import Metrics
+from serving.settling import Unlogged
 from tests.fakes.logs import postgres, served
 from training.adapters.decision_log import DecisionLog
 from training.config.serving import CapSettings, ServingSettings, Without
@@ -33,6 +34,9 @@ NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
 class Store:
     """Everybody consents to e-mail; of one member it says what no log can keep."""
 
+    def __init__(self, local=False):
+        self.local = local
+
     def online_members(self, member_ids):
         return [{"consents": "email", "event_timestamp": NOW} | ({"odd": object()} if member == "odd" else {}) for member in member_ids]
 
@@ -41,6 +45,7 @@ class Held(Store):
     """Answers once for each turn of `gate`, and says that it was `reached`."""
 
     def __init__(self):
+        super().__init__()
         self.gate, self.reached = threading.Semaphore(0), threading.Semaphore(0)
 
     def online_members(self, member_ids):
@@ -60,8 +65,8 @@ class Unreadable(DecisionLog):
     """States cannot be read; decisions can be added."""
 
     @contextmanager
-    def writing(self, members):
-        with super().writing(members) as real:
+    def staged(self, members, **how):
+        with super().staged(members, **how) as real:
             real.read = refuse
             yield real
 
@@ -70,8 +75,8 @@ class Raced(DecisionLog):
     """After each look another worker answers another member under the request id r1, where the database lets it."""
 
     @contextmanager
-    def writing(self, members):
-        with super().writing(members) as real:
+    def staged(self, members, **how):
+        with super().staged(members, **how) as real:
             look = real.read
 
             def read(*question):
@@ -88,7 +93,7 @@ class Closed(DecisionLog):
     """Nothing can be written."""
 
     @contextmanager
-    def writing(self, members):
+    def staged(self, members, **how):
         refuse()
         yield
 
@@ -103,13 +108,13 @@ def asked(member, request):
     return Asked(f"d-{request}", request, member, NOW, Context(Surface.OUTBOUND, 12, 1))
 
 
-@pytest.fixture
-def answers(tmp_path):
-    """Ask a decider over a log of the given kind; answers or exceptions in order."""
+@pytest.fixture(params=[False, True], ids=["thread", "loop"])
+def answers(tmp_path, request):
+    """Ask a decider over a log of the given kind, which decides in its thread or, where log and store are local, on the loop; answers or exceptions."""
 
     def run(kind, questions, url=""):
         log = kind(url or f"sqlite:///{tmp_path / 'log.db'}")
-        decider = Decider(log, Lookup(Store(), 60), Source(), Metrics(CollectorRegistry()), lambda: 0.999)
+        decider = Decider(log, Lookup(Store(request.param), 60), Source(), Metrics(CollectorRegistry()), lambda: 0.999)
 
         async def ask():
             decider.start(asyncio.get_running_loop())
@@ -200,7 +205,7 @@ def test_a_crowd_of_one_member_is_bounded_too(tmp_path, monkeypatch):
 
     found = asyncio.run(ask())
     assert all(isinstance(f, Served) for f in found[:15])
-    assert sum(isinstance(f, Busy) for f in found[15:]) == 15 - (20 - 13)
+    assert sum(isinstance(f, Busy) for f in found[15:]) == 15 - (20 - 14)
 
 
 async def until(holds):

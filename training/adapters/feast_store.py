@@ -101,6 +101,13 @@ class FeastStore:
         features.index = decisions.index
         return pd.concat([decisions, features], axis=1)
 
+    @property
+    def local(self) -> bool:
+        """Whether what is online lies in our packed file."""
+        from training.adapters.feast_online import PackedSqliteOnlineStoreConfig
+
+        return isinstance(self._feast.config.online_store, PackedSqliteOnlineStoreConfig)
+
     def online_members(self, member_ids: Sequence[str]) -> list[dict[str, object]]:
         """Online member features plus `consents` and `event_timestamp`, one dict a member in order; unknown members give {}."""
         return self._online(MEMBER_VIEW, "member_id", member_ids)

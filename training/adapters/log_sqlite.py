@@ -129,7 +129,7 @@ class Writer(threading.local):
 
     @contextmanager
     def transaction(self, *, patient: bool = True) -> Iterator[Own]:
-        """Committed when the block has ended, nothing of it kept if the block raises. Holds the write lock from the start. Raises the driver's errors, and Locked
+        """Committed when the block has ended, nothing of it kept if the block raises. Holds the write lock from the start. Raises the driver's errors; Locked
         where another one holds the lock and nobody is to wait for it.
         """
         own = self._own or self._opened()

@@ -98,6 +98,10 @@ class FeatureStore(Protocol):
         Member features keep their names; arm features are prefixed `arm_`. Row order is kept.
         """
 
+    @property
+    def local(self) -> bool:
+        """Whether what is online lies in a file of this machine's, whose readers wait for nobody."""
+
     def online_members(self, member_ids: Sequence[str]) -> list[dict[str, object]]:
         """Online member features, one dict a member in order, plus `consents` and `event_timestamp`; unknown members give {}."""
 
