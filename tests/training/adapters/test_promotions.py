@@ -206,6 +206,17 @@ def test_a_champion_that_came_back_is_not_told_of_its_old_harm(seeded, tmp_path)
     assert found.watch.why == "`rightmatch anchor 1`"
 
 
+def test_later_periods_of_the_watch_are_told_apart_and_only_refute():
+    """The first period holds: shown harmless, although a later one is not shown yet; refuted, the later one is the harm. Each has a drawing of its own name."""
+    first, later = rule("retained non_inferior", -0.002, 0.001), rule("retained non_inferior (after 56 days)", -0.02, 0.001, note="later")
+    harm = rule("retained non_inferior (after 56 days)", -0.05, -0.03, note="later, holdback 0.95")
+    for found, word in ((later, "Shown harmless"), (harm, "Harm found")):
+        watched = Verdict(look_id("watch-2", FIRST), VerdictKind.HOLD, "2", "1", (first, found), "because", AT)
+        shown = view(Facts(AT, {"champion": "2", "anchor": "1"}, watch=[watched]))
+        assert shown.watch.word == word
+        assert [m.name for m in shown.watched] == ["retained", "retained (after 56 days)"]
+
+
 def test_a_champion_that_the_ledger_does_not_know_is_said():
     """Its alias was moved past the ledger, or a change is half done."""
     found = banner(Facts(AT, {"champion": "3"}, changes=[Change("1", "2", Cause.HAND, "vera", AT, "complaints")]))
