@@ -52,6 +52,7 @@ def _world(found: Found) -> list[tuple[str, str]]:
         ("+3 points of conversion that halve each week: promoted by the ramp / at one half", f"{_rate(new['ramp'])} / {new['at_one_half']['rate']:.1%}"),
         ("ramp, one of six segments loses 4 points: promoted / rejected", f"{hurt['rate']:.1%} / {hurt['rejected']:.1%}{mean[0]}"),
         ("ramp, none of six is harmed: promoted", f"{_rate(fine)}{mean[1]}"),
+        ("  the same where a stage may hold for 180 days", _rate(segments["none_harmed_twice_as_long"])),
         (
             "sample ratio: fair split stopped / 5% lost found",
             f"{split['fair']['stopped']:.2%} / {lost['stopped']:.1%}, median day {_number(lost['median_days'])}",

@@ -200,14 +200,15 @@ def segments(rng: Random, sizes: Sizes) -> dict[str, Any]:
     nothing happens. Both sell better. Beside it what the rule says without segments.
     """
     few = replace(sizes, experiments=max(100, sizes.experiments // FEW))
-    return {"one_harmed": _segmented(rng, few, [0.04, *[-0.01] * 5]), "none_harmed": _segmented(rng, few, [0.0] * 6)}
+    found = {"one_harmed": _segmented(rng, few, [0.04, *[-0.01] * 5]), "none_harmed": _segmented(rng, few, [0.0] * 6)}
+    members, plan = whole_ramp(few, segments=PARTS)
+    found["none_harmed_twice_as_long"] = ended(ramped(rng, members, Truth(0.03), replace(plan, longest=2 * plan.longest)))
+    return found
 
 
 def _segmented(rng: Random, sizes: Sizes, harm: Sequence[float]) -> dict[str, Any]:
-    truth = Truth(0.03, np.array(harm)[:, None])
-    apart, together = (
-        ended(ramped(rng, *_with(whole_ramp(sizes, segments=parts), one))) for parts, one in ((PARTS, truth), ((), Truth(0.03, float(np.mean(harm)))))
-    )
+    apart = ended(ramped(rng, *_with(whole_ramp(sizes, segments=PARTS), Truth(0.03, np.array(harm)[:, None]))))
+    together = ended(ramped(rng, *_with(whole_ramp(sizes), Truth(0.03, float(np.mean(harm))))))
     return {**apart, "promoted_by_the_mean_alone": together["rate"]}
 
 

@@ -120,13 +120,10 @@ def rollback(rng: Random, sizes: Sizes) -> dict[str, Any]:
     some = replace(sizes, experiments=max(100, sizes.experiments // 4))
     at_margin, harmless = (_alarms(rng, sizes.experiments, held, lost_once(harm), alpha) for harm in (RETAINED.margin, 0.0))
     whole = _alarms(rng, some.experiments, held, lost_once(RETAINED.margin), ALPHA)
-    worlds = {f"{100 * harm:g} points once": lost_once(harm) for harm in (0.01, 0.02, 0.03)}
-    worlds |= {f"{100 * harm:g} points each period": each_period(harm) for harm in (0.005, 0.01, 0.02)}
-    worlds |= {
-        "2 points each period from the fourth": each_period(0.02, 4),
-        "1 point, all fragile": of_the_fragile(0.01),
-        "2 points, all fragile": of_the_fragile(0.02),
-    }
+    worlds = {f"{_points(harm)} once": lost_once(harm) for harm in (0.01, 0.02, 0.03)}
+    worlds |= {f"{_points(harm)} each period": each_period(harm) for harm in (0.005, 0.01, 0.02)}
+    worlds |= {f"{_points(0.02)} each period from the fourth": each_period(0.02, 4)}
+    worlds |= {f"{_points(harm)} once, all fragile": of_the_fragile(harm) for harm in (0.01, 0.02)}
     found = {name: _both(rng, some.experiments, held, leaving, alpha) for name, leaving in worlds.items()}
     return {
         "false_alarm": float((at_margin < NEVER).mean()),
