@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from scipy import optimize, stats
 
+from training.config.settings import ROOT
 from training.evaluation.crossing import crossing
 from training.evaluation.sequential import FIRST, LAST, TAIL, level, mixture, multiplier, planned_error, radius, rho2
 
@@ -80,3 +85,13 @@ def test_any_alpha_has_a_level(alpha):
     wanted = (1 - TAIL) * alpha
     assert crossing(mixture, np.array([level(alpha)]), FIRST, LAST)[0] == pytest.approx(wanted, rel=0.03) or level(alpha) > 0.4
     assert crossing(mixture, np.array([level(alpha)]), FIRST, LAST)[0] < 1.03 * wanted
+
+
+def test_a_level_does_not_depend_on_the_processors():
+    """To the last bit, so that a rerun on another machine records the same row."""
+    found = set()
+    for threads in ("1", "2"):
+        env = {**os.environ, "OPENBLAS_NUM_THREADS": threads, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
+        command = [sys.executable, "-c", "from training.evaluation.sequential import level; print(repr(level(0.05)))"]
+        found.add(subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, check=True).stdout)
+    assert len(found) == 1
