@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -84,8 +84,7 @@ def _loop(console: Console, settings: Settings, airflow: Airflow, day: date, sta
     first = airflow.api.trigger("features", {"day": day.isoformat()})
     progress = Progress(console, airflow.api, airflow.processes.check, f"user {USER}  password {airflow.home.secrets.password}")
     tasks = progress.follow(first, FOLLOWS)
-    asking = {question.dag for question in progress.asked}
-    _refuse_failure(airflow.home, [task for task in tasks if task.dag not in asking or task.state == "failed"])
+    _refuse_failure(airflow.home, tasks, {question.dag for question in progress.asked})
     show(console, settings, day)
     prose(console, duration(up - started, [task for task in tasks if task.dag in {"features", "retrain"}], monotonic() - started))
     for name, place in places(settings, day).items():
@@ -113,12 +112,14 @@ def _airflow(settings: Settings) -> Iterator[Airflow]:
         processes.stop()
 
 
-def _refuse_failure(airflow: AirflowHome, tasks: list[TaskState]) -> None:
+def _refuse_failure(airflow: AirflowHome, tasks: list[TaskState], asking: Collection[str]) -> None:
+    """Raises StepError where a task failed, or one did not end: those of the DAGs `asking` a person may."""
     for task in tasks:
         if task.state == "failed":
             log = attempt_log(airflow.logs, task)
             raise StepError(f"{task.dag}.{task.task} failed:\n{reason(log)}\nIts log: {log}")
-    if not tasks or any(task.state not in {"success", "skipped"} for task in tasks):
+    ended = [task for task in tasks if task.dag not in asking]
+    if not ended or any(task.state not in {"success", "skipped"} for task in ended):
         raise StepError(f"The loop did not complete, although no task failed: {', '.join(f'{t.task} {t.state}' for t in tasks)}. See {airflow.logs}.")
 
 
