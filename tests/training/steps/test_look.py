@@ -71,6 +71,21 @@ def test_a_good_challenger_passes(settings):
     json.dumps(asdict(report), allow_nan=False)
 
 
+def test_revenue_and_dismissals_can_be_guardrails(settings):
+    """By two more rules: money a member and the share who dismiss, for all and by segment; harm to one of them rejects whoever sells more."""
+    more = [("conversion_value", 0.5, False), ("dismissed", 0.06, True)]
+    rules = [RuleSettings(metric=name, kind=RuleKind.NON_INFERIOR, margin=margin, lower_is_better=lower) for name, margin, lower in more]
+    live = ExperimentSettings(**LIVE | {"early": {"visited": 0.1}})
+    wider = settings.model_copy(update={"rules": [*RULES, *rules], "experiment": live})
+    report, _, found = judged(wider, World(chance=SELLS))
+    assert report.kind == "PROMOTE"
+    assert found["conversion_value non_inferior"].value > 0.5
+    assert found["dismissed non_inferior (country DE)"].passed
+    annoys = wider.model_copy(update={"home": settings.home / "annoys"})
+    report, _, found = judged(annoys, World(chance=shifted("dismissed", 0.2, base=SELLS)))
+    assert (report.kind, found["dismissed non_inferior"].refuted, found["conversion_value non_inferior"].passed) == ("REJECT", True, True)
+
+
 def test_a_rerun_replaces_the_same_row(settings):
     """Same verdict to the last bit, one row, also where the mart's rows come in another order and the ramp has gone on since."""
     running = experiment((0, 0.1), ramp=(0.1, 0.5))
