@@ -45,6 +45,7 @@ def create(core: Core) -> Front:
         app.router.add_route(path, answer, methods=[method], include_in_schema=False)
         if "{" not in path:
             direct[method, path] = answer
+    app.router.redirect_slashes = False  # a path is an operation's or nobody's; a redirect would name whatever host the caller did
     app.add_exception_handler(HTTPException, _http_problem)
     openapi.install(app)
     return Front(app, direct)

@@ -8,7 +8,8 @@ import msgspec
 from fastapi import FastAPI
 
 from serving import messages, personalizer
-from serving.examples import ANSWER, OUTCOMES, OUTCOMES_ANSWER, QUESTION, RANK, RANK_ANSWER
+from serving.examples import ANSWER, METRICS, OUTCOMES, OUTCOMES_ANSWER, PROBLEMS, QUESTION, RANK, RANK_ANSWER, READY, RECORD, UNREADY
+from serving.problems import MEDIA, kind
 
 REF = "#/components/schemas/{name}"
 _KINDS = (
@@ -67,12 +68,13 @@ def description(title: str) -> dict[str, Any]:
 
 def _paths() -> dict[str, Any]:
     decision, event = _parameter("decision_id", "The decision's id."), _parameter("event_id", "The event id of a rank.")
+    ready = {"200": _any(READY), "503": _any(UNREADY)}
     either: list[dict[str, list[str]]] = [{"key": []}, {"personalizer": []}]
     return {
         "/v1/decisions": {"post": _post("decide", "Decide what to show to a member", "DecisionRequest", QUESTION, _ok("DecisionAnswer", ANSWER), "409")},
         "/v1/decisions/{decision_id}": {
             "parameters": [decision],
-            "get": _operation("decision", "One decision with all that it was taken from", {"200": _ok("DecisionRecord")}, (*_READ, "404")),
+            "get": _operation("decision", "One decision with all that it was taken from", {"200": _ok("DecisionRecord", RECORD)}, (*_READ, "404")),
         },
         "/v1/outcomes": {
             "post": _post("outcomes", "Report what happened: one outcome, or up to 1,000", _OUTCOMES, OUTCOMES, _ok("OutcomeAnswer", OUTCOMES_ANSWER))
@@ -91,8 +93,8 @@ def _paths() -> dict[str, Any]:
             | {"security": either},
         },
         "/metrics": {"get": _operation("metrics", "Prometheus metrics", {"200": _text()}, _READ)},
-        "/healthz": {"get": _operation("healthz", "Alive", {"200": _any()}, ()) | {"security": []}},
-        "/readyz": {"get": _operation("readyz", "Ready: 503 while decisions are the safe default's", {"200": _any(), "503": _any()}, ()) | {"security": []}},
+        "/healthz": {"get": _operation("healthz", "Alive", {"200": _any({"status": "alive"})}, ()) | {"security": []}},
+        "/readyz": {"get": _operation("readyz", "Ready: 503 while decisions are the safe default's", ready, ()) | {"security": []}},
     }
 
 
@@ -103,29 +105,34 @@ _NOTHING: dict[str, Any] = {"description": "Done."}
 
 def _post(name: str, summary: str, body: str | dict[str, Any], example: object, ok: dict[str, Any], *more: str, status: str = "200") -> dict[str, Any]:
     schema = body if isinstance(body, dict) else {"$ref": REF.format(name=body)}
-    content = {"application/json": {"schema": schema, "examples": {"usual": {"value": example}}}}
+    content = {"application/json": _media(schema, example)}
     return _operation(name, summary, {status: ok}, (*_WRITE, *more)) | {"requestBody": {"required": True, "content": content}}
 
 
 def _operation(name: str, summary: str, answers: dict[str, Any], errors: tuple[str, ...]) -> dict[str, Any]:
-    schema = {"application/problem+json": {"schema": {"$ref": REF.format(name="Problem")}}}
-    problems = {status: {"description": _ERRORS[status], "content": schema} for status in sorted(errors)}
+    problems = {status: {"description": _ERRORS[status], "content": {MEDIA: _problem(status)}} for status in sorted(errors)}
     return {"operationId": name, "summary": summary, "responses": {**answers, **problems}}
 
 
-def _ok(name: str, example: object | None = None) -> dict[str, Any]:
-    media: dict[str, Any] = {"schema": {"$ref": REF.format(name=name)}}
-    if example is not None:
-        media["examples"] = {"usual": {"value": example}}
-    return {"description": "Done.", "content": {"application/json": media}}
+def _problem(status: str) -> dict[str, Any]:
+    title, detail = PROBLEMS[status]
+    return _media({"$ref": REF.format(name="Problem")}, {"type": kind(title), "title": title, "status": int(status), "detail": detail})
 
 
-def _any() -> dict[str, Any]:
-    return {"description": "State.", "content": {"application/json": {"schema": {"type": "object"}}}}
+def _ok(name: str, example: object) -> dict[str, Any]:
+    return {"description": "Done.", "content": {"application/json": _media({"$ref": REF.format(name=name)}, example)}}
+
+
+def _any(example: object) -> dict[str, Any]:
+    return {"description": "State.", "content": {"application/json": _media({"type": "object"}, example)}}
 
 
 def _text() -> dict[str, Any]:
-    return {"description": "Text.", "content": {"text/plain": {"schema": {"type": "string"}}}}
+    return {"description": "Text.", "content": {"text/plain": _media({"type": "string"}, METRICS)}}
+
+
+def _media(schema: dict[str, Any], example: object) -> dict[str, Any]:
+    return {"schema": schema, "examples": {"usual": {"value": example}}}
 
 
 def _parameter(name: str, description: str) -> dict[str, Any]:

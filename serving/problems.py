@@ -22,7 +22,7 @@ class Refusal(Exception):  # noqa: N818 - it is an answer
 
 def problem(refusal: Refusal, instance: str) -> Response:
     """As a response."""
-    return _response(Problem(_kind(refusal.title), refusal.title, refusal.status, refusal.detail, instance), refusal.headers)
+    return _response(Problem(kind(refusal.title), refusal.title, refusal.status, refusal.detail, instance), refusal.headers)
 
 
 def partly(answer: OutcomeAnswer, refused: Sequence[Refused], instance: str) -> Response:
@@ -30,11 +30,12 @@ def partly(answer: OutcomeAnswer, refused: Sequence[Refused], instance: str) -> 
     count = answer.accepted + answer.repeated + len(refused)
     detail = f"{len(refused)} of {count} outcomes were refused, the first because {refused[0].why}. The others are applied."
     title = "Outcomes refused"
-    body = Problem(_kind(title), title, 422, detail, instance, answer.accepted, answer.repeated, list(refused))
+    body = Problem(kind(title), title, 422, detail, instance, answer.accepted, answer.repeated, list(refused))
     return _response(body, {})
 
 
-def _kind(title: str) -> str:
+def kind(title: str) -> str:
+    """The type of the problems of a title."""
     return "urn:rightmatch:problem:" + title.lower().replace(" ", "-")
 
 

@@ -11,6 +11,7 @@ import uvicorn
 from serving.app import create
 from serving.core import Core
 from serving.logs import say
+from serving.slow import Server
 from training.bootstrap import platform
 from training.config.settings import Settings
 
@@ -34,6 +35,6 @@ def serve(settings: Settings, listener: socket.socket) -> None:
         date_header=False,
         proxy_headers=False,  # nobody here asks who the caller is
     )
-    server = uvicorn.Server(config)
+    server = Server(config, settings.serving.request_seconds)
     server.run(sockets=[listener])
     say("worker ended", pid=os.getpid())

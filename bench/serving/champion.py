@@ -33,12 +33,15 @@ STAYS = 0.95
 """Share of members who come back in the fourth week whatever was shown, as in the simulated world."""
 
 
-def champion(arms: int, seed: int) -> tuple[MatchingModel, Catalog]:
-    """A trained model and a catalog of `arms` arms on the web, besides `none`; about a minute. Raises ValueError for more arms than texts can be made."""
+def champion(arms: int, seed: int, rows: int = ROWS) -> tuple[MatchingModel, Catalog]:
+    """A model trained on `rows` decisions, and a catalog of `arms` arms on the web, besides `none`; about a minute.
+
+    Raises ValueError for more arms than texts can be made.
+    """
     catalog = offers(arms)
     cold = _world(catalog, seed)
     rng = np.random.default_rng([seed, 51])
-    frame = log(cold, rng)
+    frame = log(cold, rng, rows)
     settings = TrainingSettings(text_encoder=TextChoice.HASHED)
     return fit(frame, catalog, settings, seed, lambda _: None), catalog
 

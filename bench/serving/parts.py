@@ -14,6 +14,8 @@ from bench.serving.rounds import Contender, Figures, Plan, measure, say
 from bench.serving.setup import Home, build, deciding, sync_ms, without_disk
 
 ARMS = (20, 200, 2_000)
+LEAST, MOST, CELLS = 6_000, 20_000, 12_000_000
+"""Rows of the log that a champion of another number of arms is trained on, and rows times arms: a decision costs the same whatever was learned."""
 WORKERS = (1, 2)
 TUNED = {"feast_tuned_sqlite": Variant(STOCK, tuned=True), "feast_tuned_packed": Variant(PACKED, tuned=True)}
 PLAIN = "feast_stock"
@@ -57,19 +59,20 @@ def workers(home: Home, plan: Plan) -> dict[str, dict[str, float]]:
     """Answers a second by worker processes, in turns."""
     with contextlib.ExitStack() as stack:
         contenders = {str(n): Contender(stack.enter_context(deciding(home, n)).address, home.question) for n in WORKERS}
-        return {"workers": {name: figures.short()["rps"] for name, figures in measure(contenders, home.members, plan, seed=4).items()}}
+        return {"workers": {name: figures.short()["rps"] for name, figures in measure(contenders, home.members, plan.half(), seed=4).items()}}
 
 
 def arms(home: Home, folder: Path, at: datetime, plan: Plan, counts: Sequence[int] = ARMS) -> dict[str, dict[str, dict[str, float]]]:
     """Figures by number of arms, in turns."""
     homes = {}
     for n in counts:
+        rows = max(LEAST, min(MOST, CELLS // n))
         if n != home.arms:
-            say(f"training a champion over {n:,} arms")
-        homes[n] = home if n == home.arms else build(folder / f"arms_{n}", n, home.members, at, seed=1)
+            say(f"training a champion over {n:,} arms on {rows:,} rows")
+        homes[n] = home if n == home.arms else build(folder / f"arms_{n}", n, home.members, at, seed=1, rows=rows)
     with contextlib.ExitStack() as stack:
         contenders = {str(n): Contender(stack.enter_context(deciding(each)).address, each.question) for n, each in homes.items()}
-        return {"arms": {name: figures.short() for name, figures in measure(contenders, home.members, plan, seed=5).items()}}
+        return {"arms": {name: figures.short() for name, figures in measure(contenders, home.members, plan.half(), seed=5).items()}}
 
 
 def _ratio(ours: Mapping[str, float], theirs: Mapping[str, float]) -> dict[str, float]:

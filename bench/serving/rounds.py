@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Any
 
@@ -36,6 +36,10 @@ class Plan:
     rounds: int = 5
     alone: int = 400
     seconds: float = 3.0
+
+    def half(self) -> Plan:
+        """Half the rounds, rounded up: for what is compared with nobody else."""
+        return replace(self, rounds=(self.rounds + 1) // 2)
 
 
 @dataclass

@@ -59,12 +59,12 @@ class Home:
         return post("/v1/decisions", json.dumps({"member_id": marts.member(i), "surface": SURFACE}).encode(), [f"Authorization: Bearer {self.key}"])
 
 
-def build(folder: Path, arms: int, members: int, at: datetime, seed: int) -> Home:
-    """Train, write, materialize and register in `folder`; about a minute."""
+def build(folder: Path, arms: int, members: int, at: datetime, seed: int, rows: int | None = None) -> Home:
+    """Train (on so many `rows`, else as `champion` does), write, materialize and register in `folder`; about a minute."""
     from bench.serving.champion import champion, write
     from training.bootstrap import platform
 
-    model, catalog = champion(arms, seed)
+    model, catalog = champion(arms, seed) if rows is None else champion(arms, seed, rows)
     write(catalog, folder / "catalog")
     settings = Settings(home=folder / "home", catalog=folder / "catalog")
     marts.write(settings.marts, members, catalog, at, seed)

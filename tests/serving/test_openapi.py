@@ -6,6 +6,7 @@ import msgspec
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings, strategies
+from jsonschema import Draft202012Validator
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import content_type_conformance, response_schema_conformance, status_code_conformance
@@ -30,11 +31,42 @@ def test_the_description_is_openapi_3_1():
         (examples.OUTCOMES_ANSWER, messages.OutcomeAnswer),
         (examples.RANK, personalizer.RankRequest),
         (examples.RANK_ANSWER, personalizer.RankAnswer),
+        (examples.RECORD, messages.DecisionRecord),
     ],
 )
 def test_examples_are_what_they_show(example, kind):
     """Read by the types that the routes read."""
     assert msgspec.convert(example, kind) is not None
+
+
+def media(node):
+    """Every body that the description names, by its type."""
+    if isinstance(node, dict):
+        for name, value in node.items():
+            if name == "content":
+                yield from value.items()
+            yield from media(value)
+
+
+def test_every_body_has_an_example_of_its_schema():
+    """Of requests, answers and problems alike, by JSON Schema itself."""
+    whole = description("Rightmatch")
+    found = list(media(whole["paths"]))
+    assert len(found) > 40
+    for kind, body in found:
+        schema = {**body["schema"], "components": whole["components"]}
+        for example in body["examples"].values():
+            errors = list(Draft202012Validator(schema).iter_errors(example["value"]))
+            assert not errors, (kind, errors)
+
+
+def test_examples_can_be_sent(service):
+    """As they stand, to a service over the catalog of the simulated world: the arms that they name are there."""
+    with service.client() as client:
+        assert client.post("/v1/decisions", json=examples.QUESTION).status_code == 200
+        assert client.post("/personalizer/v1.1/rank", json=examples.RANK | {"eventId": "example"}).status_code == 201
+        outcomes = client.post("/v1/outcomes", json=examples.OUTCOMES)
+    assert [r["why"] for r in outcomes.json()["refused"]] == [f"decision {examples.ANSWER['decision_id']} is not in the log"] * 2
 
 
 OPERATIONS = [(path, method) for path, operations in description("")["paths"].items() for method in operations if method != "parameters"]

@@ -185,6 +185,7 @@ def test_unknown_paths_and_methods_are_problems(service):
     """As RFC 9457 has it."""
     with service.client() as client:
         assert client.get("/v2/decisions").json()["status"] == 404
+        assert client.get("/v1/decisions/").json()["status"] == 404
         assert client.delete("/v1/decisions").json()["status"] == 405
         assert client.get("/v1/decisions/none-such").json()["title"] == "Unknown decision"
 

@@ -52,6 +52,7 @@ class ServingSettings(Strict):
     access_log: bool = Field(True, description="A line of the log for every request, not for failures alone")
     personalizer_surface: Surface = Field(Surface.WEB, description="Where callers of the Personalizer interface stand who do not say it")
     personalizer_reward: OutcomeKind = Field(OutcomeKind.CLICK, description="What a reward above 0 of the Personalizer interface means")
+    request_seconds: float = Field(10.0, gt=0, description="A caller whose request has not come whole by then is hung up on")
     rate_limit: str = Field("120000/minute", description="Requests of one key to one worker, as the library `limits` writes it")
 
     @property

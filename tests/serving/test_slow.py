@@ -1,0 +1,103 @@
+"""Callers who do not finish what they began to send are hung up on; others are not."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import time
+from contextlib import ExitStack, suppress
+from urllib.parse import urlsplit
+
+import pytest
+
+from serving.slow import Waits
+from tests.serving.conftest import PATIENCE, member, serving, wait
+
+MOST = 2.0
+HEAD = "POST /v1/decisions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nContent-Length: {size}\r\n\r\n"
+
+
+class Transport:
+    """Knows whether it was closed."""
+
+    closed = False
+
+    def close(self):
+        """Hang up."""
+        self.closed = True
+
+
+class Cycle:
+    """A request of which more is to come, or not; answered, or not."""
+
+    def __init__(self, more_body, response_complete):
+        self.more_body, self.response_complete = more_body, response_complete
+
+
+class Connection:
+    """As uvicorn's protocols look; `idle` has their own timer between two requests."""
+
+    def __init__(self, cycle, idle=False):
+        self.cycle, self.timeout_keep_alive_task, self.transport = cycle, object() if idle else None, Transport()
+
+
+def test_only_who_keeps_one_request_waiting_is_hung_up_on():
+    """Nothing sent yet, a body that does not come, and a second request that does not: all closed after ten seconds, none before. Not: who is being answered,
+    who is idle between two requests, and who has begun another request meanwhile.
+    """
+    stuck = [Connection(None), Connection(Cycle(True, False)), Connection(Cycle(False, True))]
+    fine = [Connection(Cycle(False, False)), Connection(Cycle(False, True), idle=True), Connection(Cycle(True, False))]
+    waits = Waits([*stuck, *fine], 10.0)
+    for now in (0.0, 9.0):
+        waits.look(now)
+    fine[2].cycle = Cycle(True, False)
+    waits.look(10.0)
+    assert not any(one.transport.closed for one in (*stuck, *fine))
+    waits.look(10.5)
+    assert [one.transport.closed for one in (*stuck, *fine)] == [True, True, True, False, False, False]
+
+
+@pytest.fixture(name="service")
+def _service(furnished, tmp_path):
+    """One worker that waits for two seconds."""
+    home = tmp_path / "home"
+    shutil.copytree(furnished, home)
+    with serving(home, 1, SERVING__REQUEST_SECONDS=str(MOST)) as running:
+        wait(lambda: running.ready().status_code == 200)
+        yield running
+
+
+def test_a_slow_caller_is_hung_up_on_and_a_quick_one_is_not(service):
+    """One says nothing, one stops within its head, one within its body, one dribbles on: the service ends all four. Another decides all the while."""
+    where, head = urlsplit(service.url), HEAD.format(token=service.token, size=9_000).encode()
+    with ExitStack() as stack, service.client() as client:
+        slow = [stack.enter_context(socket.create_connection((where.hostname, where.port), PATIENCE)) for _ in range(4)]
+        for one, sent in zip(slow, (b"", head[:30], head + b"{", head), strict=True):
+            one.sendall(sent)
+            one.setblocking(False)
+        began, ended = time.monotonic(), [False] * 4
+        while not all(ended):
+            assert time.monotonic() - began < PATIENCE
+            assert client.post("/v1/decisions", json={"member_id": member(6), "surface": "web"}).status_code == 200
+            if not ended[3]:
+                dribble(slow[3])
+            ended = [gone or closed(one) for gone, one in zip(ended, slow, strict=True)]
+            if time.monotonic() - began < MOST / 2:
+                assert not any(ended)
+            time.sleep(0.1)
+
+
+def dribble(one):
+    """A byte more of white space, which JSON allows for ever."""
+    with suppress(OSError):
+        one.sendall(b" ")
+
+
+def closed(one):
+    """Whether the other side has hung up."""
+    try:
+        return one.recv(1) == b""
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
