@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -12,6 +13,7 @@ from bench.serving.load import Load
 from bench.serving.parts import compared
 from bench.serving.report import Report, flat, show
 from bench.serving.rounds import Figures
+from training.config.settings import ROOT
 from training.domain.errors import ConfigError, NotReadyError
 
 
@@ -81,6 +83,15 @@ def test_a_part_that_fails_or_is_stopped_loses_no_other(tmp_path):
     assert (kept()["failed"], kept()["members"], told) == ({"http": "NotReadyError: no server"}, 3, [{"workers": {"1": 5.0}}])
     assert kept()["seconds"].keys() == {"workers", "http"}
     assert not report.whole
+
+
+def test_the_document_names_every_figure():
+    """Each key at the top of the JSON, and each part that is one."""
+    told = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
+    named = set(re.findall("`([a-z0-9_]+)`", "".join(line.split("|")[1] for line in told.splitlines() if line.startswith("| `"))))
+    found = {name: figures(1, 10) for name in ("decision", "decision_without_disk", "feast_tuned_sqlite", "feast_tuned_packed", "feast_stock")}
+    written = {"members", "arms_considered", "sync_ms", "seconds", "failed", *compared(found), *PARTS} - {"http"}
+    assert named == written
 
 
 def test_names_are_joined_by_points():
