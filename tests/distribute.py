@@ -11,24 +11,38 @@ from xdist.scheduler import LoadScopeScheduling
 
 TOGETHER = {
     "dbt": ("tests/dbt/test_days.py", "tests/dbt/test_corrections.py", "tests/dbt/test_postgres_server.py"),
+    "world": (
+        "tests/bench/world/test_loop.py",
+        "tests/bench/world/test_drift.py",
+        "tests/bench/world/test_warehouse.py",
+        "tests/bench/world/test_linear.py",
+    ),
     "service": ("tests/serving/test_service.py", "tests/serving/test_fuzz.py", "tests/serving/test_openapi.py"),
 }
-"""Files that share a costly fixture of the session: a world with its marts, a running service."""
+"""Files that share a costly fixture of the session: a world with its marts, a benchmark's world, a running service."""
 FIRST = (
     "tests/dags/test_loop.py",
     "dbt",
-    "tests/serving/test_kills.py",
+    "world",
     "service",
-    "tests/dags/test_incident.py",
-    "tests/bench/world/test_loop.py",
+    "tests/training/model/test_parallel.py",
     "tests/bench/coldstart/test_run.py",
-    "tests/infra/test_promotions_plugin.py",
+    "tests/training/adapters/test_gate_days.py",
+    "tests/dags/test_incident.py",
+    "tests/serving/test_soak.py",
+    "tests/training/steps/test_killed_changes.py",
+    "tests/serving/test_kills.py",
+    "tests/training/adapters/test_dbt_warehouse.py",
     "tests/bench/train/test_measure.py",
+    "tests/infra/test_promotions_plugin.py",
+    "tests/dbt/test_postgres.py",
     "tests/serving/test_groups.py",
+    "tests/training/adapters/test_feast_push.py",
     "tests/serving/test_rollback.py",
+    "tests/training/steps/test_evaluate.py",
     "tests/serving/test_swaps.py",
 )
-"""By the processor time that they take."""
+"""By the processor time that they take: 15 s and more."""
 _UNIT = {file: name for name, files in TOGETHER.items() for file in files}
 
 

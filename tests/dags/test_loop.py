@@ -18,6 +18,7 @@ import psutil
 import pytest
 
 from training.adapters.ledger import SqlLedger
+from training.cli.processes import stop_strays
 from training.config.settings import ROOT, Settings
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2_400)]
@@ -128,20 +129,22 @@ def test_two_interruptions_in_a_row_leave_nothing_behind(tmp_path):
     folder.mkdir(parents=True)
     process = start(tmp_path, "run", RIGHTMATCH_SOURCE="mine", RIGHTMATCH_CATALOG=str(ROOT / "dbt" / "seeds" / "simulated"))
     pids = tmp_path / "airflow" / "pids.json"
-    give_up = time.monotonic() + 300
-    while not (pids.is_file() and len(json.loads(pids.read_text())) == 3):  # all components
-        assert process.poll() is None
-        assert time.monotonic() < give_up
-        time.sleep(0.1)
-    assert len(left_behind(tmp_path)) > 3
-    for number in (signal.SIGINT, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        process.send_signal(number)
-        time.sleep(0.2)
-    _, err = process.communicate(timeout=120)
-    assert process.returncode == 130
-    assert err == "rightmatch: stopped; everything that it started has ended\n"
-    assert left_behind(tmp_path) == []
-    assert not pids.exists()
+    try:
+        give_up = time.monotonic() + 300
+        while not (pids.is_file() and len(json.loads(pids.read_text())) == 3 and len(left_behind(tmp_path)) > 3):  # all components
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < give_up
+            time.sleep(0.1)
+        for number in (signal.SIGINT, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            process.send_signal(number)
+            time.sleep(0.2)
+        out, err = process.communicate(timeout=120)
+        assert (process.returncode, err) == (130, "rightmatch: stopped; everything that it started has ended\n"), out
+        assert left_behind(tmp_path) == []
+        assert not pids.exists()
+    finally:
+        process.kill()
+        stop_strays(pids)
 
 
 def test_a_corrupt_day_stops_before_anything_is_landed(tmp_path):

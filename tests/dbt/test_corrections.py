@@ -67,11 +67,9 @@ def test_a_first_build_that_a_test_refuses_can_be_corrected(tmp_path, raw, backl
     assert [name for name in backlog if not found[name].equals(backlog[name])] == []
 
 
-def test_a_backfill_leaves_the_marts_as_they_are(tmp_path, raw):
+def test_a_backfill_leaves_the_marts_as_they_are(built, backlog):
     """An old day asked for again after a later one, with the same files: every byte of every mart stays."""
-    settings = settled(tmp_path, raw)
-    DbtWarehouse(settings).build(LAST)
-    before = {file.name: file.read_bytes() for file in settings.candidate.iterdir()}
-    report = DbtWarehouse(settings).build(OLD)
+    before = {file.name: file.read_bytes() for file in built.candidate.iterdir()}
+    report = DbtWarehouse(built).build(OLD)
     assert report.until == LAST
-    assert {file.name: file.read_bytes() for file in settings.candidate.iterdir()} == before
+    assert {file.name: file.read_bytes() for file in built.candidate.iterdir()} == before

@@ -41,7 +41,7 @@ def shown_to_all(tiny, arm):
 
 def test_json_has_its_shape(quick, tmp_path, capsys):
     """One object on standard output, progress elsewhere; every case has every learner, and every plot was written."""
-    assert measure(Plan(seeds=1, first=4, rows=4000, members=500), tmp_path, as_json=True) == 0
+    assert measure(Plan(seeds=1, first=4, rows=4000, members=500, creatives=8), tmp_path, as_json=True) == 0
     said, progress = capsys.readouterr()
     result = json.loads(said)
     assert result["seeds"] == 1
