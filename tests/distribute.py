@@ -41,6 +41,9 @@ FIRST = (
     "tests/serving/test_rollback.py",
     "tests/training/steps/test_evaluate.py",
     "tests/serving/test_swaps.py",
+    "tests/serving/test_clock_jumps.py",
+    "tests/serving/test_disk.py",
+    "tests/serving/test_slow.py",
 )
 """By the processor time that they take: 15 s and more."""
 _UNIT = {file: name for name, files in TOGETHER.items() for file in files}

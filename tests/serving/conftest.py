@@ -148,7 +148,7 @@ def service(furnished, tmp_path_factory) -> Iterator[Service]:
         yield running
 
 
-def wait(true: Callable[[], object], pause: float = 0.02) -> float:
+def wait(true: Callable[[], object], *, pause: float = 0.02) -> float:
     """Until `true()` holds, asked every `pause` seconds; an error counts as not yet. Returns the seconds that it took."""
     began = time.monotonic()
     last: object = None

@@ -126,7 +126,7 @@ def test_a_paused_arm_is_gone_within_a_second(service):
 
     def seconds(verb, then):
         assert command(service, "arm", verb, arm).returncode == 0
-        return wait(lambda: reason() == then, 0.1)
+        return wait(lambda: reason() == then, pause=0.1)
 
     with service.client() as client:
         assert soonest(lambda: max(seconds("pause", "arm is paused"), seconds("resume", "")), 1.0) < 1.0
