@@ -74,7 +74,7 @@ def halves(sizes: Sizes) -> tuple[Sizes, Plan]:
 def promises(rng: Random, sizes: Sizes) -> dict[str, Any]:
     """The whole rule, looked at daily, for challengers at the margin, without lift, harmful, and better by 1 point."""
     retention = difference(*rates(rng, sizes, entering(sizes), (STAYED, STAYED - MARGIN)))
-    at_margin, some = Truth(0.03, MARGIN), replace(sizes, experiments=max(100, sizes.experiments // SOME))
+    at_margin, some = Truth(0.03, MARGIN), replace(sizes, experiments=max(20, sizes.experiments // SOME))
     margin = ended(ramped(rng, *_with(whole_ramp(sizes), at_margin)))
     return {
         "false_promotion": {name: margin[name] for name in ("rate", "interval")},
@@ -150,7 +150,7 @@ def _times(days: float | None, pairs: int) -> float | None:
 
 def seasons(rng: Random, sizes: Sizes) -> dict[str, Any]:
     """Promotions at the margin, through the whole ramp, where the world does not stand still."""
-    many, plan = whole_ramp(replace(sizes, experiments=max(100, sizes.experiments // SOME)))
+    many, plan = whole_ramp(replace(sizes, experiments=max(20, sizes.experiments // SOME)))
     gone = 0.05 * np.arange(plan.days) / sizes.days
     falling, rising = STAYED - np.minimum(gone, 0.05), STAYED - 0.05 + np.minimum(gone, 0.05)
     swing = STAYED - 0.02 * (week(plan.days, 1.0) - 1.0)
@@ -174,7 +174,7 @@ def _at_margin(found: Difference) -> dict[str, Any]:
 
 def novelty(rng: Random, sizes: Sizes) -> dict[str, Any]:
     """+3 points of conversion that halve each week, so nothing lasts: the gate judges the mean over cohorts. What bounds it is the watch."""
-    some, plan = whole_ramp(replace(sizes, experiments=max(100, sizes.experiments // SOME)))
+    some, plan = whole_ramp(replace(sizes, experiments=max(20, sizes.experiments // SOME)))
     lift = 0.03 * 0.5 ** (np.arange(plan.days) / 7.0)
     return {"ramp": ended(ramped(rng, some, Truth(lift), plan)), "at_one_half": ended(ramped(rng, *_with(halves(sizes), Truth(lift[: sizes.days]))))}
 
@@ -199,7 +199,7 @@ def segments(rng: Random, sizes: Sizes) -> dict[str, Any]:
     """Through the whole ramp, with six equal segments: one loses 4 points of retention and the others gain 1, so that the mean is fine; and six to whom
     nothing happens. Both sell better. Beside it what the rule says without segments.
     """
-    few = replace(sizes, experiments=max(100, sizes.experiments // FEW))
+    few = replace(sizes, experiments=max(20, sizes.experiments // FEW))
     found = {"one_harmed": _segmented(rng, few, [0.04, *[-0.01] * 5]), "none_harmed": _segmented(rng, few, [0.0] * 6)}
     members, plan = whole_ramp(few, segments=PARTS)
     found["none_harmed_twice_as_long"] = ended(ramped(rng, members, Truth(0.03), replace(plan, longest=2 * plan.longest)))

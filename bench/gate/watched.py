@@ -117,7 +117,7 @@ def rollback(rng: Random, sizes: Sizes) -> dict[str, Any]:
     harm is found, by what it does to whom.
     """
     held, alpha = round(sizes.daily / 10), spent(ALPHA, 1)
-    some = replace(sizes, experiments=max(100, sizes.experiments // 4))
+    some = replace(sizes, experiments=max(20, sizes.experiments // 4))
     at_margin, harmless = (_alarms(rng, sizes.experiments, held, lost_once(harm), alpha) for harm in (RETAINED.margin, 0.0))
     whole = _alarms(rng, some.experiments, held, lost_once(RETAINED.margin), ALPHA)
     worlds = {f"{_points(harm)} once": lost_once(harm) for harm in (0.01, 0.02, 0.03)}
@@ -181,7 +181,7 @@ def fading(leaving: Leaving) -> dict[str, list[float]]:
 
 def _by_holdback(rng: Random, experiments: int, held: int, alpha: float) -> dict[str, Mapping[str, float | None]]:
     """1 point lost once, by members a day who come to the holdback."""
-    return {str(times * held): _both(rng, max(100, experiments // times), times * held, lost_once(0.01), alpha)["all"] for times in (1, 2, 4, 8)}
+    return {str(times * held): _both(rng, max(20, experiments // times), times * held, lost_once(0.01), alpha)["all"] for times in (1, 2, 4, 8)}
 
 
 def _early(rng: Random, sizes: Sizes, held: int, alpha: float) -> float | None:

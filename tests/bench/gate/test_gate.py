@@ -68,5 +68,5 @@ def test_the_table_is_for_people(capsys, tmp_path):
     assert gate(Sizes(100, 60, 1000), 2, tmp_path, as_json=False) == 0
     said = capsys.readouterr().out
     assert "retention 0.5 points lower" in said
-    assert "only those who come again" in said
+    assert "of those who come again" in said
     assert {p.name for p in tmp_path.iterdir()} == {"gate-peeking.svg", "gate-sequence.svg", "gate-watch.svg"}
