@@ -52,8 +52,7 @@ def features(at: datetime) -> list[dict[str, object]]:
 
 
 def furnish(home: Path, at: datetime = MIDNIGHT) -> Settings:
-    """Marts, online store, and a champion trained on known effects."""
-    steady()
+    """Marts, online store, and a champion."""
     settings = Settings(home=home)
     catalog = load_catalog(settings.catalog)
     write_mart(settings.marts, MEMBER_FEATURES, features(at))
@@ -61,12 +60,19 @@ def furnish(home: Path, at: datetime = MIDNIGHT) -> Settings:
     store = FeastStore(settings)
     store.apply()
     store.materialize(at)
+    put_in_charge(settings, at)
+    return settings
+
+
+def put_in_charge(settings: Settings, at: datetime) -> None:
+    """A champion trained on known effects, as of `at`."""
+    steady()
+    catalog = load_catalog(settings.catalog)
     model = fit(training_frame(catalog, 6000), catalog, TrainingSettings(width=16, epochs=4, batch=256), 7, str)
     about = {"as_of": at.isoformat(), "window": {"first": (at - timedelta(days=28)).isoformat(), "last": at.isoformat()}}  # as the step `train` adds them
-    replace(model, manifest={**model.manifest, **about}).save(home / "model")
+    replace(model, manifest={**model.manifest, **about}).save(settings.home / "model")
     registry = MlflowRegistry(settings)
-    registry.point("champion", registry.register(home / "model", {"run_id": "2026-03-09"}))
-    return settings
+    registry.point("champion", registry.register(settings.home / "model", {"run_id": "2026-03-09"}))
 
 
 @pytest.fixture(scope="session")
