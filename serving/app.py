@@ -16,11 +16,10 @@ from serving import openapi, outcomes, personalizer, records, trace
 from serving.core import Core
 from serving.decisions import decide
 from serving.front import Front
-from serving.logs import say
 from serving.probes import healthz, metrics, readyz
 from serving.problems import Refusal, problem
+from serving.requests import Told, close, failed
 from training.adapters.log_keys import Scope
-from training.domain.errors import LogError
 
 Handler = Callable[[Core, Request], Awaitable[Response]]
 Answering = Callable[[Request], Awaitable[Response]]
@@ -67,29 +66,16 @@ def _route(core: Core, path: str, scope: Scope | None, handler: Handler) -> Answ
     """The handler behind its key, with its time measured and its failures answered."""
 
     async def answer(request: Request) -> Response:
-        started = perf_counter()
+        told = Told(path, request.method, request.url.path, trace.context(request), perf_counter())
         try:
             if scope is not None:
                 await core.guard.check(token(request), scope)
             response = await handler(core, request)
-        except Refusal as refusal:
-            response = problem(refusal, request.url.path)
-        except LogError as error:
-            core.metrics.trouble("log", error, trace_id=trace.trace_id(request))
-            response = problem(Refusal(503, "Log unavailable", "The decision log does not answer. Try again shortly.", {"Retry-After": "1"}), request.url.path)
         except Exception as error:  # noqa: BLE001 - a caller gets a problem, the log the whole story
-            core.metrics.trouble("request", error, trace_id=trace.trace_id(request))
-            response = problem(
-                Refusal(500, "Internal error", "The service failed on this request; its log says why. Nothing was half-applied."), request.url.path
-            )
-        seconds = perf_counter() - started
-        core.metrics.request(path, response.status_code, seconds)
-        context = trace.context(request)
-        if context:
-            response.headers[trace.HEADER] = context
-        if core.settings.serving.access_log or response.status_code >= 500:  # noqa: PLR2004 - server errors
-            found = {"status": response.status_code, "ms": round(seconds * 1e3, 3), "trace_id": trace.trace_id(request)}
-            say("request", method=request.method, path=request.url.path, **found)
+            response = failed(core, error, told)
+        close(core, told, response.status_code)
+        if told.trace:
+            response.headers[trace.HEADER] = told.trace
         return response
 
     return answer

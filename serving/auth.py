@@ -43,6 +43,12 @@ class Guard:
         self._keys, self._windows = keys, Windows(rate)
         self._reading, self._failed = asyncio.Lock(), float("-inf")
 
+    def admits(self, token: str, scope: Scope) -> bool:
+        """Whether `check` would let it in without having to ask for keys; then it has been counted."""
+        held = self._keys.held()
+        key = match(token, held) if token and held is not None else None
+        return key is not None and not {scope, Scope.ADMIN}.isdisjoint(key.scopes) and self._windows.hit(key.key_id, monotonic())
+
     async def check(self, token: str, scope: Scope) -> Key:
         """The key behind `token`. Raises Refusal: 401 without a valid one, 403 without the scope, 429 beyond the rate, 503 where keys cannot be read."""
         key = match(token, await self._valid()) if token else None

@@ -46,6 +46,7 @@ class Core:
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Look at the world once, then serve on `loop`."""
+        self.metrics.start()
         self.watch.start()
         self.lookup.warm()
         self.tending.start()
@@ -61,6 +62,7 @@ class Core:
         self.watch.stop()
         self.lookup.close()
         self.tending.stop()
+        self.metrics.stop()
         self.log.engine.dispose()
 
     def now(self, asked_at: datetime | None = None) -> datetime:

@@ -28,10 +28,14 @@ JSON = "application/json"
 async def decide(core: Core, request: Request) -> Response:
     """Decide, keep, answer."""
     body: DecisionRequest = await bodies.read(request, _DECODER)
-    at = core.now(allowed(core, body.at))
-    asked = question(body, at, trace_id(request))
-    served = await settled(core, asked)
+    served = await settled(core, question(body, core.now(allowed(core, body.at)), trace_id(request)))
     return Response(msgspec.json.encode(answer(served)), media_type=JSON)
+
+
+def asked(core: Core, body: bytes, trace: str) -> Asked:
+    """The question of a body, which belongs to the trace of this id. Raises msgspec's errors for what is none, Refusal for what may not be asked."""
+    read: DecisionRequest = _DECODER.decode(body)
+    return question(read, core.now(allowed(core, read.at)), trace)
 
 
 def question(body: DecisionRequest, at: datetime, trace: str = "") -> Asked:
@@ -58,22 +62,35 @@ def _name(request_id: str | None, decision_id: str) -> str:
 
 
 async def settled(core: Core, asked: Asked) -> Served:
-    """The durable decision. Raises Refusal: 503 where it could not be kept, 409 where the request id was used for another question."""
+    """The durable decision. Raises Refusal as `standing`."""
+    found: Served | Exception
     try:
-        served = await core.decider.ask(asked)
-    except Busy:
-        raise Refusal(
-            503, "Too busy", "Too many requests wait already, so this one was not taken. Try again shortly, or add workers.", {"Retry-After": "1"}
-        ) from None
-    except Unlogged:  # the log has its reason, which may name hosts
-        raise Refusal(503, "Log unavailable", "The decision could not be kept, so nothing may be shown. Try again shortly.", {"Retry-After": "1"}) from None
-    if served.asked is not asked and _said(served.asked) != _said(asked):
+        found = await core.decider.ask(asked)
+    except (Busy, Unlogged) as error:
+        found = error
+    return standing(asked, found)
+
+
+def standing(asked: Asked, found: Served | Exception) -> Served:
+    """What the decider gave, where it answers the question. Raises Refusal: 503 where it could not be kept, 409 where the request id was used for another
+    question; and whatever else is no answer.
+    """
+    match found:
+        case Busy():
+            raise Refusal(
+                503, "Too busy", "Too many requests wait already, so this one was not taken. Try again shortly, or add workers.", {"Retry-After": "1"}
+            )
+        case Unlogged():  # the log has its reason, which may name hosts
+            raise Refusal(503, "Log unavailable", "The decision could not be kept, so nothing may be shown. Try again shortly.", {"Retry-After": "1"})
+        case Exception():
+            raise found
+    if found.asked is not asked and _said(found.asked) != _said(asked):
         raise Refusal(
             409,
             "Request id reused",
             f"Request {asked.request_id!r} was already answered for another member, surface, channels or exclusions. Give each question its own id.",
         )
-    return served
+    return found
 
 
 def _said(asked: Asked) -> tuple[object, ...]:

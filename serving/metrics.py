@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
@@ -12,11 +13,16 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 
 from serving.decide import Scoring, World
 from serving.logs import say
+from serving.tallies import Counts, Spread
 from training.domain.assignment import Group
 from training.domain.served import FALLBACK, Served
 
 SECONDS = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 NATS = (0.01, 0.1, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0)
+EVERY = 0.25
+"""Seconds between two writings of what is counted, and the most that a killed worker forgets."""
+LEAST = np.finfo(np.float64).tiny
+"""In the place of a probability of 0, whose part of the entropy is 0 so."""
 HOURS = (1, 6, 12, 18, 24, 30, 36, 48, 72, 168)
 
 
@@ -42,27 +48,52 @@ class Metrics:
         self._lag = Gauge(
             "rightmatch_posterior_lag_seconds", "Age of the oldest outcome that the learner has not applied", registry=where, multiprocess_mode="mostrecent"
         )
-        self._known_stages = {name: self._parts.labels(name) for name in ("queue", "features", "state", "decide", "log", "sync")}
+        self._by_reason, self._by_arm, self._entropies, self._ages = Counts(self._decisions), Counts(self._arms), Spread(self._entropy), Spread(self._age)
+        self._known_stages = {name: Spread(self._parts.labels(name)) for name in ("queue", "features", "state", "decide", "log", "sync")}
+        self._known_requests: dict[tuple[str, int], Spread] = {}
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="metrics", daemon=True)
+
+    def start(self) -> None:
+        """Write what is counted, some times a second, for whoever asks another worker."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Write the rest."""
+        self._stopped.set()
+        self._thread.join()
+
+    def flush(self) -> None:
+        """Write what was counted."""
+        for tally in (self._by_reason, self._by_arm, self._entropies, self._ages, *self._known_stages.values(), *list(self._known_requests.values())):
+            tally.flush()
+
+    def _run(self) -> None:
+        while not self._stopped.wait(EVERY):
+            self.flush()
+        self.flush()
 
     def stage(self, name: str, seconds: float) -> None:
         """Time of one stage."""
         self._known_stages[name].observe(seconds)
 
     def request(self, operation: str, status: int, seconds: float) -> None:
-        """Time of one request."""
-        self._requests.labels(operation, str(status)).observe(seconds)
+        """Time of one request; from the loop alone."""
+        found = self._known_requests.get((operation, status))
+        if found is None:
+            found = self._known_requests[operation, status] = Spread(self._requests.labels(operation, str(status)))
+        found.observe(seconds)
 
     def decided(self, served: Served) -> None:
         """One decision that is durable."""
-        self._decisions.labels(served.reason.value, served.group).inc()
-        self._arms.labels(served.chosen_arm).inc()
+        self._by_reason.add(served.reason.value, served.group)
+        self._by_arm.add(served.chosen_arm)
         if served.group == FALLBACK:
             self._fallbacks.labels(served.reason.value).inc()
             return
-        p = served.p[served.p > 0]
-        self._entropy.observe(float(-(p * np.log(p)).sum()))
+        self._entropies.observe(-float(served.p @ np.log(np.maximum(served.p, LEAST))))
         if served.features_at is not None:
-            self._age.observe(hours(served.asked.at, served.features_at))
+            self._ages.observe(hours(served.asked.at, served.features_at))
 
     def outcomes(self, kinds: Sequence[str], receipts: Sequence[str]) -> None:
         """What became of each outcome."""
@@ -88,6 +119,7 @@ class Metrics:
 
     def text(self) -> bytes:
         """In Prometheus' text format, over all workers where there are several."""
+        self.flush()
         if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
             whole = CollectorRegistry()
             multiprocess.MultiProcessCollector(whole)  # type: ignore[no-untyped-call]

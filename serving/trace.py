@@ -13,10 +13,19 @@ _ID = slice(3, 35)
 
 def context(request: Request) -> str:
     """The header of a request; empty where there is none, or none that W3C allows."""
-    said = request.headers.get(HEADER, "")
+    return valid(request.headers.get(HEADER, ""))
+
+
+def valid(said: str) -> str:
+    """The same of what its header says."""
     return said if said and _CONTEXT.fullmatch(said) else ""
 
 
 def trace_id(request: Request) -> str:
     """The id of its trace, 32 hexadecimal digits; empty without one."""
-    return context(request)[_ID]
+    return id_of(context(request))
+
+
+def id_of(context: str) -> str:
+    """The same of its context."""
+    return context[_ID]

@@ -11,6 +11,7 @@ import uvicorn
 from serving.app import create
 from serving.core import Core
 from serving.logs import say
+from serving.quick import protocol
 from serving.slow import Server
 from training.bootstrap import platform
 from training.config.settings import Settings
@@ -29,6 +30,7 @@ def serve(settings: Settings, listener: socket.socket) -> None:
     core = Core(settings, wired.registry, wired.features)
     config = uvicorn.Config(
         create(core),
+        http=protocol(core),
         log_config=None,
         access_log=False,
         server_header=False,

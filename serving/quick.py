@@ -1,0 +1,154 @@
+"""A decision between two calls of the HTTP parser: no task, no messages of ASGI, no request object.
+
+uvicorn's own protocol stays in charge of the connection. A plain request for a decision is answered here; whatever is anything else, or is not to be let in,
+is handed to it as if it had never been looked at, so that there is one place that refuses.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from time import perf_counter
+from typing import Any
+
+import msgspec
+from starlette.responses import Response
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from serving import decisions
+from serving.core import Core
+from serving.messages import answer
+from serving.problems import Refusal
+from serving.requests import Told, close, failed
+from serving.trace import HEADER, id_of, valid
+from training.adapters.log_keys import Scope
+from training.domain.served import Asked, Served
+
+PATH, JSON = b"/v1/decisions", b"application/json"
+DIGITS = 4
+"""Of the size of a body that is taken here: it has less than 10 kB."""
+_NO_KEY = "bearer "
+
+
+class Pending:
+    """A decision under way, as uvicorn's protocol asks about it."""
+
+    __slots__ = ("disconnected", "keep_alive", "message_event", "response_complete")
+
+    def __init__(self, *, keep_alive: bool) -> None:
+        self.keep_alive, self.message_event = keep_alive, _Nobody()
+        self.response_complete = self.disconnected = False
+
+
+class _Nobody:
+    """Waits for nothing."""
+
+    def set(self) -> None:
+        """Nobody hears it."""
+
+
+class Quick(HttpToolsProtocol):
+    """One connection of a worker whose `core` it is."""
+
+    core: Core
+    cycle: Any
+    _body: bytearray | None = None
+    """Of a request that may be answered here, as far as it has come."""
+
+    def on_headers_complete(self) -> None:
+        """The parser's call."""
+        if self._plain():
+            self._body = bytearray()
+        else:
+            super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """The parser's call."""
+        if self._body is None:
+            super().on_body(body)
+        else:
+            self._body += body
+
+    def on_message_complete(self) -> None:
+        """The parser's call."""
+        if self._body is None:
+            super().on_message_complete()
+        elif self._taken(bytes(self._body)):
+            self._body = None
+        else:
+            self._leave()
+            super().on_message_complete()
+
+    def shutdown(self) -> None:
+        """uvicorn's call, which closes what has no request under way."""
+        if self._body is not None:
+            self._leave()
+        super().shutdown()
+
+    def _leave(self) -> None:
+        """To uvicorn."""
+        body, self._body = bytes(self._body or b""), None
+        super().on_headers_complete()
+        super().on_body(body)
+
+    def _plain(self) -> bool:
+        """Whether a decision is asked for, alone, with a body of which the size is known."""
+        if self.url != PATH or self.parser.get_method() != b"POST" or self.parser.should_upgrade() or self.expect_100_continue:
+            return False
+        if self.pipeline or self.flow.write_paused or not (self.cycle is None or self.cycle.response_complete):
+            return False
+        size = self._header(b"content-length")
+        return size.isdigit() and len(size) <= DIGITS and not self._header(b"transfer-encoding")
+
+    def _header(self, wanted: bytes) -> bytes:
+        """The first of that name, or nothing."""
+        for name, value in self.headers:
+            if name == wanted:
+                return value
+        return b""
+
+    def _taken(self, body: bytes) -> bool:
+        """Whether the request is being answered here."""
+        since, token = perf_counter(), self._header(b"authorization").decode("latin-1")
+        trace = valid(self._header(HEADER.encode()).decode("latin-1"))
+        if token[:7].lower() != _NO_KEY or self._header(b"content-type") not in {b"", JSON}:
+            return False
+        try:
+            asked = decisions.asked(self.core, body, id_of(trace))
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, Refusal):
+            return False
+        if not self.core.guard.admits(token[7:].strip(), Scope.DECIDE):
+            return False
+        told = Told(PATH.decode(), "POST", PATH.decode(), trace, since)
+        self.cycle = pending = Pending(keep_alive=self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive())
+        self.core.decider.put(asked, partial(self._answer, pending, told, asked))
+        return True
+
+    def _answer(self, pending: Pending, told: Told, asked: Asked, found: Served | Exception) -> None:
+        try:
+            status, headers, body = 200, [(b"content-type", JSON)], msgspec.json.encode(answer(decisions.standing(asked, found)))
+        except Exception as error:  # noqa: BLE001 - a caller gets a problem
+            status, headers, body = _parts(failed(self.core, error, told))
+        close(self.core, told, status)
+        if told.trace:
+            headers.append((HEADER.encode(), told.trace.encode()))
+        self._write(pending, status, headers, body)
+
+    def _write(self, pending: Pending, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+        pending.response_complete = True
+        if not (pending.disconnected or self.transport.is_closing()):
+            if not pending.keep_alive:
+                headers.append((b"connection", b"close"))
+            lines = b"".join([b"%b: %b\r\n" % header for header in (*self.server_state.default_headers, *headers)])
+            self.transport.write(b"%bcontent-length: %d\r\n%b\r\n%b" % (STATUS_LINE[status], len(body), lines, body))
+            if not pending.keep_alive:
+                self.transport.close()
+        self.on_response_complete()
+
+
+def protocol(core: Core) -> type[Quick]:
+    """The connections of a worker over `core`."""
+    return type("Connection", (Quick,), {"core": core})
+
+
+def _parts(response: Response) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+    return response.status_code, [header for header in response.raw_headers if header[0] != b"content-length"], bytes(response.body)
