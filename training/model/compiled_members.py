@@ -20,7 +20,8 @@ from torch import nn
 from training.domain.nouns import Context, Surface
 from training.domain.schema import MEMBER_CATEGORICAL, MEMBER_NUMERIC
 from training.model.encode import MemberEncoder, circumstances
-from training.model.numbers import LIMIT, NumberEncoder
+from training.model.loops import Layers, encode, enter
+from training.model.numbers import NumberEncoder
 from training.model.stacked import Stacked
 from training.model.towers import Towers
 
@@ -29,7 +30,6 @@ Singles = npt.NDArray[np.float32]
 
 EXACT = 2**53
 """Integers up to this are the same number as a float."""
-ONE = np.ones(1)
 
 
 class Base(NamedTuple):
@@ -50,12 +50,10 @@ class Members:
     mean: Doubles
     deviation: Doubles
     words: tuple[tuple[str, Mapping[str, int], int], ...]
-    """Of each feature that is a word: its name, the row of `table` of each known word, and that of all others."""
-    table: Doubles
-    dense: Doubles
+    """Of each feature that is a word: its name, the row of the layer's table of each known word, and that of all others."""
+    layers: Layers
     contexts: Mapping[tuple[Surface, int, int], tuple[Doubles, Singles]]
     """Of each circumstance what it adds to the first layer, with the layer's constant, and its columns."""
-    second: tuple[Doubles, Doubles]
     products: int
 
     @classmethod
@@ -70,43 +68,32 @@ class Members:
             mean=np.array(encoder.numbers.mean),
             deviation=np.array(encoder.numbers.deviation),
             words=tuple((name, {word: at + 1 + i for i, word in enumerate(words)}, at) for name, at, words in named),
-            table=layer.words,
-            dense=layer.numbers,
+            layers=Layers(*(np.ascontiguousarray(each) for each in (layer.numbers, layer.words, double(second.weight).T, double(second.bias)))),
             contexts=_contexts(layer),
-            second=(double(second.weight).T.copy(), double(second.bias)),
             products=deep.sizes.factors[0],
         )
 
     def base(self, features: Mapping[str, object], context: Context) -> Base:
         """What `Stacked.members` says of this row, with every product's part. A feature that is absent counts as missing."""
         constant, about = self.contexts[context.surface, context.hour, context.weekday]
-        first = self.numeric(features) @ self.dense
-        first += constant
-        first += self.table[self._rows(features)].sum(axis=0)
-        matrix, shift = self.second
-        hidden = np.maximum(first[: len(matrix)], 0.0)
-        columns = np.concatenate([ONE, np.tanh(hidden @ matrix + shift), first[len(matrix) :]])
-        labels = (len(first) - len(matrix)) // (self.products + 1)
-        each = np.zeros((1 + self.products, labels), dtype=np.float64)
-        each[1:] = first[len(matrix) + labels :].reshape(self.products, labels)
+        first, (hidden, said) = constant.copy(), self.layers.matrix.shape
+        labels = (len(first) - hidden) // (self.products + 1)
+        columns, each = np.empty(1 + said + len(first) - hidden), np.empty((1 + self.products, labels))
+        enter(self.numeric(features), self._rows(features), self.layers, first, columns, each)
         return Base(columns, each, about)
 
     def numeric(self, features: Mapping[str, object]) -> Doubles:
         """As `NumberEncoder.encode`, in float32 steps, of one member."""
-        raw = np.array([number(features.get(name)) for name in MEMBER_NUMERIC])
+        raw = np.array([value if type(value) is float else number(value) for value in map(features.get, MEMBER_NUMERIC)])
         if any(self.numbers.edges):
             return np.asarray(self.numbers.encode(raw[None])[0], dtype=np.float64)
-        values = np.copysign(np.log1p(np.abs(raw)), raw)
-        values -= self.mean
-        values /= self.deviation
-        missing = np.isnan(values)
-        values[missing] = 0.0
-        np.minimum(np.maximum(values, -LIMIT, out=values), LIMIT, out=values)
-        return np.concatenate([values.astype(np.float32), missing], dtype=np.float64)
+        found = np.empty(2 * len(raw))
+        encode(raw, self.mean, self.deviation, found)
+        return found
 
-    def _rows(self, features: Mapping[str, object]) -> list[int]:
-        """Rows of `table`, one a word."""
-        return [known.get(word, other) if isinstance(word := features.get(name), str) else other for name, known, other in self.words]
+    def _rows(self, features: Mapping[str, object]) -> npt.NDArray[np.int64]:
+        """Rows of the layer's table, one a word."""
+        return np.array([known.get(word, other) if isinstance(word := features.get(name), str) else other for name, known, other in self.words], dtype=np.int64)
 
 
 class _First(NamedTuple):

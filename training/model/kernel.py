@@ -16,7 +16,7 @@ from training.model.compiled_heads import Form, Heads
 from training.model.compiled_members import Base, Singles
 from training.model.compiled_pairs import Pairs
 from training.model.funnel import needed
-from training.model.loops import ALL, FIRST, NONE, Asked, Menu, Race, Weights, Worths, ask, contest
+from training.model.loops import ALL, FIRST, NONE, Asked, Menu, Race, Weights, Worths, ask, contest, decide
 from training.model.rows import spans
 from training.model.select import JUDGED
 
@@ -49,8 +49,12 @@ class Kernel:
 
     def wins(self, base: Base, plan: Plan) -> npt.NDArray[np.int64]:
         """Draws that each arm of the menu wins, [A], in the menu's order: it has the highest utility, or stands first among those that have."""
-        self._run(base, plan, self._unkept)
-        return np.bincount(self._race.winner, minlength=len(plan.order))
+        if self._turns:
+            self._run(base, plan, self._unkept)
+            return np.bincount(self._race.winner, minlength=len(plan.order))
+        wins = np.empty(len(plan.order), dtype=np.int64)
+        decide(base.columns, base.each, self._weights, plan.menu, self._e, self._worths, self._asked, self._race, self._unkept, wins)
+        return wins
 
     def utilities(self, base: Base, plan: Plan) -> Singles:
         """Utility of the arms of the menu under each draw, [A, S], in the menu's order."""

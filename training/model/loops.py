@@ -15,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import types
 
+from training.model.numbers import LIMIT
+
 Singles = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -79,6 +81,17 @@ class Menu(NamedTuple):
     cost: Singles
 
 
+class Layers(NamedTuple):
+    """What a member's numbers [N] and words enter: the first layer by numbers `dense` [N, O] and by words `table` [W, O]; the second is `matrix` [m, u] and
+    `shift` [u].
+    """
+
+    dense: Doubles
+    table: Doubles
+    matrix: Doubles
+    shift: Doubles
+
+
 class Race(NamedTuple):
     """Of each draw the best utility so far and the place of its arm; the utilities that are being worked on, [S]."""
 
@@ -109,6 +122,7 @@ def _record(kind: type, *fields: object) -> object:
     return types.NamedUniTuple(fields[0], len(fields), kind) if len(set(fields)) == 1 else types.NamedTuple(fields, kind)
 
 
+_D1, _D2 = numba.float64[::1], numba.float64[:, ::1]
 _1, _2, _3 = numba.float32[::1], numba.float32[:, ::1], numba.float32[:, :, ::1]
 _INTS, _SHORT, _PAIRS = numba.int64[::1], numba.int32[::1], numba.int64[:, ::1]
 _WEIGHTS = _record(Weights, numba.int64, _INTS, _3, _3, _INTS, _2)
@@ -116,6 +130,40 @@ _WORTHS = _record(Worths, _PAIRS, _INTS, _2, numba.boolean[::1])
 _ASKED = _record(Asked, _3, _3, _3, _2, _1, _2, _SHORT)
 _MENU = _record(Menu, _INTS, _INTS, _SHORT, _1)
 _RACE = _record(Race, _1, _SHORT, _1)
+_LAYERS = _record(Layers, _D2, _D2, _D2, _D1)
+
+
+@_compiled(_D1, _D1, _D1, _D1)
+def encode(raw: Doubles, mean: Doubles, deviation: Doubles, found: Doubles) -> None:
+    """As `NumberEncoder.encode` without pieces, in its float32 steps: of one row `raw` [n] the numbers and what is missing, into `found` [2 n]."""
+    for i in range(len(raw)):
+        missing = np.isnan(raw[i])
+        scaled = (np.copysign(np.log1p(np.abs(raw[i])), raw[i]) - mean[i]) / deviation[i]
+        found[i] = 0.0 if missing else np.float64(np.float32(min(max(scaled, -LIMIT), LIMIT)))
+        found[len(raw) + i] = 1.0 if missing else 0.0
+
+
+@_compiled(_D1, _INTS, _LAYERS, _D1, _D1, _D2)
+def enter(numbers: Doubles, words: Ints, layers: Layers, first: Doubles, columns: Doubles, each: Doubles) -> None:
+    """The base `columns` [1 + u + L + P L] of phi and what products add, `each` [1 + P, L]. `first` [O] holds the first layer's constant, and is added to."""
+    dense, table, matrix, shift = layers.dense, layers.table, layers.matrix, layers.shift
+    for i in range(len(numbers)):
+        for k in range(len(first) if numbers[i] != 0.0 else 0):
+            first[k] += numbers[i] * dense[i, k]
+    for i in range(len(words)):
+        for k in range(len(first)):
+            first[k] += table[words[i], k]
+    hidden, said, labels = len(matrix), len(shift), each.shape[1]
+    columns[0], columns[1 : 1 + said] = 1.0, shift
+    for k in range(hidden):
+        for j in range(said if first[k] > 0.0 else 0):
+            columns[1 + j] += first[k] * matrix[k, j]
+    for j in range(1, 1 + said):
+        columns[j] = np.tanh(columns[j])
+    columns[1 + said :] = first[hidden:]
+    each[0] = 0.0
+    for p in range(1, len(each)):
+        each[p] = first[hidden + p * labels : hidden + (p + 1) * labels]
 
 
 @_compiled(_1, _SHORT)
@@ -211,7 +259,7 @@ def ask(columns: Doubles, each: Doubles, weights: Weights, worths: Worths, asked
 
 
 @_compiled(_RACE, numba.int32)
-def _enter(race: Race, place: int) -> None:
+def _arrive(race: Race, place: int) -> None:
     """Where the arm of this `place` is better than the best so far, or as good and stands before it, it is the best."""
     now, best, winner = race.now, race.best, race.winner
     for s in range(len(now)):
@@ -241,6 +289,18 @@ def contest(menu: Menu, e: Singles, worths: Worths, asked: Asked, race: Race, ke
                     otherwise = over[p, k, s] / (e[row, k, s] + odds[p, k, s])
                     gap = over[p, j, s] / (e[row, j, s] + odds[p, j, s]) - otherwise
                     now[s] += over[p, i, s] / (e[row, i, s] + odds[p, i, s]) * gap + otherwise
-        _enter(race, menu.place[a])
+        _arrive(race, menu.place[a])
         for s in range(draws if len(kept) else 0):
             kept[a, s] = now[s]
+
+
+@_compiled(_D1, _D2, _WEIGHTS, _MENU, _3, _WORTHS, _ASKED, _RACE, _2, _INTS)
+def decide(  # noqa: PLR0913, PLR0917 - both, in one call
+    columns: Doubles, each: Doubles, weights: Weights, menu: Menu, e: Singles, worths: Worths, asked: Asked, race: Race, kept: Singles, wins: Ints
+) -> None:
+    """`ask` and `contest`; the draws that each place of the menu won, into `wins` [A]. Handing over the tables takes as long as some of the work on them."""
+    ask(columns, each, weights, worths, asked, race)
+    contest(menu, e, worths, asked, race, kept)
+    wins[:] = 0
+    for s in range(len(race.winner)):
+        wins[race.winner[s]] += 1
