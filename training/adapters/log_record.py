@@ -6,7 +6,8 @@ import re
 import struct
 import zlib
 from collections.abc import Mapping
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -23,18 +24,27 @@ Row = Mapping[str, Any] | RowMapping
 """Column of `log_tables.decision_table` -> value."""
 
 
+_MENUS = 512
+"""Menus whose packed form is kept."""
+
+
+class Menu(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """What could have been shown, and why the rest could not: the same for most members, so it is packed once."""
+
+    feasible: tuple[str, ...]
+    excluded: dict[str, str]
+
+
 class Record(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """What has no column. `p` is float64, little endian; order and types of the fields are the format's version 1, to which fields
-    with a default may be added at the end.
+    """What else has no column. `p` is float64, little endian; order and types of the fields, and of those of the menu, are the format's version 2, to which
+    fields with a default may be added at the end.
     """
 
     hour: int
     weekday: int
     channels: tuple[str, ...] | None
     exclude: tuple[str, ...]
-    feasible: tuple[str, ...]
     p: bytes
-    excluded: dict[str, str]
     arms_version: str
     feature_service: str
     features: dict[str, bool | int | float | str | None]
@@ -46,9 +56,8 @@ class Record(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
 
 def row_of(served: Served) -> dict[str, Any]:
     """The row, without `seq`. Raises ValueError for what could never be evaluated or read again: see `Decision` for the probabilities."""
-    a, p = served.asked, np.asarray(served.p, dtype="<f8")
-    _check(served, p)
-    row = {
+    a, p, propensity = served.asked, np.asarray(served.p, dtype="<f8"), _checked(served)
+    row: dict[str, Any] = {
         "decision_id": a.decision_id,
         "request_id": a.request_id,
         "member_id": a.member_id,
@@ -56,16 +65,16 @@ def row_of(served: Served) -> dict[str, Any]:
         "surface": a.context.surface.value,
         "chosen_arm": served.chosen_arm,
         "channel_id": served.channel_id or None,
-        "propensity": served.propensity,
+        "propensity": propensity,
         "assignment_group": served.group,
         "reason": served.reason.value,
         "model_version": served.model_version,
         "posterior": served.posterior,
         "expires_at": micros(served.expires_at),
-        "record": pack(_record(served, p)),
+        "record": pack(_record(served, p), served.feasible, served.excluded),
     }
     for name, most in _LENGTHS.items():
-        if not keepable(str(row[name] or ""), most):
+        if not keepable(row[name] or "", most):
             raise ValueError(f"{name} {row[name]!r} is longer than {most} characters or holds one that no database keeps")
     return row
 
@@ -78,11 +87,10 @@ def keepable(text: str, most: int) -> bool:
 def served_of(row: Row) -> Served:
     """The decision of a row. Raises DataError that says what is damaged."""
     try:
-        r = unpack(row["record"])
-        served = _served(row, r)
-        _check(served, served.p)
-        if served.propensity != row["propensity"]:
-            raise ValueError(f"column propensity is {row['propensity']!r}, the record says {served.propensity!r}")  # noqa: TRY301 - told with the rest
+        served = _served(row, *unpack(row["record"]))
+        propensity = _checked(served)
+        if propensity != row["propensity"]:
+            raise ValueError(f"column propensity is {row['propensity']!r}, the record says {propensity!r}")  # noqa: TRY301 - told with the rest
     except (ValueError, OSError, struct.error, OverflowError) as error:  # msgspec's and Arrow's errors are ValueErrors
         raise DataError(
             f"Decision {row['decision_id']!r} of the log is damaged: {error}. It can neither be replayed nor learned from. Restore the log from a backup, or "
@@ -91,23 +99,59 @@ def served_of(row: Row) -> Served:
     return served
 
 
-def pack(record: Record) -> bytes:
-    """Version, length, CRC-32, then MessagePack in LZ4: 200 arms take 2 to 4 kB instead of 9."""
-    body = _ENCODER.encode(record)
-    return _HEAD.pack(_VERSION, len(body), zlib.crc32(body)) + _LZ4.compress(body, asbytes=True)  # type: ignore[no-any-return]
+def pack(record: Record, feasible: tuple[str, ...], excluded: Mapping[str, str]) -> bytes:
+    """Version; of record and menu length, packed length and CRC-32; then both as MessagePack in LZ4: 200 arms take 2 to 4 kB instead of 9."""
+    own, menu = _packed(_ENCODER.encode(record)), _menu(feasible, tuple(excluded.items()))
+    return b"".join((_HEAD.pack(_VERSION, *own[:3], *menu[:3]), own[3], menu[3]))
 
 
-def unpack(packed: bytes) -> Record:
-    """The other way round. Raises ValueError, OSError or struct.error for anything but what `pack` wrote."""
-    version, size, mark = _HEAD.unpack_from(packed)
+def unpack(packed: bytes) -> tuple[Record, Menu]:
+    """The other way round. Raises ValueError, OSError or struct.error for anything but what `pack` wrote, now or in version 1."""
+    if packed[:1] == b"\1":
+        return _first(packed)
+    version, size, long, mark, menu_size, menu_long, menu_mark = _HEAD.unpack_from(packed)
     if version != _VERSION:
         raise ValueError(f"its record has format {version}, known is {_VERSION}")
+    end = _HEAD.size + long
+    if len(packed) != end + menu_long:
+        raise ValueError(f"its record has {len(packed)} bytes, and says that they are {end + menu_long}")
+    body, menu = _body(packed[_HEAD.size : end], size, mark), _body(packed[end:], menu_size, menu_mark)
+    return _DECODER.decode(body), _MENU_DECODER.decode(menu)
+
+
+def _first(packed: bytes) -> tuple[Record, Menu]:
+    """Version 1, of which a log may be full: the menu stood among the rest."""
+    values = msgspec.msgpack.decode(_body(packed[_HEAD_1.size :], *_HEAD_1.unpack_from(packed)), type=list[Any])
+    menu = {name: values.pop(at) for name, at in (("excluded", 6), ("feasible", 4)) if at < len(values)}
+    return msgspec.convert(values, Record), Menu(tuple(menu.get("feasible", ())), menu.get("excluded", {}))
+
+
+class _Part(NamedTuple):
+    """Its length before and after LZ4, its CRC-32, and what LZ4 made of it."""
+
+    size: int
+    long: int
+    mark: int
+    packed: bytes
+
+
+def _packed(body: bytes) -> _Part:
+    packed: bytes = _LZ4.compress(body, asbytes=True)
+    return _Part(len(body), len(packed), zlib.crc32(body), packed)
+
+
+def _body(packed: bytes, size: int, mark: int) -> bytes:
     if size > _LARGEST:
         raise ValueError(f"its record claims {size} bytes")
-    body = _LZ4.decompress(packed[_HEAD.size :], size, asbytes=True)
+    body: bytes = _LZ4.decompress(packed, size, asbytes=True)
     if zlib.crc32(body) != mark:
         raise ValueError("the checksum of its record does not fit")
-    return _DECODER.decode(body)
+    return body
+
+
+@lru_cache(_MENUS)
+def _menu(feasible: tuple[str, ...], excluded: tuple[tuple[str, str], ...]) -> _Part:
+    return _packed(_ENCODER.encode(Menu(feasible, dict(excluded))))
 
 
 def _plain(value: object) -> object:
@@ -117,10 +161,11 @@ def _plain(value: object) -> object:
     raise TypeError(f"{type(value).__name__} {value!r} cannot be kept in the log. Give text, numbers or None.")
 
 
-_VERSION, _LARGEST = 1, 1 << 26
-_HEAD = struct.Struct("<BII")
+_VERSION, _LARGEST = 2, 1 << 26
+_HEAD, _HEAD_1 = struct.Struct("<BIIIIII"), struct.Struct("<xII")
 _LZ4 = pa.Codec("lz4_raw")
 _ENCODER, _DECODER = msgspec.msgpack.Encoder(enc_hook=_plain), msgspec.msgpack.Decoder(Record)
+_MENU_DECODER = msgspec.msgpack.Decoder(Menu)
 
 
 def _record(served: Served, p: np.ndarray[Any, Any]) -> Record:
@@ -130,9 +175,7 @@ def _record(served: Served, p: np.ndarray[Any, Any]) -> Record:
         weekday=a.context.weekday,
         channels=a.channels,
         exclude=a.exclude,
-        feasible=served.feasible,
         p=p.tobytes(),
-        excluded=dict(served.excluded),
         arms_version=served.arms_version,
         feature_service=served.feature_service,
         features=dict(served.features),
@@ -143,15 +186,15 @@ def _record(served: Served, p: np.ndarray[Any, Any]) -> Record:
     )
 
 
-def _served(row: Row, r: Record) -> Served:
+def _served(row: Row, r: Record, menu: Menu) -> Served:
     context = Context(Surface(row["surface"]), r.hour, r.weekday)
     return Served(
         asked=Asked(row["decision_id"], row["request_id"], row["member_id"], instant(row["decided_at"]), context, r.channels, r.exclude, r.trace_id),
         chosen_arm=row["chosen_arm"],
         channel_id=row["channel_id"] or "",
-        feasible=r.feasible,
+        feasible=menu.feasible,
         p=np.frombuffer(r.p, dtype="<f8"),
-        excluded=r.excluded,
+        excluded=menu.excluded,
         reason=Reason(row["reason"]),
         group=row["assignment_group"],
         model_version=row["model_version"],
@@ -166,15 +209,19 @@ def _served(row: Row, r: Record) -> Served:
     )
 
 
-def _check(served: Served, p: np.ndarray[Any, Any]) -> None:
+def _checked(served: Served) -> float:
+    """The propensity of a decision that can be evaluated. Raises ValueError for any other."""
+    p = served.p
     if p.shape != (len(served.feasible),):
         raise ValueError(f"{len(served.feasible)} feasible arms have probabilities of shape {p.shape}")
     if served.chosen_arm not in served.feasible:
         raise ValueError(f"the chosen arm {served.chosen_arm!r} was not feasible")
-    if not (p.min() >= 0 and abs(p.sum() - 1) <= _TOLERANCE and served.propensity > 0):
-        raise ValueError(f"its probabilities sum to {p.sum()}, the least is {p.min()}, the choice had {served.propensity}")
+    propensity = served.propensity
+    if not (p.min() >= 0 and abs(p.sum() - 1) <= _TOLERANCE and propensity > 0):
+        raise ValueError(f"its probabilities sum to {p.sum()}, the least is {p.min()}, the choice had {propensity}")
     if shows(served) != bool(served.channel_id):
         raise ValueError(f"arm {served.chosen_arm!r} came with channel {served.channel_id!r}, so its messages could not be counted")
+    return propensity
 
 
 _HALF = re.compile("[\ud800-\udfff]")

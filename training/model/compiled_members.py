@@ -20,7 +20,7 @@ from torch import nn
 from training.domain.nouns import Context, Surface
 from training.domain.schema import MEMBER_CATEGORICAL, MEMBER_NUMERIC
 from training.model.encode import MemberEncoder, circumstances
-from training.model.loops import Layers, encode, enter
+from training.model.loops_member import Layers, encode, enter
 from training.model.numbers import NumberEncoder
 from training.model.stacked import Stacked
 from training.model.towers import Towers

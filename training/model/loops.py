@@ -1,26 +1,22 @@
 """The loops over products, arms and draws of a compiled champion, as machine code: one pass, in which nothing is kept of an arm but whether it is the best.
 
-numba compiles them once for the types that `kernel` gives, and keeps what it made beside this file or in the user's cache folder. Other threads run
+numba compiles them once for the types that `kernel` gives (see `machine_code`). Other threads run
 meanwhile. One core, and no sum is reordered, so the same machine gives the same bytes. Draws lie side by side, and every inner loop runs over them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import suppress
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numba
 import numpy as np
 import numpy.typing as npt
-from numba import types
 
-from training.model.numbers import LIMIT
+from training.model.machine_code import compiled, record
 
 Singles = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
-F = TypeVar("F", bound=Callable[..., None])
 
 FARTHEST = np.float32(80.0)
 """Log odds at which a member's are cut: with an arm's of at most `compiled_heads.WIDEST`, the probability is within 1e-8 of 0 or 1 there."""
@@ -81,17 +77,6 @@ class Menu(NamedTuple):
     cost: Singles
 
 
-class Layers(NamedTuple):
-    """What a member's numbers [N] and words enter: the first layer by numbers `dense` [N, O] and by words `table` [W, O]; the second is `matrix` [m, u] and
-    `shift` [u].
-    """
-
-    dense: Doubles
-    table: Doubles
-    matrix: Doubles
-    shift: Doubles
-
-
 class Race(NamedTuple):
     """Of each draw the best utility so far and the place of its arm; the utilities that are being worked on, [S]."""
 
@@ -100,73 +85,17 @@ class Race(NamedTuple):
     now: Singles
 
 
-def _compiled(*arguments: object) -> Callable[[F], F]:
-    """As machine code for these types; kept for the next process where a cache folder can be written.
-
-    Elements are indexed down to the last axis within the loops: a row taken out first is counted as a reference, which costs more than what is done with it.
-    """
-
-    def decorate(function: F) -> F:
-        made = numba.njit(nogil=True, error_model="numpy", fastmath={"contract"})(function)
-        with suppress(RuntimeError):  # no folder to keep it in: it is compiled in each process
-            made.enable_caching()
-        made.compile(types.void(*arguments))
-        made.disable_compile()
-        found: F = made
-        return found
-
-    return decorate
-
-
-def _record(kind: type, *fields: object) -> object:
-    return types.NamedUniTuple(fields[0], len(fields), kind) if len(set(fields)) == 1 else types.NamedTuple(fields, kind)
-
-
 _D1, _D2 = numba.float64[::1], numba.float64[:, ::1]
 _1, _2, _3 = numba.float32[::1], numba.float32[:, ::1], numba.float32[:, :, ::1]
 _INTS, _SHORT, _PAIRS = numba.int64[::1], numba.int32[::1], numba.int64[:, ::1]
-_WEIGHTS = _record(Weights, numba.int64, _INTS, _3, _3, _INTS, _2)
-_WORTHS = _record(Worths, _PAIRS, _INTS, _2, numba.boolean[::1])
-_ASKED = _record(Asked, _3, _3, _3, _2, _1, _2, _SHORT)
-_MENU = _record(Menu, _INTS, _INTS, _SHORT, _1)
-_RACE = _record(Race, _1, _SHORT, _1)
-_LAYERS = _record(Layers, _D2, _D2, _D2, _D1)
+_WEIGHTS = record(Weights, numba.int64, _INTS, _3, _3, _INTS, _2)
+_WORTHS = record(Worths, _PAIRS, _INTS, _2, numba.boolean[::1])
+_ASKED = record(Asked, _3, _3, _3, _2, _1, _2, _SHORT)
+_MENU = record(Menu, _INTS, _INTS, _SHORT, _1)
+_RACE = record(Race, _1, _SHORT, _1)
 
 
-@_compiled(_D1, _D1, _D1, _D1)
-def encode(raw: Doubles, mean: Doubles, deviation: Doubles, found: Doubles) -> None:
-    """As `NumberEncoder.encode` without pieces, in its float32 steps: of one row `raw` [n] the numbers and what is missing, into `found` [2 n]."""
-    for i in range(len(raw)):
-        missing = np.isnan(raw[i])
-        scaled = (np.copysign(np.log1p(np.abs(raw[i])), raw[i]) - mean[i]) / deviation[i]
-        found[i] = 0.0 if missing else np.float64(np.float32(min(max(scaled, -LIMIT), LIMIT)))
-        found[len(raw) + i] = 1.0 if missing else 0.0
-
-
-@_compiled(_D1, _INTS, _LAYERS, _D1, _D1, _D2)
-def enter(numbers: Doubles, words: Ints, layers: Layers, first: Doubles, columns: Doubles, each: Doubles) -> None:
-    """The base `columns` [1 + u + L + P L] of phi and what products add, `each` [1 + P, L]. `first` [O] holds the first layer's constant, and is added to."""
-    dense, table, matrix, shift = layers.dense, layers.table, layers.matrix, layers.shift
-    for i in range(len(numbers)):
-        for k in range(len(first) if numbers[i] != 0.0 else 0):
-            first[k] += numbers[i] * dense[i, k]
-    for i in range(len(words)):
-        for k in range(len(first)):
-            first[k] += table[words[i], k]
-    hidden, said, labels = len(matrix), len(shift), each.shape[1]
-    columns[0], columns[1 : 1 + said] = 1.0, shift
-    for k in range(hidden):
-        for j in range(said if first[k] > 0.0 else 0):
-            columns[1 + j] += first[k] * matrix[k, j]
-    for j in range(1, 1 + said):
-        columns[j] = np.tanh(columns[j])
-    columns[1 + said :] = first[hidden:]
-    each[0] = 0.0
-    for p in range(1, len(each)):
-        each[p] = first[hidden + p * labels : hidden + (p + 1) * labels]
-
-
-@_compiled(_1, _SHORT)
+@compiled(_1, _SHORT)
 def exponential(x: Singles, bits: npt.NDArray[np.int32]) -> None:
     """exp of `x`, each cut to within FARTHEST of 0, in its place and within 2e-7 of it; `bits` is written over."""
     for s in range(len(x)):
@@ -180,7 +109,7 @@ def exponential(x: Singles, bits: npt.NDArray[np.int32]) -> None:
         x[s] *= scale[s]
 
 
-@_compiled(numba.float64[::1], _WEIGHTS, _ASKED, numba.int64)
+@compiled(numba.float64[::1], _WEIGHTS, _ASKED, numba.int64)
 def _alone(columns: Doubles, weights: Weights, asked: Asked, h: int) -> None:
     """Logits of head `h` where nothing is shown, into `alone`."""
     alone, draws = asked.alone, asked.alone.shape[1]
@@ -192,7 +121,7 @@ def _alone(columns: Doubles, weights: Weights, asked: Asked, h: int) -> None:
             alone[h, s] += value * weights.base[i, h, s]
 
 
-@_compiled(numba.float64[:, ::1], _WEIGHTS, _ASKED, numba.int64, numba.int64)
+@compiled(numba.float64[:, ::1], _WEIGHTS, _ASKED, numba.int64, numba.int64)
 def _shown(each: Doubles, weights: Weights, asked: Asked, h: int, p: int) -> None:
     """`odds`, `pull` and `over` of head `h`, which reads the arm, and product `p`."""
     odds, over, draws = asked.odds, asked.over, asked.alone.shape[1]
@@ -211,7 +140,7 @@ def _shown(each: Doubles, weights: Weights, asked: Asked, h: int, p: int) -> Non
         over[p, h, s] = odds[p, h, s] * weights.money[p, h]
 
 
-@_compiled(numba.float64[::1], numba.float64[:, ::1], _WEIGHTS, _ASKED)
+@compiled(numba.float64[::1], numba.float64[:, ::1], _WEIGHTS, _ASKED)
 def _meet(columns: Doubles, each: Doubles, weights: Weights, asked: Asked) -> None:
     """Fill `odds`, `over`, `pull` and `alone`."""
     alone, draws, read = asked.alone, asked.alone.shape[1], weights.odds + asked.pull.shape[1]
@@ -227,7 +156,7 @@ def _meet(columns: Doubles, each: Doubles, weights: Weights, asked: Asked) -> No
                 asked.over[p, h, s] = alone[h, s] * weights.money[p, h]
 
 
-@_compiled(_WORTHS, _ASKED, _1)
+@compiled(_WORTHS, _ASKED, _1)
 def _settle(worths: Worths, asked: Asked, left: Singles) -> None:
     """Fill `shift` and `nothing`. A first step that alone differs between arms is told in `over` what hangs on it. `left` [S] is scratch."""
     shift, nothing, alone, over, draws = asked.shift, asked.nothing, asked.alone, asked.over, len(left)
@@ -249,7 +178,7 @@ def _settle(worths: Worths, asked: Asked, left: Singles) -> None:
                     shift[p, s] += over[p, k, s]
 
 
-@_compiled(numba.float64[::1], numba.float64[:, ::1], _WEIGHTS, _WORTHS, _ASKED, _RACE)
+@compiled(numba.float64[::1], numba.float64[:, ::1], _WEIGHTS, _WORTHS, _ASKED, _RACE)
 def ask(columns: Doubles, each: Doubles, weights: Weights, worths: Worths, asked: Asked, race: Race) -> None:
     """Fill `asked` for the member with these base columns of phi, to whom products add `each` [1 + products, L]; and start the `race`."""
     _meet(columns, each, weights, asked)
@@ -258,7 +187,7 @@ def ask(columns: Doubles, each: Doubles, weights: Weights, worths: Worths, asked
     race.winner[:] = 0
 
 
-@_compiled(_RACE, numba.int32)
+@compiled(_RACE, numba.int32)
 def _arrive(race: Race, place: int) -> None:
     """Where the arm of this `place` is better than the best so far, or as good and stands before it, it is the best."""
     now, best, winner = race.now, race.best, race.winner
@@ -268,7 +197,7 @@ def _arrive(race: Race, place: int) -> None:
         winner[s] = place if better else winner[s]
 
 
-@_compiled(_MENU, _3, _WORTHS, _ASKED, _RACE, _2)
+@compiled(_MENU, _3, _WORTHS, _ASKED, _RACE, _2)
 def contest(menu: Menu, e: Singles, worths: Worths, asked: Asked, race: Race, kept: Singles) -> None:
     """Let the arms of `menu` take part, of which `e` [rows, heads, S] are E. Of two that are equally good, the one that stands first in the menu wins.
 
@@ -294,7 +223,7 @@ def contest(menu: Menu, e: Singles, worths: Worths, asked: Asked, race: Race, ke
             kept[a, s] = now[s]
 
 
-@_compiled(_D1, _D2, _WEIGHTS, _MENU, _3, _WORTHS, _ASKED, _RACE, _2, _INTS)
+@compiled(_D1, _D2, _WEIGHTS, _MENU, _3, _WORTHS, _ASKED, _RACE, _2, _INTS)
 def decide(  # noqa: PLR0913, PLR0917 - both, in one call
     columns: Doubles, each: Doubles, weights: Weights, menu: Menu, e: Singles, worths: Worths, asked: Asked, race: Race, kept: Singles, wins: Ints
 ) -> None:

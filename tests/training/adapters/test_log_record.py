@@ -14,6 +14,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from tests.fakes.logs import AT, EMAIL, served
 from training.adapters.log_record import pack, row_of, served_of, unpack
@@ -116,6 +117,14 @@ def test_two_hundred_arms_take_few_bytes():
     assert len(record) < (sum(map(len, arms)) + p.nbytes) / 2
 
 
+def test_menus_that_are_kept_packed_are_not_mistaken_for_each_other():
+    """The same arms in another order, or ruled out for another reason, beside each other."""
+    one = served("1")
+    others = [one, replace(one, feasible=one.feasible[::-1], p=one.p[::-1].copy()), replace(one, excluded={"a": "b"}), replace(one, excluded={"a": "c"}), one]
+    for each in others:
+        assert same(served_of(row_of(each)), each)
+
+
 WRONG = {
     "probabilities sum to 0.9": {"p": np.array([0.1, 0.3, 0.5])},
     "the least is -0.1": {"p": np.array([-0.1, 0.6, 0.5])},
@@ -159,24 +168,37 @@ def test_any_changed_byte_is_told(position):
         served_of({**row, "record": bytes(record)})
 
 
-def test_a_record_from_before_traces_were_kept_is_read():
-    """It ends one field earlier."""
-    row = row_of(served("1"))
-    packed = pack(unpack(row["record"]))
-    body = msgspec.msgpack.decode(pa.Codec("lz4_raw").decompress(packed[9:], struct.unpack_from("<I", packed, 1)[0], asbytes=True))
-    before = msgspec.msgpack.encode(body[:-1])
-    old = struct.pack("<BII", 1, len(before), zlib.crc32(before)) + pa.Codec("lz4_raw").compress(before, asbytes=True)
-    assert same(served_of({**row, "record": old}), served("1"))
+def first(record, menu, traced):
+    """As version 1 was: the menu among the rest, at first without the trace."""
+    values = [getattr(record, name) for name in record.__struct_fields__]
+    values[4:5] = [menu.feasible, values[4], menu.excluded]
+    body = msgspec.msgpack.encode(values if traced else values[:-1])
+    return struct.pack("<BII", 1, len(body), zlib.crc32(body)) + pa.Codec("lz4_raw").compress(body, asbytes=True)
+
+
+@pytest.mark.parametrize("traced", [False, True])
+def test_a_record_of_version_1_is_read(traced):
+    """Logs are full of them: from before menus were packed apart, and from before traces were kept."""
+    one = served("1", excluded={"a": "b"})
+    row = row_of(one)
+    old = first(*unpack(row["record"]), traced)
+    assert same(served_of({**row, "record": old}), one)
+    for position in range(0, 200, 7):
+        damaged = bytearray(old)
+        damaged[position % len(old)] ^= 1 << position % 8
+        with pytest.raises(DataError, match="is damaged"):
+            served_of({**row, "record": bytes(damaged)})
 
 
 def test_what_is_cut_or_contradicts_itself_is_told():
     """A record that ends early, one that is not there, columns that say something else, and another format."""
     row = row_of(served("1"))
-    body = unpack(row["record"])
+    body, menu = unpack(row["record"])
     wrong = [{"record": row["record"][:n]} for n in (0, 5, 9, 40)]
     wrong += [{"propensity": 0.25}, {"chosen_arm": "x"}, {"chosen_arm": NONE}, {"reason": "luck"}, {"surface": "fax"}]
-    wrong += [{"record": b"\2" + row["record"][1:]}]
-    wrong += [{"record": pack(type(body)(**{**{f: getattr(body, f) for f in body.__struct_fields__}, "p": b"1234567"}))}]
+    wrong += [{"record": b"\1" + row["record"][1:]}]
+    wrong += [{"record": pack(structs.replace(body, p=b"1234567"), menu.feasible, menu.excluded)}]
+    wrong += [{"record": pack(body, menu.feasible[1:], menu.excluded)}]
     for change in wrong:
         with pytest.raises(DataError, match="is damaged"):
             served_of({**row, **change})

@@ -10,7 +10,8 @@ import numba
 import numpy as np
 import pytest
 
-from training.model.loops import ALL, FARTHEST, FIRST, NONE, Asked, Menu, Race, Weights, Worths, _compiled, ask, contest, exponential
+from training.model.loops import ALL, FARTHEST, FIRST, NONE, Asked, Menu, Race, Weights, Worths, ask, contest, decide, exponential
+from training.model.machine_code import compiled
 
 DRAWS = 3
 
@@ -125,6 +126,20 @@ def test_what_is_not_a_number_does_not_win():
     assert held([[nan] * 3, [nan] * 3], [1, 0]) == [0, 0, 0]
 
 
+def test_both_in_one_call():
+    """What `ask` and `contest` leave behind, and the draws that each place won."""
+    weights = Weights(1, np.array([1]), singles(1, 1, DRAWS, value=np.log(3)), singles(1, 1, DRAWS, value=1.0), np.array([0, 1]), singles(2, 1, value=10.0))
+    paid, columns, each = worths([[0, -1, -1]], [FIRST], [[10.0, 10.0]], [True]), np.array([7.0, 1.0]), np.array([[0.0], [np.log(2)]])
+    arms, e, wins = menu([0, 1, 2], [-1, 0, 1], [2, 0, 1]), np.array([2.0, 0.5, 9.0] * 3, dtype=np.float32).reshape(3, 1, 3), np.full(3, 7)
+    (asked, race), (apart, alone) = room(2, 1), room(2, 1)
+    decide(columns, each, weights, arms, e, paid, asked, race, singles(0, DRAWS), wins)
+    ask(columns, each, weights, paid, apart, alone)
+    contest(arms, e, paid, apart, alone, singles(0, DRAWS))
+    assert race.winner.tolist() == alone.winner.tolist()
+    assert wins.tolist() == np.bincount(alone.winner, minlength=3).tolist()
+    assert len(set(race.winner.tolist())) > 1
+
+
 def test_other_threads_run_meanwhile():
     """A loop of many arms under many draws, and a thread that goes on counting its naps."""
     arms, draws = 100_000, 4_096
@@ -149,6 +164,6 @@ def test_compiled_once_a_machine(tmp_path):
     assert [subprocess.run([sys.executable, "-c", COUNT], env=kept, check=True, capture_output=True, text=True).stdout for _ in range(2)] == ["0\n", "3\n"]
     space: dict[str, object] = {}
     exec("def double(x):\n    x[0] += x[0]", space)  # noqa: S102 - a function without a file, beside which nothing can be kept
-    made, x = _compiled(numba.float32[::1])(space["double"]), singles(1, value=2.0)
+    made, x = compiled(numba.float32[::1])(space["double"]), singles(1, value=2.0)
     made(x)
     assert x.tolist() == [4.0]
