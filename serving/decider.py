@@ -92,7 +92,10 @@ class Decider:
 
     def _done(self, done: Done, answer: Served | Exception) -> None:
         self._open -= 1
-        done(answer)
+        try:
+            done(answer)
+        except Exception as error:  # noqa: BLE001 - the others of its batch are told all the same
+            self._metrics.trouble("answer", error)
 
     def _here(self) -> None:
         """Decide on the loop what has come since its last turn."""

@@ -82,3 +82,12 @@ def test_a_rate_holds_over_the_border_of_two_windows():
     assert [windows.hit("a", 75.0) for _ in range(4)] == [True] * 3 + [False]  # 10 * 45/60 of the window before, and three
     assert windows.hit("b", 75.0)
     assert [windows.hit("a", 200.0) for _ in range(11)] == [True] * 10 + [False]
+
+
+def test_who_is_known_is_admitted_at_once(keys):
+    """By the keys as they were read a moment ago, counted in the same window as by `check`; everything else is left to `check`."""
+    token, guard = keys.create("a", ["decide"], AT), Guard(RecentKeys(keys, 60), "3/minute")
+    assert not guard.admits(token, Scope.DECIDE)
+    asyncio.run(guard.check(token, Scope.DECIDE))
+    assert [guard.admits(token, Scope.READ), guard.admits(f"{token}x", Scope.DECIDE), guard.admits("", Scope.DECIDE)] == [False] * 3
+    assert [guard.admits(token, Scope.DECIDE) for _ in range(3)] == [True, True, False]

@@ -89,6 +89,16 @@ class Raced(DecisionLog):
             yield real
 
 
+class Unsynced(DecisionLog):
+    """What is committed is not known to be on the disk."""
+
+    @contextmanager
+    def staged(self, members, **how):
+        with super().staged(members, **how) as real:
+            real.settle = refuse
+            yield real
+
+
 class Closed(DecisionLog):
     """Nothing can be written."""
 
@@ -248,3 +258,29 @@ def test_what_cannot_be_kept_is_not_decided(answers):
     found, _ = answers(Closed, [asked("m1", "r1")])
     assert isinstance(found[0], Unlogged)
     assert "the disk is gone" in str(found[0])
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_what_is_not_durable_is_not_answered(answers, count):
+    """One that is settled on the spot, and several together."""
+    found, _ = answers(Unsynced, [asked(f"m{i}", f"r{i}") for i in range(count)])
+    assert all(isinstance(one, Unlogged) for one in found)
+
+
+def test_a_lock_holds_up_the_decision_and_not_the_loop(tmp_path):
+    """While another process writes, a decision on the loop is handed to the thread, which waits; the loop goes on."""
+    log = DecisionLog(f"sqlite:///{tmp_path / 'log.db'}")
+    decider = Decider(log, Lookup(Store(local=True), 5), Source(), Metrics(CollectorRegistry()), lambda: 0.999)
+
+    async def ask():
+        decider.start(asyncio.get_running_loop())
+        with log.staged(["another"]):
+            waiting = asyncio.create_task(decider.ask(asked("m1", "r1")))
+            for _ in range(20):
+                await asyncio.sleep(0.005)
+            assert not waiting.done()
+        found = await waiting
+        await asyncio.to_thread(decider.stop)
+        return found
+
+    assert asyncio.run(asyncio.wait_for(ask(), 60)).reason is Reason.NO_CHAMPION
