@@ -65,7 +65,8 @@ class Metrics:
 
     def flush(self) -> None:
         """Write what was counted."""
-        for tally in (self._by_reason, self._by_arm, self._entropies, self._ages, *self._known_stages.values(), *list(self._known_requests.values())):
+        tallies: list[Counts | Spread] = [self._by_reason, self._by_arm, self._entropies, self._ages]
+        for tally in (*tallies, *self._known_stages.values(), *list(self._known_requests.values())):
             tally.flush()
 
     def _run(self) -> None:

@@ -57,7 +57,7 @@ def test_requests_of_one_connection_are_answered_in_order(service, line):
     ids = [json.loads(body).get("decision_id") for _, _, body in found]
     assert ids[0] == ids[3] != ids[1]
     assert ids[2] is None
-    line.sendall(question(service, request_id="quick-2"))
+    line.sendall(question(service, i=4, request_id="quick-2"))
     assert json.loads(answers(line, 1)[0][2])["decision_id"] == ids[1]
 
 
