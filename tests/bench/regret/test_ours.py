@@ -60,6 +60,7 @@ def test_the_command_prints_one_object(tmp_path, capsys):
     assert left.value.code == 0
     found = json.loads(capsys.readouterr().out)
     assert (found["default"], found["rounds"], found["arms"]) == (run.DEFAULT, 100, 2)
+    assert found["served"] in run.policies()
     assert [set(r) for r in found["results"]] == [{"policy", "regret_mean", "regret_sd", "cpu_seconds"}] * 2
     assert "laplace" in (tmp_path / "p.svg").read_text()
     regret = {r["policy"]: r["regret_mean"] for r in found["results"]}
