@@ -1,4 +1,4 @@
-"""Callers who do not finish what they began to send are hung up on; others are not."""
+"""Callers who do not finish what they began to send are hung up on, those who ask too often are refused; others are not."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ import shutil
 import socket
 import time
 from contextlib import ExitStack, suppress
+from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 import pytest
 
 from serving.slow import Waits
 from tests.serving.conftest import PATIENCE, member, serving, wait
+from training.adapters.log_keys import ApiKeys
+from training.config.settings import Settings
 
-MOST = 2.0
+MOST, RATE = 2.0, 300
 HEAD = "POST /v1/decisions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nContent-Length: {size}\r\n\r\n"
 
 
@@ -59,10 +62,10 @@ def test_only_who_keeps_one_request_waiting_is_hung_up_on():
 
 @pytest.fixture(name="service")
 def _service(furnished, tmp_path):
-    """One worker that waits for two seconds."""
+    """One worker that waits for MOST seconds, and lets a key ask RATE times a minute."""
     home = tmp_path / "home"
     shutil.copytree(furnished, home)
-    with serving(home, 1, SERVING__REQUEST_SECONDS=str(MOST)) as running:
+    with serving(home, 1, SERVING__REQUEST_SECONDS=str(MOST), SERVING__RATE_LIMIT=f"{RATE}/minute") as running:
         wait(lambda: running.ready().status_code == 200)
         yield running
 
@@ -84,7 +87,19 @@ def test_a_slow_caller_is_hung_up_on_and_a_quick_one_is_not(service):
             ended = [gone or closed(one) for gone, one in zip(ended, slow, strict=True)]
             if time.monotonic() - began < MOST / 2:
                 assert not any(ended)
-            time.sleep(0.1)
+            time.sleep(0.2)
+
+
+def test_who_asks_too_often_is_told_and_others_go_on(service):
+    """A 429 as a problem that says which key, and when to come again."""
+    other = ApiKeys(Settings(home=service.home).log_url).create("other", ("read",), datetime.now(UTC))
+    with service.client(other) as busy, service.client() as calm:
+        wait(lambda: busy.get("/v1/decisions/none").status_code == 404)  # the new key is known
+        wait(lambda: busy.get("/v1/decisions/none").status_code == 429, pause=0.0)
+        refused = busy.get("/v1/decisions/none")
+        assert calm.get("/metrics").status_code == 200
+    assert (refused.headers["content-type"], refused.headers["retry-after"]) == ("application/problem+json", "1")
+    assert other.split("_")[1] in refused.json()["detail"]
 
 
 def dribble(one):
