@@ -119,12 +119,12 @@ class Watch:
         return self._models.get(version)
 
     def look(self) -> None:
-        """Look at everything whose time has come, and wait until what is named is loaded or cannot be."""
-        self._look_at_pauses()
+        """Look at everything whose time has come, and wait until what is named is loaded or cannot be. Pauses are the last: they are known for a moment only."""
         self._look_at_roles()
         self._models.wait()
         self._look_at_roles()
         self._look_at_models()
+        self._look_at_pauses()
 
     def _look_at_pauses(self) -> None:
         """In a thread of its own: neither a model that is being loaded nor a store that hangs delays the kill switch."""

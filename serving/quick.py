@@ -17,7 +17,6 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from serving import decisions
 from serving.core import Core
 from serving.messages import answer
-from serving.problems import Refusal
 from serving.requests import Told, close, failed
 from serving.trace import HEADER, id_of, valid
 from training.adapters.log_keys import Scope
@@ -107,14 +106,14 @@ class Quick(HttpToolsProtocol):
         return b""
 
     def _taken(self, body: bytes) -> bool:
-        """Whether the request is being answered here."""
+        """Whether the request is being answered here; what is not is looked at once more by uvicorn's way."""
         since, token = perf_counter(), self._header(b"authorization").decode("latin-1")
         trace = valid(self._header(HEADER.encode()).decode("latin-1"))
         if token[:7].lower() != _NO_KEY or self._header(b"content-type") not in {b"", JSON}:
             return False
         try:
             asked = decisions.asked(self.core, body, id_of(trace))
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, Refusal):
+        except Exception:  # noqa: BLE001 - whatever is wrong with it, there it is said
             return False
         if not self.core.guard.admits(token[7:].strip(), Scope.DECIDE):
             return False
@@ -128,10 +127,10 @@ class Quick(HttpToolsProtocol):
             status, headers, body = 200, [(b"content-type", JSON)], msgspec.json.encode(answer(decisions.standing(asked, found)))
         except Exception as error:  # noqa: BLE001 - a caller gets a problem
             status, headers, body = _parts(failed(self.core, error, told))
-        close(self.core, told, status)
         if told.trace:
             headers.append((HEADER.encode(), told.trace.encode()))
         self._write(pending, status, headers, body)
+        close(self.core, told, status)
 
     def _write(self, pending: Pending, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
         pending.response_complete = True

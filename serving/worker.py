@@ -32,6 +32,7 @@ def serve(settings: Settings, listener: socket.socket) -> None:
         create(core),
         http=protocol(core),
         log_config=None,
+        ws="none",  # nobody here speaks WebSocket, and its connections are not those that are looked at
         access_log=False,
         server_header=False,
         date_header=False,
