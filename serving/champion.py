@@ -119,7 +119,7 @@ class Watch:
         return self._models.get(version)
 
     def look(self) -> None:
-        """Look at everything whose time has come, and wait until what is named is loaded or cannot be. Pauses are the last: they are known for a moment only."""
+        """Look at everything whose time has come, and wait until what is named is loaded or cannot be. Pauses come last: they are known for a moment only."""
         self._look_at_roles()
         self._models.wait()
         self._look_at_roles()
