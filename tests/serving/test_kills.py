@@ -15,7 +15,7 @@ import pytest
 from tests.serving.callers import Caller, compare
 from tests.serving.conftest import serving, wait
 
-KILLS, LEARNERS, CALLERS = 40, 6, 4
+KILLS, LEARNERS, CALLERS = 60, 6, 4
 """Processes that are killed, of them at least so many learners, while so many ask."""
 
 
