@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from time import perf_counter, sleep
+from time import perf_counter, sleep, time
 from typing import Any
 
 import numpy as np
@@ -95,11 +95,11 @@ async def _champion(address: Address) -> object:
 
 
 def _learned(home: Home) -> float:
-    """Seconds until the learner says that no outcome waits. Raises RuntimeError where it does not get there."""
-    ended, begin = datetime.now(UTC), perf_counter()
+    """Seconds until the learner, which has learned, says that no outcome waits. Raises RuntimeError where it does not get there."""
+    said, ended, begin = home.settings.posterior / learner_status.STATUS, time(), perf_counter()
     while perf_counter() - begin < GIVE_UP:
         status = learner_status.read(home.settings.posterior)
-        if status is not None and datetime.fromisoformat(status.at) > ended and not status.lag_seconds:
+        if status is not None and status.answers and not status.lag_seconds and said.stat().st_mtime > ended:
             return round(perf_counter() - begin, 2)
         sleep(0.05)
     raise RuntimeError(f"The learner had not learned all outcomes {GIVE_UP:g} s after the last one. It says last: {status}")

@@ -14,7 +14,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from time import perf_counter
 
@@ -72,7 +72,8 @@ def build(folder: Path, arms: int, members: int, at: datetime, seed: int, rows: 
     wired.features.apply()
     with contextlib.redirect_stdout(sys.stderr):  # what it says is progress
         wired.features.materialize(at)
-    model.save(folder / "model")
+    about = {"as_of": at.isoformat(), "window": {"first": (at - timedelta(days=28)).isoformat(), "last": at.isoformat()}}  # without which nobody learns online
+    replace(model, manifest={**model.manifest, **about}).save(folder / "model")
     first, second = (wired.registry.register(folder / "model", {"run_id": name}) for name in ("first", "second"))
     wired.registry.point("champion", first)
     env = {"RIGHTMATCH_HOME": str(settings.home), "RIGHTMATCH_CATALOG": str(settings.catalog), "PYTHONPATH": _path(), **OPEN}
