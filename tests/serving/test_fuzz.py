@@ -74,6 +74,7 @@ LINES = [
         "GET http://elsewhere/healthz HTTP/1.1",
         "CONNECT elsewhere:443 HTTP/1.1",
         "BREW /v1/decisions HTTP/1.1",
+        "DELETE /v1/decisions HTTP/1.1",
         "POST /v1/decisions HTTP/9.9",
         "PRI * HTTP/2.0",
         "\x16\x03\x01",
