@@ -165,8 +165,8 @@ class Decider:
             for one in batch:
                 self._take([one], features)
         else:
-            self._answer(made)
             self._line.give(zip(made.batch, made.served, strict=True))
+            self._answer(made)
 
     def _next(self) -> list[Asking]:
         """What waits, a member and a request once; empty at the end."""
@@ -185,7 +185,7 @@ class Decider:
     def _distinct(self, waiting: deque[Asking]) -> tuple[list[Asking], deque[Asking]]:
         """Those of one batch, a member and a request once, and those of later ones."""
         batch, later, taken, size = list[Asking](), deque[Asking](), set[str](), self._source.world.serving.batch
-        while waiting and len(batch) < size:
+        while waiting and len(batch) < size and len(later) < size:
             one = waiting.popleft()
             names = {f"member {one.asked.member_id}", f"request {one.asked.request_id}"}
             if taken & names:
@@ -237,13 +237,16 @@ class Decider:
         return Made(batch, [stands.get(s.asked.request_id, s) for s in new], staged.settle)
 
     def _answer(self, made: Made) -> None:
-        """Count what is durable."""
+        """Count what is durable; counting that fails ends nothing."""
         now = perf_counter()
-        for w, s in zip(made.batch, made.served, strict=True):
-            if s.asked.decision_id == w.asked.decision_id:  # not what stood already
-                self._metrics.decided(s)
-                if self._times:
-                    self._times.count(s, now - w.since)
+        try:
+            for w, s in zip(made.batch, made.served, strict=True):
+                if s.asked.decision_id == w.asked.decision_id:  # not what stood already
+                    self._metrics.decided(s)
+                    if self._times:
+                        self._times.count(s, now - w.since)
+        except Exception as error:  # noqa: BLE001 - callers have their answer
+            self._metrics.trouble("counting", error)
 
 
 def _in_order(asked: Sequence[Asked], served: Iterable[Served]) -> list[Served]:

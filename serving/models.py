@@ -85,8 +85,8 @@ class Models:
             why, again = self._failed.get(version, ("", 0.0))
             if version not in self._loading and now >= again:
                 thread = threading.Thread(target=self._load, args=(version,), name=f"load {version}", daemon=True)
+                thread.start()  # it waits for the lock
                 self._loading[version] = thread, now
-                thread.start()
             if not why and now - self._loading[version][1] > LATE:
                 why = f"{version}: reading it takes more than {LATE:.0f} s"
         if why:

@@ -20,7 +20,7 @@ Asking = Waiting[Asked, Served]
 
 
 class Unlogged(Exception):  # noqa: N818 - it says what happened
-    """The log could not be written, so nothing was decided."""
+    """The log could not be written or synced, so nothing may be shown. What was committed and not synced still counts against caps, as if it had been shown."""
 
 
 class Made(NamedTuple):
@@ -74,9 +74,9 @@ class Settling:
 
     def _tell(self, made: Made, error: Exception | None) -> None:
         if error is not None:
-            self._metrics.trouble("log", error)
             for one in made.batch:
                 one.done(Unlogged(str(error)))
+            self._metrics.trouble("log", error)
             return
         for one, served in zip(made.batch, made.served, strict=True):
             one.done(served)

@@ -91,10 +91,10 @@ class SqlExperiments:
             row = connection.execute(select(intent_table)).mappings().first()
         return None if row is None else (_change(row), row["key"])
 
-    def give_up(self, change: Change) -> None:
-        """Forget that `change` was begun: the alias was not moved. Whoever is still at it is refused."""
+    def give_up(self, change: Change) -> bool:
+        """Forget that `change` was begun: the alias was not moved. Whoever is still at it is refused. False where it is recorded or given up by now."""
         with self._database.engine.begin() as connection:
-            _forget(connection, change)
+            return _forget(connection, change)
 
     @contextmanager
     def _changing(self, change: Change | None, key: str, told: str) -> Iterator[Connection]:
@@ -103,21 +103,27 @@ class SqlExperiments:
             with _refused(told), self._database.engine.begin() as connection:
                 yield connection
             return
-        self._begin(change, key)
+        mine = self._begin(change, key)
         try:
             with _refused(told), self._database.engine.begin() as connection:
                 _own(connection, change)
                 yield connection
         except ConflictError:
-            self.give_up(change)
+            if mine:  # else its alias may have moved before, and whoever completes it must know why
+                self.give_up(change)
             raise
 
-    def _begin(self, change: Change, key: str) -> None:
+    def _begin(self, change: Change, key: str) -> bool:
+        """Whether it had not been begun before."""
         if self.begun() == (change, key):
-            return
-        told = "Another change of the champion is being made, so this one was not begun. Run it again: one that was left half done is completed then."
+            return False
+        told = (
+            "Another change of the champion is being made, so this one was not begun. Run it again; one that was left half done is completed by the DAG "
+            "`guard` or by `rightmatch rollback`."
+        )
         with _refused(told), self._database.engine.begin() as connection:
             connection.execute(insert(intent_table).values(_change_row(change) | {"slot": 1, "key": key}))
+        return True
 
     def changes(self) -> list[Change]:
         """Who was in charge, the newest first."""

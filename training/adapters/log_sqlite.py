@@ -22,14 +22,17 @@ _TEND_EVERY, _TEND_BYTES = 0.25, 1 << 22
 """Seconds between two looks at the WAL, and its size beyond which it is moved into the file."""
 _MOST_PAGES = 8_192
 """Pages of the WAL, 32 MB, beyond which a decision's commit moves what is left and starts it anew: `Tending` cannot where somebody always writes."""
+_MOVE_MS = 1_000
+"""How long the WAL's way into the file after a failed sync waits for writers and readers."""
 _PAUSE = 0.0003
 """Seconds between two looks at the lock. SQLite's own pauses grow to 0.1 s, and a busy writer then keeps another one out for seconds."""
 
 
 def sqlite_engine(url: URL) -> Engine:
     """An engine whose transactions begin where SQLAlchemy says; those that write take the lock at once, so that no read in them is ever out of date."""
-    Path(str(url.database)).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(url, connect_args={"timeout": WAIT_MS / 1000})
+    database = Path(str(url.database)).resolve()  # as SQLite does: the WAL lies beside what a link points to
+    database.parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(url.set(database=str(database)), connect_args={"timeout": WAIT_MS / 1000})
     event.listen(engine, "connect", _prepare)
     event.listen(engine, "begin", _begin)
     return engine
@@ -72,12 +75,22 @@ class Locked(Exception):  # noqa: N818 - it says what is so
     """Another one is writing just now."""
 
 
+class Syncing:
+    """What the threads of a process share that sync one file: they take turns, as the kernel tells of a failure once, and whether one has failed."""
+
+    def __init__(self) -> None:
+        self.turn, self.doubt = threading.Lock(), False
+
+
+_syncing: dict[Path, Syncing] = {}
+
+
 class Wal:
     """The write-ahead log behind an open connection, which keeps it from being replaced: one sync makes durable whatever was committed before it by anybody."""
 
     def __init__(self, engine: Engine) -> None:
         database = Path(str(engine.url.database))
-        self._engine, self._doubt = engine, False
+        self._engine, self._shared = engine, _syncing.setdefault(database, Syncing())
         self._file = database.with_name(f"{database.name}-wal").open("rb", buffering=0)
         folder = os.open(database.parent, os.O_RDONLY)
         try:
@@ -88,25 +101,28 @@ class Wal:
     def settle(self) -> None:
         """Any thread may, also while others commit. Raises sqlite3.OperationalError where the disk refuses.
 
-        What a failed sync left in memory counts as written from then on, so after one nothing is durable before all of it was moved into the file.
+        What a failed sync left in memory counts as written from then on, so after one nothing is durable before all of it was moved into the file, and what
+        comes later not before the WAL has begun anew: behind a gap nothing is found again.
         """
-        try:
-            if self._doubt:
-                self._move()
-            os.fdatasync(self._file.fileno())
-        except OSError as error:
-            self._doubt = True
-            raise sqlite3.OperationalError(f"the disk did not keep it: {error.strerror}") from error
+        with self._shared.turn:
+            try:
+                if self._shared.doubt:
+                    self._move()
+                os.fdatasync(self._file.fileno())
+            except OSError as error:
+                self._shared.doubt = True
+                raise sqlite3.OperationalError(f"the disk did not keep it: {error.strerror}") from error
 
     def _move(self) -> None:
         connection = _connect(self._engine)
         try:
-            busy = connection.execute("PRAGMA wal_checkpoint(FULL)").fetchone()[0]
+            connection.execute(f"PRAGMA busy_timeout={_MOVE_MS}")
+            busy, pages, moved = connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
         finally:
             connection.close()
-        if busy:
+        if busy and pages != moved:
             raise sqlite3.OperationalError("after a failed sync the log's WAL could not be moved into its file yet")
-        self._doubt = False
+        self._shared.doubt = bool(busy)
 
 
 class Own(NamedTuple):

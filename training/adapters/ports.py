@@ -164,8 +164,8 @@ class Experiments(Protocol):
     def begun(self) -> tuple[Change, str] | None:
         """The change and its key that somebody began and that is not recorded."""
 
-    def give_up(self, change: Change) -> None:
-        """Forget that it was begun."""
+    def give_up(self, change: Change) -> bool:
+        """Forget that it was begun; whether it still was."""
 
     def changes(self) -> list[Change]:
         """Who was in charge, newest first."""

@@ -143,10 +143,11 @@ def _goals(rules: Sequence[Rule], wanted: Wanted) -> list[Goal]:
 
 
 def _delay(metric: str) -> int:
-    from training.domain.labels import OUTCOME_WINDOWS
+    """Days after a member's entry by which the outcome is known, as the looks wait; of a metric without a window, those of a conversion."""
     from training.domain.nouns import Label
+    from training.evaluation.units import DAY, known_after
 
-    return OUTCOME_WINDOWS.get(metric, OUTCOME_WINDOWS[Label.CONVERTED]).closes.days
+    return (known_after(metric) or known_after(Label.CONVERTED.value) or 0) // DAY
 
 
 def _named(texts: Sequence[str], option: str) -> dict[str, float]:

@@ -51,6 +51,18 @@ class Progress:
             if all(task.state == "success" for task in tasks):
                 for run in [self._triggered(dag, before, first) for dag in then]:
                     tasks += self._watch(run, tasks)
+        return self._answered(tasks)
+
+    def _answered(self, tasks: list[TaskState]) -> list[TaskState]:
+        """Follow to their end the runs that asked a person and were answered while others went on."""
+        for question in list(self.asked):
+            own = [task for task in tasks if task.dag == question.dag]
+            run = next((run for run in self._api.runs(question.dag) if run.run_id == own[0].run_id), None) if own else None
+            if run is None or any(task.state == ASKS for task in self._api.tasks(run)):
+                continue
+            others = [task for task in tasks if task.dag != question.dag]
+            self.asked.remove(question)
+            tasks = [*others, *self._watch(run, others)]
         return tasks
 
     def _triggered(self, dag: str, before: set[str], cause: Run) -> Run:

@@ -59,9 +59,10 @@ class Tried:
     def of(cls, experiment: Experiment, ids: Sequence[str], open_: Flags) -> Tried:
         """By the experiment's stages and its end, whose whole day counts; `open_` are the members who take part in experiments."""
         own, start = places(experiment.experiment_id, ids), np.full(len(ids), FOREVER)
-        for first, share in reversed(experiment.stages):
-            start = np.where(open_ & (own < share), days_since_epoch(first) * DAY, start)
         ended = experiment.changed_at.date() + timedelta(days=1)
+        for first, share in reversed(experiment.stages):
+            if experiment.running or first < ended:  # else it was never given to anybody
+                start = np.where(open_ & (own < share), days_since_epoch(first) * DAY, start)
         return cls(np.asarray(start, dtype=np.int64), FOREVER if experiment.running else days_since_epoch(ended) * DAY)
 
     def during(self, member: Ints, at: Ints) -> Flags:

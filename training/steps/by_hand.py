@@ -56,7 +56,9 @@ def stop(settings: Settings, platform: Platform, reason: str, seen: str | None =
 
     `seen` is the one that the person saw. Raises ConflictError where another one runs by now, DataError without a reason: then nothing was changed.
     """
-    why, running = _reason(reason), platform.experiments.running()
+    why = _reason(reason)
+    finish(settings, platform)
+    running = platform.experiments.running()
     if running is None:
         raise NotReadyError("No experiment runs, so nothing was stopped. `rightmatch experiment` shows the last one.")
     if seen not in {None, running.experiment_id}:
@@ -74,7 +76,13 @@ def renew_anchor(settings: Settings, platform: Platform, who: str, version: str)
     before, champion = platform.registry.version(ANCHOR), platform.registry.version(CHAMPION)
     why = f"The holdback gets {name(version)} instead of {name(before) if before else 'the champion'}."
     change = Change(champion, champion, Cause.ANCHOR, who, moment(settings), why)
-    platform.experiments.changed(change, lambda: platform.registry.point(ANCHOR, version))
+
+    def effect() -> None:
+        if platform.registry.version(CHAMPION) != champion:
+            raise ConflictError(f"{name(champion).capitalize()} was replaced at this very moment, so the anchor stays. Look again.")
+        platform.registry.point(ANCHOR, version)
+
+    platform.experiments.changed(change, effect)
     return before
 
 

@@ -34,10 +34,13 @@ def hand_over(registry: ModelRegistry, before: str | None, after: str, others: M
     return effect
 
 
-def take_back(platform: Platform, change: Change, key: str = "") -> Change:
-    """Make `change`, which puts another version in charge than the one that an experiment may have promoted: that is rolled back then, in one transaction."""
+def take_back(platform: Platform, change: Change, key: str = "", *, moved: bool = False) -> Change:
+    """Make `change`, which puts another version in charge than the one that an experiment may have promoted: that is rolled back then, in one transaction.
+
+    Where the alias has `moved` already it is only recorded; ConflictError where it moved on meanwhile.
+    """
     promoted = next((e for e in platform.experiments.all() if e.state is State.PROMOTED and e.challenger == change.before), None)
-    effect = hand_over(platform.registry, change.before, str(change.after))
+    effect = hand_over(platform.registry, change.after if moved else change.before, str(change.after))
     if promoted is None:
         platform.experiments.changed(change, effect)
     else:

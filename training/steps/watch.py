@@ -83,7 +83,8 @@ def charge(changes: Sequence[Change], champion: str | None) -> tuple[int, Change
     newest = next((i for i, change in enumerate(changes) if change.after == champion and champion is not None), None)
     if newest is None:
         return 0, None
-    watches = sum(c.after is not None and c.cause in {Cause.EXPERIMENT, Cause.HAND, Cause.ANCHOR} for c in changes[newest:])
+    watched = {Cause.EXPERIMENT, Cause.HAND, Cause.ANCHOR}
+    watches = sum(c.after is not None and (c.cause in watched or (c.cause is Cause.SCREEN and c.before is not None)) for c in changes[newest:])
     return max(1, watches), changes[newest]
 
 

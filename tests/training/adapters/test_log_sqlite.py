@@ -88,6 +88,41 @@ def test_after_a_failed_sync_nothing_is_durable_before_all_of_it_is_in_the_file(
     assert file.stat().st_size > before
 
 
+def test_a_doubt_outlives_the_connection_that_it_came_from(log, tmp_path, monkeypatch):
+    """The next one's file was opened after the failure, so the system never tells it; while a reader keeps the WAL from being moved nothing is acknowledged."""
+    append(log, "1")
+    file, real = tmp_path / "log.db", os.fdatasync
+    before = file.stat().st_size
+
+    def refuse(_):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "fdatasync", refuse)
+    with pytest.raises(LogError, match="Input/output error"):
+        append(log, "2")
+    monkeypatch.setattr(os, "fdatasync", real)
+    with pytest.raises(ValueError, match="no"), log.writing(["m1"]):
+        raise ValueError("no")
+    monkeypatch.setattr(log_sqlite, "_MOVE_MS", 10)
+    reader = log.engine.connect()
+    reader.exec_driver_sql("SELECT count(*) FROM sqlite_master").fetchone()
+    with pytest.raises(LogError, match="could not be moved into its file yet"):
+        append(log, "3")
+    reader.close()
+    assert log_sqlite._syncing[file].doubt
+    append(log, "4")
+    assert file.stat().st_size > before
+    assert not log_sqlite._syncing[file].doubt
+
+
+def test_the_wal_of_a_linked_file_is_the_one_that_is_synced(tmp_path):
+    """SQLite keeps it beside what the link points to."""
+    (tmp_path / "real").mkdir()
+    (tmp_path / "log.db").symlink_to(tmp_path / "real" / "kept.db")
+    append(DecisionLog(f"sqlite:///{tmp_path / 'log.db'}"), "1")
+    assert (tmp_path / "real" / "kept.db-wal").stat().st_size > 0
+
+
 def test_who_does_not_wait_is_told_that_another_one_writes(log):
     """At once, and its connection is there for the next time."""
     writer, told = Writer(log.engine), []

@@ -70,6 +70,31 @@ class Asking(FakeApi):
         return Question(task.dag, task.task, "Open what follows stage 1 [of e1]?", "http://ui/required_actions")
 
 
+class Answered(Asking):
+    """Whoever reads what is asked answers at once, so `ramp` ends while `guard` is followed."""
+
+    asked = False
+
+    def run(self, run):
+        return Run(run.dag, run.run_id, "success")
+
+    def tasks(self, run):
+        found = super().tasks(run)
+        if run.dag != "experiment" or not self.asked:
+            self.asked = self.asked or run.dag == "experiment"
+            return found
+        return [TaskState(task.dag, task.run_id, task.task, "success", 1.0, 1) for task in found]
+
+
+@pytest.mark.timeout(60)
+def test_a_run_that_was_answered_meanwhile_is_followed_to_its_end():
+    """So the command neither ends in the middle of what the answer started, nor says that nobody answered."""
+    followed = Progress(Console(file=StringIO()), Answered(), lambda: None)
+    tasks = followed.follow(Run("features", "mine", "queued"), ["experiment", "guard"])
+    assert {(task.dag, task.task, task.state) for task in tasks} >= {("experiment", "ramp", "success"), ("guard", "only", "success")}
+    assert followed.asked == []
+
+
 @pytest.mark.timeout(60)
 def test_a_run_that_asks_a_person_is_said_at_once_and_not_waited_for():
     """What is asked, where and as whom to answer; the DAGs after it are followed all the same."""

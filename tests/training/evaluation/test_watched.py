@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import UTC, date, datetime
 from itertools import pairwise
 
 import numpy as np
 import pytest
 
+from training.domain.experiment import Experiment, State
 from training.evaluation.measured import gap
 from training.evaluation.units import DAY, Decisions, days_since_epoch
-from training.evaluation.watched import PERIODS, after, entered, followed, level, spent
+from training.evaluation.watched import FOREVER, PERIODS, Tried, after, entered, followed, level, spent
 
 BEGIN = date(2026, 3, 2)
 D0 = days_since_epoch(BEGIN)
@@ -64,6 +65,16 @@ def test_who_was_given_a_challenger_is_known_until_then():
     assert periods[0]["retained"][0] == 1
     assert all(np.isnan(known["retained"][1]) for known in periods)
     assert np.isnan(periods[1]["retained"][0])
+
+
+def test_a_stage_that_never_came_takes_nobody_from_the_watch():
+    """An experiment that ended before its second stage: whom that would have given the challenger stay with the champion for ever."""
+    at = datetime(2026, 3, 5, 12, tzinfo=UTC)
+    ended = Experiment("e", "3", "2", State.REJECTED, (0.1, 0.9), ((BEGIN, 0.1), (date(2026, 3, 9), 0.9)), 0.05, at, at, "harm")
+    ids = [f"m{i}" for i in range(200)]
+    start = Tried.of(ended, ids, np.ones(200, dtype=np.bool_)).start
+    assert 0 < (start == D0 * DAY).sum() < 60
+    assert ((start == D0 * DAY) | (start == FOREVER)).all()
 
 
 def stayers(rng, members, extra, periods=4):

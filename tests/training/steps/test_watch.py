@@ -96,7 +96,10 @@ def test_harm_is_found(settings):
     assert (verdict.run_id, verdict.challenger, verdict.baseline) == (f"watch-2@{DAY}", "2", "1")
     assert verdict.lineage["alpha"] == f"{0.05 / 2.6123753486854883:g}"
     later = Change("2", "3", Cause.EXPERIMENT, "run", midnight(DAY), "better", "e1")
-    assert watch.charge([later, *ready.experiments.changes()], "3") == (2, later)
+    changes = ready.experiments.changes()
+    assert watch.charge([later, *changes], "3") == (2, later)
+    screened = replace(later, cause=Cause.SCREEN)  # where no experiments are made every champion but the first replaces one that was watched
+    assert watch.charge([screened, *changes], "3") == (2, screened)
 
 
 def test_harm_that_begins_later_is_found(settings):
