@@ -24,6 +24,7 @@ FIRST = (
     "tests/dags/test_loop.py",
     "dbt",
     "world",
+    "tests/training/test_promotion.py",
     "service",
     "tests/training/model/test_parallel.py",
     "tests/bench/coldstart/test_run.py",
