@@ -19,6 +19,12 @@ from websockets.sync.client import ClientConnection, connect
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 KEYS = {"Enter": ("Enter", 13, "\r"), "Tab": ("Tab", 9, ""), "Escape": ("Escape", 27, ""), " ": ("Space", 32, " ")}
+GONE = -32000
+"""Chromium's code where the page that was asked is no longer there."""
+
+
+class Gone(Exception):  # noqa: N818 - it says what happened
+    """The page went elsewhere before it had answered."""
 
 
 class Page:
@@ -34,6 +40,8 @@ class Page:
         while True:
             said = json.loads(self._socket.recv(timeout=60))
             if said.get("id") == wanted:
+                if said.get("error", {}).get("code") == GONE:
+                    raise Gone(said["error"]["message"])
                 assert "error" not in said, said["error"]
                 return said["result"]
 
@@ -43,8 +51,11 @@ class Page:
         self.until("document.readyState === 'complete'")
 
     def run(self, script: str) -> Any:
-        """The value of an expression."""
-        found = self.send("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
+        """The value of an expression; None where the page went elsewhere meanwhile."""
+        try:
+            found = self.send("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
+        except Gone:
+            return None
         assert "exceptionDetails" not in found, found["exceptionDetails"]
         return found["result"].get("value")
 
@@ -55,7 +66,7 @@ class Page:
             if self.run(f"(() => {{ try {{ return !!({script}); }} catch (e) {{ return false; }} }})()"):
                 return
             assert time.monotonic() < give_up, (
-                f"{script} did not come true; the page is at {self.run('location.href')}: {self.run('document.body.innerText')[:500]}"
+                f"{script} did not come true; the page is at {self.run('location.href')}: {str(self.run('document.body.innerText'))[:500]}"
             )
             time.sleep(0.1)
 

@@ -110,7 +110,7 @@ class Service:
 
     def said(self) -> list[dict[str, object]]:
         """The lines of its log."""
-        return [json.loads(line) for line in (self.home / "service.log").read_text().splitlines() if line.startswith("{")]
+        return [json.loads(line) for line in (self.home / "service.log").read_text().split("\n") if line.startswith("{")]
 
     def children(self) -> dict[str, int]:
         """Process ids of workers and learner as they were started last, by name."""

@@ -61,10 +61,10 @@ def test_every_body_has_an_example_of_its_schema():
 
 
 def test_examples_can_be_sent(service):
-    """As they stand, to a service over the catalog of the simulated world: the arms that they name are there."""
+    """To a service over the catalog of the simulated world, whose arms they name; as they stand but for their ids, which other tests have used."""
     with service.client() as client:
-        assert client.post("/v1/decisions", json=examples.QUESTION).status_code == 200
-        assert client.post("/personalizer/v1.1/rank", json=examples.RANK | {"eventId": "example"}).status_code == 201
+        assert client.post("/v1/decisions", json=examples.QUESTION | {"request_id": "example"}).status_code == 200
+        assert client.post("/personalizer/v1.1/rank", json=examples.RANK | {"eventId": "another example"}).status_code == 201
         outcomes = client.post("/v1/outcomes", json=examples.OUTCOMES)
     assert [r["why"] for r in outcomes.json()["refused"]] == [f"decision {examples.ANSWER['decision_id']} is not in the log"] * 2
 

@@ -34,7 +34,7 @@ def command(service, *arguments):
 def test_a_decision_and_its_funnel(service):
     """The answer, then everything it was taken from; the propensities are a distribution over what was considered."""
     with service.client() as client:
-        answer = ask(client, 2).json()
+        answer = ask(client, 392).json()
         funnel = client.get(f"/v1/decisions/{answer['decision_id']}").json()
     assert (answer["reason"], answer["model_version"]) == ("champion", "1")
     assert sum(a["propensity"] for a in funnel["considered"]) == pytest.approx(1.0)
@@ -42,7 +42,7 @@ def test_a_decision_and_its_funnel(service):
     assert [a["propensity"] for a in funnel["considered"] if a["arm_id"] == chosen] == [answer["propensity"]]
     assert all(a["sd"] is not None and a["mean"] is not None for a in funnel["considered"])
     assert [a["arm_id"] for a in funnel["considered"]] == load_catalog(Settings().catalog).feasible(Surface.WEB, ["email", "push", "sms"])
-    assert (funnel["features"]["industry"], funnel["member_id"], funnel["assignment_group"]) == ("tech", "m2", "champion")
+    assert (funnel["features"]["industry"], funnel["member_id"], funnel["assignment_group"]) == ("tech", "m392", "champion")
     assert 0 <= funnel["feature_age_hours"] < 25
     assert funnel["data_window"]["first"] < funnel["data_window"]["last"]
 
