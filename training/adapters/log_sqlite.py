@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import sqlite3
 import threading
@@ -41,6 +42,9 @@ def sqlite_engine(url: URL) -> Engine:
 class Tending:
     """Moves what was appended to the log's WAL into the file itself, in a thread of its own: by default whoever commits beyond 1,000 pages does, which is one
     decision in a hundred that waits for three syncs. Does nothing for a database that is no SQLite.
+
+    Of several processes one does it, until it ends: SQLite before 3.51.3 may, very rarely, lose pages where two move the WAL at about the same time
+    (sqlite.org/wal.html#walresetbug).
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -62,13 +66,15 @@ class Tending:
     def _run(self) -> None:
         wal = Path(f"{self._engine.url.database}-wal")
         connection: sqlite3.Connection | None = None
-        while not self._stopped.wait(_TEND_EVERY):
-            with suppress(sqlite3.Error, OSError):  # a log in trouble is told of by whoever writes to it
-                if wal.stat().st_size > _TEND_BYTES:
-                    connection = connection or _connect(self._engine)
-                    connection.execute("PRAGMA wal_checkpoint(PASSIVE)")  # waits for nobody, and nobody waits for it
-        if connection is not None:
-            connection.close()
+        with Path(f"{self._engine.url.database}-tending").open("ab") as held:
+            while not self._stopped.wait(_TEND_EVERY):
+                with suppress(sqlite3.Error, OSError):  # a log in trouble is told of by whoever writes to it
+                    if wal.stat().st_size > _TEND_BYTES:
+                        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)  # an OSError where another one does it
+                        connection = connection or _connect(self._engine)
+                        connection.execute("PRAGMA wal_checkpoint(PASSIVE)")  # waits for nobody, and nobody waits for it
+            if connection is not None:
+                connection.close()
 
 
 class Locked(Exception):  # noqa: N818 - it says what is so

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import threading
 from time import monotonic, sleep
@@ -143,7 +144,7 @@ def test_who_does_not_wait_is_told_that_another_one_writes(log):
 
 
 def test_what_was_appended_moves_into_the_file_while_others_write(log, tmp_path, monkeypatch):
-    """Without it none of this would, since no commit moves less than 32 MB; and every decision is still there."""
+    """By one process at a time; without it none of this would, since no commit moves less than 32 MB; and every decision is still there."""
     monkeypatch.setattr(log_sqlite, "_TEND_BYTES", 1 << 16)
     monkeypatch.setattr(log_sqlite, "_TEND_EVERY", 0.01)
     file = tmp_path / "log.db"
@@ -152,8 +153,14 @@ def test_what_was_appended_moves_into_the_file_while_others_write(log, tmp_path,
     for i in range(40):
         append(log, f"before{i}")
     assert file.stat().st_size == before
-    tending = Tending(log.engine)
-    tending.start()
+    with (tmp_path / "log.db-tending").open("ab") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)  # as another process that does it
+        tending = Tending(log.engine)
+        tending.start()
+        for i in range(40):
+            append(log, f"held{i}")
+            sleep(0.005)
+        assert file.stat().st_size == before
     until = monotonic() + 60
     count = 0
     while file.stat().st_size == before and monotonic() < until:
@@ -162,4 +169,4 @@ def test_what_was_appended_moves_into_the_file_while_others_write(log, tmp_path,
         sleep(0.001)
     tending.stop()
     assert file.stat().st_size > before
-    assert len(log.decisions_since(0, 10_000)) == 41 + count
+    assert len(log.decisions_since(0, 10_000)) == 81 + count
