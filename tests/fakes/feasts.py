@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -82,11 +83,16 @@ def feast(folder: Path, name: str, options: Mapping[str, Any], rows: pa.Table | 
     return store
 
 
+def project(folder: Path) -> str:
+    """Another one for each folder: Feast keeps what it has read of a registry under the address of an object, which a later registry's may have again."""
+    return f"p{crc32(str(folder).encode())}"
+
+
 def opened(folder: Path, name: str, options: Mapping[str, Any]) -> FeatureStore:
     """A Feast called `name` with nothing applied; batches of three rows, so that several are written."""
     where = {} if "connection_string" in options["online_store"] else {"path": str(folder / f"{name}.db")}
     config = RepoConfig(
-        project="p",
+        project=project(folder),
         provider="local",
         registry={"registry_type": "sql", "path": f"sqlite:///{folder / name}_registry.db", "cache_ttl_seconds": 60},
         offline_store={"type": "duckdb"},

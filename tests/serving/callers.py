@@ -82,7 +82,10 @@ def compare(home, callers):
         assert kept.chosen_arm == (answer["arm"]["arm_id"] if answer["arm"] else "none")
     acknowledged = {o for caller in callers for o in caller.outcomes}
     assert acknowledged <= set(outcomes)
-    assert set(outcomes.values()) == set(answers.values()) == {1}
+    assert not (twice := {name: n for name, n in outcomes.items() if n != 1}), twice
+    assert not (twice := {name: n for name, n in answers.items() if n != 1}), twice
+    assert outcomes, "no outcome at all"
+    assert answers, f"nothing was learned from {len(outcomes)} outcomes of {len(decisions)} decisions"
     shown = Counter(r.member_id for r in decisions.values() if r.channel_id is not None)
     assert max(shown.values()) <= Settings().serving.caps.day
     assert max(r.decided_at for r in decisions.values()) - min(r.decided_at for r in decisions.values()) < timedelta(days=1) / timedelta(microseconds=1)

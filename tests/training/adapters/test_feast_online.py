@@ -15,7 +15,7 @@ from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 from feast.types import Float64, String
 
-from tests.fakes.feasts import DAY, OURS, SCHEMA, STOCK, D, feast, materialize, references, table
+from tests.fakes.feasts import DAY, OURS, SCHEMA, STOCK, D, feast, materialize, project, references, table
 from training.domain.errors import NotReadyError
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning:feast.*")
@@ -116,7 +116,7 @@ def test_a_file_of_feast_s_own_layout_is_refused_then_converted(tmp_path):
         after = ours.get_online_features(references(), [{"member_id": m} for m in ("a", "b", "ç", "nobody")]).to_dict(include_event_timestamps=True)
         assert str({n: after[n] for n in sorted(after)}) == str({n: before[n] for n in sorted(before)})
     with closing(sqlite3.connect(tmp_path / "online.db")) as file:
-        assert {n for (n,) in file.execute("select name from sqlite_master where type = 'table'")} == {"feast_layouts", "p_m"}
+        assert {n for (n,) in file.execute("select name from sqlite_master where type = 'table'")} == {"feast_layouts", f"{project(tmp_path)}_m"}
 
 
 def test_a_file_of_a_later_version_is_refused(small, tmp_path):
@@ -138,7 +138,7 @@ def not_applied(folder, file):
 def test_a_view_that_was_not_applied_is_an_error(small, tmp_path):
     """No table: nobody would be found, and nobody told why."""
     with closing(sqlite3.connect(tmp_path / "ours.db")) as file:
-        file.execute("drop table p_m")
+        file.execute(f"drop table {project(tmp_path)}_m")
     with pytest.raises(NotReadyError, match="never applied"):
         read(small, "a")
 
