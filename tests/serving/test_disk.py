@@ -12,9 +12,14 @@ from datetime import UTC, datetime
 import httpx
 import psutil
 import pytest
+from sqlalchemy import select
 
 from tests.serving.callers import Caller, compare
 from tests.serving.conftest import member, serving, wait
+from training.adapters.decision_log import DecisionLog
+from training.adapters.log_engine import reading
+from training.adapters.log_tables import answer_table
+from training.config.settings import Settings
 
 CALLERS, FULL, ANSWERS = 4, 6, 3
 """Those who ask, how often the disk is full, and how many more answers each caller must get in between."""
@@ -36,6 +41,15 @@ def full(service, most):
         yield
     finally:
         limit(service, NOBODY)
+
+
+def learned(home, decision):
+    """Whether an answer to that decision went into the posterior."""
+    log = DecisionLog(Settings(home=home).log_url)
+    with reading(log.engine) as connection:
+        found = connection.execute(select(answer_table.c.seq).where(answer_table.c.decision_id == decision)).first()
+    log.engine.dispose()
+    return found is not None
 
 
 def lag(client):
@@ -70,6 +84,7 @@ def test_what_was_acknowledged_outlives_a_full_disk(home):
         for caller in callers:
             caller.join(60)
         told = report(client)
+        wait(lambda: learned(home, told))
         wait(lambda: lag(client) < 1.0)
         assert told in {outcome["outcome_id"] for outcome in client.get(f"/v1/decisions/{told}").json()["outcomes"]}
     compare(home, callers)
