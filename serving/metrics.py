@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
@@ -11,6 +10,7 @@ from functools import partial
 import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
 
+from serving.beat import Beat
 from serving.decide import Scoring, World
 from serving.logs import say
 from serving.tallies import Counts, Spread
@@ -51,28 +51,14 @@ class Metrics:
         self._by_reason, self._by_arm, self._entropies, self._ages = Counts(self._decisions), Counts(self._arms), Spread(self._entropy), Spread(self._age)
         self._known_stages = {name: Spread(self._parts.labels(name)) for name in ("queue", "features", "state", "decide", "log", "sync")}
         self._known_requests: dict[tuple[str, int], Spread] = {}
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="metrics", daemon=True)
-
-    def start(self) -> None:
-        """Write what is counted, some times a second, for whoever asks another worker."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Write the rest."""
-        self._stopped.set()
-        self._thread.join()
+        beat = Beat("metrics", EVERY, self.flush)  # for whoever asks another worker
+        self.start, self.stop = beat.start, beat.stop
 
     def flush(self) -> None:
         """Write what was counted."""
         tallies: list[Counts | Spread] = [self._by_reason, self._by_arm, self._entropies, self._ages]
         for tally in (*tallies, *self._known_stages.values(), *list(self._known_requests.values())):
             tally.flush()
-
-    def _run(self) -> None:
-        while not self._stopped.wait(EVERY):
-            self.flush()
-        self.flush()
 
     def stage(self, name: str, seconds: float) -> None:
         """Time of one stage."""

@@ -6,6 +6,7 @@ import threading
 from collections import defaultdict
 from datetime import UTC
 
+from serving.beat import Beat
 from serving.logs import say
 from training.adapters import service_times
 from training.adapters.decision_log import DecisionLog
@@ -18,24 +19,15 @@ EVERY = 5.0
 
 
 class Times:
-    """`count` from the thread that answers; what cannot be added is added later."""
+    """`count` from the thread that answers, between `start` and `stop`; what cannot be added is added later."""
 
     def __init__(self, log: DecisionLog, slow_seconds: float) -> None:
         self._log, self._limit = log, slow_seconds
         self._lock = threading.Lock()
         self._counts: defaultdict[Key, list[int]] = defaultdict(lambda: [0, 0])
         self._failed = ""
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="times", daemon=True)
-
-    def start(self) -> None:
-        """Add from now on."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End the thread when it has added the rest."""
-        self._stopped.set()
-        self._thread.join()
+        beat = Beat("times", EVERY, self.flush)
+        self.start, self.stop = beat.start, beat.stop
 
     def count(self, served: Served, seconds: float) -> None:
         """A decision that was durable `seconds` after it had been asked for."""
@@ -64,8 +56,3 @@ class Times:
             for key, tally in counts.items():
                 self._counts[key][0] += tally.slow
                 self._counts[key][1] += tally.decisions
-
-    def _run(self) -> None:
-        while not self._stopped.wait(EVERY):
-            self.flush()
-        self.flush()

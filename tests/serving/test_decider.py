@@ -61,14 +61,22 @@ class Source:
     world = World(Menus(load_catalog(Settings().catalog), serving.caps), None, frozenset(), serving)
 
 
-class Unreadable(DecisionLog):
-    """States cannot be read; decisions can be added."""
+class Broken(DecisionLog):
+    """One part of each transaction is refused."""
+
+    part = ""
 
     @contextmanager
     def staged(self, members, **how):
         with super().staged(members, **how) as real:
-            real.read = refuse
+            setattr(real, self.part, refuse)
             yield real
+
+
+class Unreadable(Broken):
+    """States cannot be read; decisions can be added."""
+
+    part = "read"
 
 
 class Raced(DecisionLog):
@@ -89,14 +97,10 @@ class Raced(DecisionLog):
             yield real
 
 
-class Unsynced(DecisionLog):
+class Unsynced(Broken):
     """What is committed is not known to be on the disk."""
 
-    @contextmanager
-    def staged(self, members, **how):
-        with super().staged(members, **how) as real:
-            real.settle = refuse
-            yield real
+    part = "settle"
 
 
 class Closed(DecisionLog):

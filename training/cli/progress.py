@@ -51,7 +51,7 @@ class Progress:
             if all(task.state == "success" for task in tasks):
                 for run in [self._triggered(dag, before, first) for dag in then]:
                     tasks += self._watch(run, tasks)
-        return self._answered(tasks)
+            return self._answered(tasks)
 
     def _answered(self, tasks: list[TaskState]) -> list[TaskState]:
         """Follow to their end the runs that asked a person and were answered while others went on."""

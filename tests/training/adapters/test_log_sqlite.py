@@ -71,19 +71,25 @@ def test_nothing_is_written_without_a_sync_behind_it(log, tmp_path, monkeypatch)
     assert synced[2:] == [(True, 3)]
 
 
-def test_after_a_failed_sync_nothing_is_durable_before_all_of_it_is_in_the_file(log, tmp_path, monkeypatch):
-    """The system takes what it could not write for written, so the next sync alone would say nothing."""
+def failed(log, folder, monkeypatch):
+    """The log's file, and its size before the second of two decisions was refused by the disk, which works again."""
     append(log, "1")
-    file, real = tmp_path / "log.db", os.fdatasync
+    file = folder / "log.db"
     before = file.stat().st_size
 
     def refuse(_):
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(os, "fdatasync", refuse)
-    with pytest.raises(LogError, match="Input/output error"):
-        append(log, "2")
-    monkeypatch.setattr(os, "fdatasync", real)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fdatasync", refuse)
+        with pytest.raises(LogError, match="Input/output error"):
+            append(log, "2")
+    return file, before
+
+
+def test_after_a_failed_sync_nothing_is_durable_before_all_of_it_is_in_the_file(log, tmp_path, monkeypatch):
+    """The system takes what it could not write for written, so the next sync alone would say nothing."""
+    file, before = failed(log, tmp_path, monkeypatch)
     assert file.stat().st_size == before
     append(log, "3")
     assert file.stat().st_size > before
@@ -91,17 +97,7 @@ def test_after_a_failed_sync_nothing_is_durable_before_all_of_it_is_in_the_file(
 
 def test_a_doubt_outlives_the_connection_that_it_came_from(log, tmp_path, monkeypatch):
     """The next one's file was opened after the failure, so the system never tells it; while a reader keeps the WAL from being moved nothing is acknowledged."""
-    append(log, "1")
-    file, real = tmp_path / "log.db", os.fdatasync
-    before = file.stat().st_size
-
-    def refuse(_):
-        raise OSError(5, "Input/output error")
-
-    monkeypatch.setattr(os, "fdatasync", refuse)
-    with pytest.raises(LogError, match="Input/output error"):
-        append(log, "2")
-    monkeypatch.setattr(os, "fdatasync", real)
+    file, before = failed(log, tmp_path, monkeypatch)
     with pytest.raises(ValueError, match="no"), log.writing(["m1"]):
         raise ValueError("no")
     monkeypatch.setattr(log_sqlite, "_MOVE_MS", 10)
