@@ -109,8 +109,8 @@ class Service:
         return httpx.get(f"{self.url}/readyz", timeout=PATIENCE)
 
     def said(self) -> list[dict[str, object]]:
-        """The lines of its log."""
-        return [json.loads(line) for line in (self.home / "service.log").read_text().split("\n") if line.startswith("{")]
+        """The lines of its log, without one that is being written."""
+        return [json.loads(line) for line in (self.home / "service.log").read_text().split("\n")[:-1] if line.startswith("{")]
 
     def children(self) -> dict[str, int]:
         """Process ids of workers and learner as they were started last, by name."""
