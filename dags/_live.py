@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from _tasks import day_of
+from _tasks import day_of, run
 from airflow.sdk import Asset, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 
@@ -45,13 +45,14 @@ def approval(look: Any) -> Any:  # noqa: ANN401 - both are Airflow's own
 
 
 def alarm(rolled_back: Any) -> Any:  # noqa: ANN401 - both are Airflow's own
-    """The task after `roll_back` that emits ROLLED_BACK, and is skipped where nothing was rolled back."""
+    """The task after `roll_back` that emits ROLLED_BACK for all that nobody was told of, and is skipped where there is none."""
 
     @task(task_id="alarm", outlets=[ROLLED_BACK])
     def raise_alarm(report: dict[str, Any]) -> None:
-        if not report["rolled_back"]:
-            raise AirflowSkipException(f"Nothing was rolled back: {report['why']}")
+        if not report["untold"]:
+            raise AirflowSkipException(f"Nothing to tell of: {report['why']}")
         context = get_current_context()
-        context["outlet_events"][ROLLED_BACK].extra = {"day": day_of(context), **{name: report[name] for name in ("before", "after", "why")}}
+        told = run("alarm", day_of(context), context)
+        context["outlet_events"][ROLLED_BACK].extra = {"day": day_of(context), **{name: told[name] for name in ("before", "after", "why")}}
 
     return raise_alarm(rolled_back)

@@ -41,9 +41,18 @@ def step(verb: str, **options: Any) -> Any:  # noqa: ANN401 - both are Airflow's
     @task(task_id=verb, **options)
     def run_step() -> dict[str, Any]:
         context = get_current_context()
-        return _run(verb, day_of(context), context)
+        os.environ["APPROVED_BY"] = approver(context)
+        return run(verb, day_of(context), context)
 
     return run_step()
+
+
+def approver(context: Mapping[str, Any]) -> str:
+    """The user who approved what this task does; empty where nobody had to."""
+    if "approve" not in context["task"].upstream_task_ids:
+        return ""
+    answer = context["ti"].xcom_pull(task_ids="approve") or {}
+    return str((answer.get("responded_by_user") or {}).get("name") or "")
 
 
 def day_of(context: Mapping[str, Any]) -> str:
@@ -60,7 +69,8 @@ def day_of(context: Mapping[str, Any]) -> str:
     return str(start.date().isoformat())
 
 
-def _run(verb: str, day: str, context: Mapping[str, Any]) -> dict[str, Any]:
+def run(verb: str, day: str, context: Mapping[str, Any]) -> dict[str, Any]:
+    """The report of `training.steps.VERB` for `day`; its outlets get the day."""
     from training.domain.errors import ConfigError, DataError, NotReadyError
     from training.steps.task import execute
 

@@ -7,7 +7,7 @@ import numpy.typing as npt
 from scipy import stats
 
 from training.domain.nouns import RuleKind
-from training.domain.rules import Rule
+from training.domain.rules import DEFAULT_RULES, Rule
 from training.evaluation.cohorts import Difference
 from training.evaluation.intervals import Floats, Interval
 from training.evaluation.looks import FEWEST, Bounds, Measured, bounds, levels
@@ -17,12 +17,10 @@ from training.evaluation.units import DAY, known_after
 Flags = npt.NDArray[np.bool_]
 Days = npt.NDArray[np.int64]
 ALPHA = 0.05
-CONVERTED = Rule("converted", RuleKind.SUPERIOR)
-RETAINED = Rule("retained", RuleKind.NON_INFERIOR, 0.005)
-OPTED_OUT = Rule("opted_out", RuleKind.NON_INFERIOR, 0.002, lower_is_better=True)
+CONVERTED, RETAINED, OPTED_OUT, DISMISSED, REVENUE = DEFAULT_RULES
 EFFECT = 0.01
 """What the success metric's sequence is planned for."""
-RULES = ((CONVERTED, EFFECT), (RETAINED, 0.0), (OPTED_OUT, 0.0))
+RULES = tuple((rule, EFFECT if rule.kind is RuleKind.SUPERIOR else 0.0) for rule in DEFAULT_RULES)
 """Each with the distance that its sequence is planned for (0: its margin)."""
 NEVER = 10**6
 

@@ -13,7 +13,9 @@ from typing import Protocol
 
 import numpy as np
 
-from bench.gate.judged import ALPHA, NEVER, RULES, Days, Flags, wait
+from bench.gate.judged import ALPHA, CONVERTED, NEVER, RULES, Days, Flags, wait
+from bench.gate.worlds import earned
+from training.domain.labels import VALUE
 from training.domain.rules import Rule
 from training.evaluation.assigned import ASSIGNED_ALPHA, log_bayes_factor
 from training.evaluation.cohorts import Difference, Sums, difference
@@ -30,13 +32,15 @@ STARTS = 2
 
 @dataclass(frozen=True)
 class Entered:
-    """Members of one day by segment, class and experiment: `n` and the `hits` of each metric [segments, classes, experiments]; `apart` [experiments, 2] are
-    those of holdback and random control. The classes are the challenger's, the champion's who stay so, and those whom stage 2, 3, ... makes challengers.
+    """Members of one day by segment, class and experiment: `n` and the sum `hits` of each metric [segments, classes, experiments], with the sum of `squares`
+    where a metric is not 0 or 1; `apart` [experiments, 2] are those of holdback and random control. The classes are the challenger's, the champion's who
+    stay so, and those whom stage 2, 3, ... makes challengers.
     """
 
     n: Floats
     hits: Mapping[str, Floats]
     apart: Floats
+    squares: Mapping[str, Floats] = field(default_factory=dict)
 
 
 class Draw(Protocol):
@@ -49,13 +53,16 @@ class Draw(Protocol):
 
 @dataclass(frozen=True)
 class Arriving:
-    """Members of known truth: `daily` of all groups [days], and the chances of each metric in (champion, challenger), each [segments, days]."""
+    """Members of known truth: `daily` of all groups [days], and the chances of each metric in (champion, challenger), each [segments, days]. With `worth`,
+    a conversion brings one of AMOUNTS, the challenger's times `worth`.
+    """
 
     rng: np.random.Generator
     ramp: tuple[float, ...]
     daily: Ints
     chances: Mapping[str, tuple[Floats, Floats]]
     segments: tuple[float, ...] = (1.0,)
+    worth: float | None = None
 
     def __call__(self, day: int, stage: Ints) -> Entered:
         """Drawn anew each time."""
@@ -71,7 +78,11 @@ class Arriving:
             chance = np.repeat(champion[:, day, None], n.shape[1], axis=1)
             chance[:, 0] = challenger[:, day]
             hits[metric] = self.rng.binomial(n, chance[:, :, None]).astype(np.float64)
-        return Entered(n.astype(np.float64), hits, apart)
+        if self.worth is None:
+            return Entered(n.astype(np.float64), hits, apart)
+        money, squares = earned(self.rng, hits[CONVERTED.metric])
+        money[:, 0], squares[:, 0] = money[:, 0] * self.worth, squares[:, 0] * self.worth**2
+        return Entered(n.astype(np.float64), hits | {VALUE: money}, apart, {VALUE: squares})
 
 
 @dataclass(frozen=True)
@@ -102,6 +113,7 @@ class Experiments:
     count: int
     n: Floats = field(init=False)
     hits: dict[str, Floats] = field(init=False)
+    squares: dict[str, Floats] = field(init=False)
     first: Days = field(init=False)
     arrived: Floats = field(init=False)
     broken: Flags = field(init=False)
@@ -113,6 +125,7 @@ class Experiments:
         stages = len(self.plan.ramp)
         shape = (max(1, len(self.plan.segments)), 1 + stages, self.count, self.plan.days)
         self.n, self.hits = np.zeros(shape), {rule.metric: np.zeros(shape) for rule, _ in self.plan.rules}
+        self.squares = {metric: np.zeros(shape) if metric == VALUE else hits for metric, hits in self.hits.items()}
         self.first = np.full((stages, self.count), NEVER)
         self.first[0] = 0
         self.arrived = np.zeros((stages, self.count, 4))
@@ -135,6 +148,8 @@ class Experiments:
         self.n[..., day] = now.n
         for metric, hits in self.hits.items():
             hits[..., day] = now.hits[metric]
+        for metric, squares in now.squares.items():
+            self.squares[metric][..., day] = squares
         each = np.arange(self.count)
         self.arrived[stage - 1, each, 0] += now.n[:, 1:].sum(axis=(0, 1))
         self.arrived[stage - 1, each, 1] += now.n[:, 0].sum(axis=0)
@@ -188,13 +203,14 @@ class Experiments:
         if not len(cohorts):
             nothing = np.zeros(len(mine))
             return Difference(nothing, nothing + np.inf, nothing, nothing)
-        n, hits = (array[segments, :, :, : len(cohorts)][:, :, mine].sum(axis=0) for array in (self.n, self.hits[metric]))
+        arrays = (self.n, self.hits[metric], self.squares[metric]) if metric == VALUE else (self.n, self.hits[metric])
+        n, *totals = (array[segments, :, :, : len(cohorts)][:, :, mine].sum(axis=0) for array in arrays)
         kept = np.ones((len(self.plan.ramp), len(mine), len(cohorts)))
         for j in range(1, len(self.plan.ramp)):
             begins = self.first[j, mine][:, None]
             kept[j] = (begins > day) | (cohorts[None, :] < begins - delay)
-        control, treatment = ((array[1:] * kept).sum(axis=0) for array in (n, hits)), (n[0], hits[0])
-        found = difference(*(Sums(size, y, y) for size, y in (control, treatment)))
+        control, treatment = [(array[1:] * kept).sum(axis=0) for array in (n, *totals)], [array[0] for array in (n, *totals)]
+        found = difference(*(Sums(size, y, squares[0] if squares else y) for size, y, *squares in (control, treatment)))
         return Difference(*(np.asarray(getattr(found, name))[..., -1] for name in ("value", "error", "control", "treatment")))
 
 

@@ -21,7 +21,7 @@ def table(found: Found) -> str:
 def _ramps(found: Found) -> list[tuple[str, str]]:
     margin, power, few = found["ramp_at_the_margin"], found["power_one_point"], found["power_one_point_of_few_members"]
     small, large = found["harm_of_0.8_points"], found["harm_of_2_points"]
-    half = found["power_one_point_at_one_half"]
+    half, cheap = found["power_one_point_at_one_half"], found["power_one_point_cheaper"]
     return [
         ("ramp 10-25-50-75%, retention 0.5 points lower (at the margin), sales better: promoted", _rate(margin)),
         ("  came to each stage", _stages(margin)),
@@ -30,7 +30,8 @@ def _ramps(found: Found) -> list[tuple[str, str]]:
         ("  came to each stage; stopped, as a stage held for 90 days", f"{_stages(power)}; {power['stopped']:.1%}"),
         ("  a third of the members: promoted / stopped", f"{few['default']['rate']:.1%} / {few['default']['stopped']:.1%}"),
         ("  the same where a stage may hold for 180 days", f"{few['twice_as_long']['rate']:.1%} / {few['twice_as_long']['stopped']:.1%}"),
-        ("retention 0.8 points lower: promoted / rejected / stopped", f"{small['rate']:.1%} / {small['rejected']:.1%} / {small['stopped']:.1%}"),
+        ("+1 point of conversion, each worth 30% less: promoted / rejected / stopped", _ends(cheap)),
+        ("retention 0.8 points lower: promoted / rejected / stopped", _ends(small)),
         (
             "retention 2 points lower: promoted / rejected",
             f"{large['rate']:.1%} / {large['rejected']:.1%}, median day {_number(large['median_days_rejected'])}",
@@ -107,6 +108,10 @@ def _coverage(parts: Mapping[str, Found]) -> list[tuple[str, str]]:
 def _rate(found: Found) -> str:
     low, high = found["interval"]
     return f"{found['rate']:.2%} [{low:.2%}, {high:.2%}]"
+
+
+def _ends(found: Found) -> str:
+    return " / ".join(f"{found[name]:.1%}" for name in ("rate", "rejected", "stopped"))
 
 
 def _stages(found: Found) -> str:

@@ -11,14 +11,16 @@ from scipy import stats
 
 from bench.gate.judged import ALPHA, EFFECT, NEVER, RETAINED, RULES, Days, as_printed, first_day, median, rate, shown, z_test
 from bench.gate.ramped import CONTROL, HOLDBACK, Arriving, Ended, Plan, played
-from bench.gate.worlds import EVEN, RAMP, Pair, Random, Sizes, entering, pooled, predicted_rates, rates, week
+from bench.gate.worlds import EVEN, RAMP, Pair, Random, Sizes, entering, pooled, predicted_rates, rates, week, with_money
+from training.domain.labels import VALUE
 from training.evaluation.assigned import ASSIGNED_ALPHA, log_bayes_factor
 from training.evaluation.cohorts import Difference, Sums, difference
 from training.evaluation.intervals import Floats
 from training.evaluation.sequential import planned_error
 
-BOUGHT, STAYED, LEFT = 0.05, 0.95, 0.01
-"""Rates without treatment: converted, retained, opted out."""
+BOUGHT, STAYED, LEFT, ANNOYED = 0.05, 0.95, 0.01, 0.17
+"""Rates without treatment: converted, retained, opted out, dismissed something."""
+CHEAPER = 0.7
 MARGIN = RETAINED.margin
 LABELS = 28
 """Looks go on until the last cohort's retention is mature."""
@@ -35,12 +37,15 @@ PARTS = (1.0 / 6.0,) * 6
 
 @dataclass(frozen=True)
 class Truth:
-    """What a challenger does to `lift` conversion and `harm` retention, by segment and day; and `base`, the retention without it, and `volume` by day."""
+    """What a challenger does to `lift` conversion and `harm` retention, by segment and day; and `base`, the retention without it, and `volume` by day. What
+    its conversions bring is `worth` times what the champion's do.
+    """
 
     lift: Floats | float = 0.0
     harm: Floats | float = 0.0
     base: Floats | float = STAYED
     volume: Floats | float = 1.0
+    worth: float = 1.0
 
 
 def ramped(rng: Random, sizes: Sizes, truth: Truth, plan: Plan) -> Ended:
@@ -55,9 +60,10 @@ def ramped(rng: Random, sizes: Sizes, truth: Truth, plan: Plan) -> Ended:
         "converted": (spread(BOUGHT), spread(BOUGHT + truth.lift)),
         "retained": (base, base - truth.harm),
         "opted_out": (spread(LEFT), spread(LEFT)),
+        "dismissed": (spread(ANNOYED), spread(ANNOYED)),
     }
     daily = np.round(np.broadcast_to(np.asarray(truth.volume) * sizes.daily, (plan.days,))).astype(np.int64)
-    return played(plan, sizes.experiments, Arriving(rng, plan.ramp, daily, chances, plan.segments or (1.0,)))
+    return played(plan, sizes.experiments, Arriving(rng, plan.ramp, daily, chances, plan.segments or (1.0,), truth.worth))
 
 
 def whole_ramp(sizes: Sizes, **more: Any) -> tuple[Sizes, Plan]:  # noqa: ANN401 - what `Plan` takes
@@ -85,6 +91,7 @@ def promises(rng: Random, sizes: Sizes) -> dict[str, Any]:
         "false_promotion_without_lift": ended(ramped(rng, *_with(whole_ramp(some), Truth()))),
         **_neutral(rng, sizes),
         "power_one_point": ended(ramped(rng, *_with(whole_ramp(some), Truth(EFFECT)))),
+        "power_one_point_cheaper": ended(ramped(rng, *_with(whole_ramp(some), Truth(EFFECT, worth=CHEAPER)))),
         "power_one_point_of_few_members": _few(rng, some),
         "power_one_point_at_one_half": _power(rng, sizes),
         "harm_of_0.8_points": ended(ramped(rng, *_with(whole_ramp(some), Truth(0.03, 0.008)))),
@@ -115,8 +122,13 @@ def _few(rng: Random, sizes: Sizes) -> dict[str, Any]:
 def _power(rng: Random, sizes: Sizes) -> dict[str, Any]:
     """Of the whole rule at one half, and of each rule by itself."""
     members = entering(sizes)
-    pairs = dict(zip(("converted", "retained", "opted_out"), ((BOUGHT, BOUGHT + EFFECT), (STAYED, STAYED), (LEFT, LEFT)), strict=True))
-    alone = {r.metric: float(shown(r, difference(*rates(rng, sizes, members, pairs[r.metric])), distance=d).passed.any(axis=1).mean()) for r, d in RULES}
+    sold = (BOUGHT, BOUGHT + EFFECT)
+    chances = {"converted": sold, "retained": (STAYED, STAYED), "opted_out": (LEFT, LEFT), "dismissed": (ANNOYED, ANNOYED), VALUE: sold}
+    alone = {}
+    for rule, distance in RULES:
+        groups = rates(rng, sizes, members, chances[rule.metric])
+        found = difference(*(with_money(rng, group) if rule.metric == VALUE else group for group in groups))
+        alone[rule.metric] = float(shown(rule, found, distance=distance).passed.any(axis=1).mean())
     return ended(ramped(rng, *_with(halves(sizes), Truth(EFFECT)))) | {"of_each_rule": alone}
 
 

@@ -15,6 +15,8 @@ Pair = tuple[Sums, Sums]
 EVEN = 0.5
 WEEK = 7
 RAMP = (0.10, 0.25, 0.50, 0.75)
+AMOUNTS = (np.array([90.0, 150.0, 210.0, 300.0]), np.array([0.35, 0.25, 0.25, 0.15]))
+"""What a conversion brings, and how often: about what members of the simulated world spend in a week."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,18 @@ def zeros_ones(rng: Random, sizes: Sizes, members: Ints, chance: Floats | float)
     """One group's sums."""
     hits = rng.binomial(members, chance, sizes.shape()).astype(np.float64)
     return Sums(np.broadcast_to(members.astype(np.float64), sizes.shape()), hits, hits)
+
+
+def earned(rng: Random, conversions: Floats) -> tuple[Floats, Floats]:
+    """Sums of the money that `conversions` [...] brought, and of its squares, as if each were another member's."""
+    amounts, shares = AMOUNTS
+    counts = rng.multinomial(conversions.astype(np.int64), shares).astype(np.float64)
+    return counts @ amounts, counts @ amounts**2
+
+
+def with_money(rng: Random, converted: Sums) -> Sums:
+    """What these conversions brought."""
+    return Sums(converted.n, *earned(rng, converted.y))
 
 
 def predicted_rates(rng: Random, sizes: Sizes, members: Ints, levels: tuple[Floats, Floats], shift: float) -> Sums:

@@ -56,7 +56,7 @@ def test_data_errors_are_not_retried(tasks, tmp_path, monkeypatch):
     """A configuration that does not exist fails the task for good, under its own name."""
     monkeypatch.setenv("RIGHTMATCH_PROFILE", "nowhere")
     with pytest.raises(tasks.AirflowFailException, match="ConfigError: .*nowhere"):
-        tasks._run("land", "2026-01-05", {})
+        tasks.run("land", "2026-01-05", {})
 
 
 @pytest.mark.parametrize("error", [DataError, LandingError, QualityError, NotReadyError])
@@ -68,7 +68,7 @@ def test_what_no_retry_can_help_fails_for_good(tasks, monkeypatch, error):
 
     monkeypatch.setattr(task, "execute", fails)
     with pytest.raises(tasks.AirflowFailException, match=f"^{error.__name__}: rows are wrong$"):
-        tasks._run("transform", "2026-01-05", {})
+        tasks.run("transform", "2026-01-05", {})
 
 
 def test_a_tool_that_failed_is_tried_again(tasks, monkeypatch):
@@ -79,7 +79,7 @@ def test_a_tool_that_failed_is_tried_again(tasks, monkeypatch):
 
     monkeypatch.setattr(task, "execute", fails)
     with pytest.raises(StepError):
-        tasks._run("transform", "2026-01-05", {})
+        tasks.run("transform", "2026-01-05", {})
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def land(tasks, tmp_path, monkeypatch):
     write_tables(tmp_path / "inbox", day, good_day(day))
 
     def run(kind, day):
-        return tasks._run("land", day, {"dag_run": SimpleNamespace(run_type=kind), "task": SimpleNamespace(outlets=[])})
+        return tasks.run("land", day, {"dag_run": SimpleNamespace(run_type=kind), "task": SimpleNamespace(outlets=[])})
 
     return run
 

@@ -11,11 +11,11 @@ from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, delete, insert, select, update
+from sqlalchemy import Connection, RowMapping, delete, func, insert, literal, select, update
 from sqlalchemy.exc import IntegrityError
 
 from training.adapters.ledger_engine import LedgerDatabase
-from training.adapters.ledger_tables import change_table, event_table, experiment_table, intent_table
+from training.adapters.ledger_tables import alarm_table, change_table, event_table, experiment_table, intent_table
 from training.domain.errors import ConflictError
 from training.domain.experiment import Cause, Change, Event, Experiment, State
 
@@ -124,6 +124,23 @@ class SqlExperiments:
         with _refused(told), self._database.engine.begin() as connection:
             connection.execute(insert(intent_table).values(_change_row(change) | {"slot": 1, "key": key}))
         return True
+
+    def untold(self, run: str) -> list[Change]:
+        """Roll-backs by the watch, the newest first, since the last one that another run than `run` has told of."""
+        if not self._database.there:
+            return []
+        c, a = change_table.c, alarm_table.c
+        others = select(func.coalesce(func.max(a.seq), 0)).where(a.run != run).scalar_subquery()
+        with self._database.engine.connect() as connection:
+            rows = connection.execute(select(change_table).where(c.cause == Cause.WATCH.value, c.seq > others).order_by(c.seq.desc())).mappings()
+            return [_change(row) for row in rows]
+
+    def tell(self, run: str) -> None:
+        """Note that `run` tells of what is `untold` to it. Of two runs at once one raises ConflictError; a rerun changes nothing."""
+        c, a = change_table.c, alarm_table.c
+        query = select(c.seq, literal(run)).where(c.cause == Cause.WATCH.value, c.seq > select(func.coalesce(func.max(a.seq), 0)).scalar_subquery())
+        with _refused("Another run tells of the same roll-back."), self._database.engine.begin() as connection:
+            connection.execute(insert(alarm_table).from_select(["seq", "run"], query))
 
     def changes(self) -> list[Change]:
         """Who was in charge, the newest first."""

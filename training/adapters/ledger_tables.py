@@ -87,6 +87,14 @@ def _change() -> list[Column[Any]]:
 
 change_table = Table("champions", METADATA, Column("seq", Integer, primary_key=True, autoincrement=True), *_change())
 
+alarm_table = Table(
+    "alarms",
+    METADATA,
+    Column("seq", Integer, primary_key=True, autoincrement=False, comment="of the change"),
+    Column("run", String(256), nullable=False, comment="the DAG run that told of it"),
+)
+"""Roll-backs by the watch that somebody was told of."""
+
 intent_table = Table(
     "champion_intents",
     METADATA,

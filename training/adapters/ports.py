@@ -167,6 +167,12 @@ class Experiments(Protocol):
     def give_up(self, change: Change) -> bool:
         """Forget that it was begun; whether it still was."""
 
+    def untold(self, run: str) -> list[Change]:
+        """Roll-backs by the watch that no other run than `run` told of, newest first."""
+
+    def tell(self, run: str) -> None:
+        """Note that `run` tells of them."""
+
     def changes(self) -> list[Change]:
         """Who was in charge, newest first."""
 

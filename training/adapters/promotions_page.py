@@ -96,8 +96,10 @@ def render(found: View, live: Live | None = None, running: Experiment | None = N
 
 
 def run_page(who: str) -> str:
-    """Where Airflow's UI shows the run "DAG RUN_ID", from the page in Airflow on, so that a proxy's path before both is kept; empty for anybody else."""
-    found = RUN.fullmatch(who)
+    """Where Airflow's UI shows the run "DAG RUN_ID", whoever approved it, from the page in Airflow on, so that a proxy's path before both is kept; empty for
+    anybody else.
+    """
+    found = RUN.fullmatch(who.partition(", approved by ")[0])
     return f"../../dags/{quote(found[1])}/runs/{quote(found[2], safe='')}" if found else ""
 
 

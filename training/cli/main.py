@@ -108,10 +108,11 @@ def gate(
 def plan(
     *,
     daily: Annotated[float, typer.Option(help="Members who enter on a day.")],
-    effect: Annotated[float, typer.Option(help="Rise of the success metric that is to be found (absolute); guardrails are assumed unchanged.")],
-    base: Annotated[list[str] | None, typer.Option(help="NAME=RATE of a 0/1 metric today, such as retained=0.95. Once for each rule of the settings.")] = None,
+    effect: Annotated[float, typer.Option(help="Rise of the success metric that is to be found (absolute); guardrails are assumed unchanged, but for --gain.")],
+    base: Annotated[list[str] | None, typer.Option(help="NAME=RATE of a 0/1 metric today, such as retained=0.95. A guardrail without one is left out.")] = None,
     deviation: Annotated[list[str] | None, typer.Option(help="NAME=SD of a metric that is not 0 or 1. Repeatable.")] = None,
     margin: Annotated[list[str] | None, typer.Option(help="NAME=MARGIN instead of the settings' one. Repeatable.")] = None,
+    gain: Annotated[list[str] | None, typer.Option(help="NAME=RISE of a guardrail, such as the money that more conversions bring. Repeatable.")] = None,
     control: Annotated[float, typer.Option(help="Share of members in control.")] = 0.5,
     treatment: Annotated[float, typer.Option(help="Share of members in treatment.")] = 0.5,
     alpha: Annotated[float | None, typer.Option(help="One-sided error rate of each rule. Default: judging.alpha.")] = None,
@@ -123,7 +124,7 @@ def plan(
     from training.cli.plan import Wanted
     from training.cli.plan import plan as show
 
-    return show(Wanted(daily, effect, base or (), deviation or (), margin or (), (control, treatment), alpha, power, seed), as_json=as_json)
+    return show(Wanted(daily, effect, base or (), deviation or (), margin or (), gain or (), (control, treatment), alpha, power, seed), as_json=as_json)
 
 
 @app.command()

@@ -23,13 +23,16 @@ LOSSES = (2, 4)
 
 @dataclass(frozen=True)
 class Wanted:
-    """The options. `bases` are NAME=RATE of 0/1 metrics, `deviations` NAME=SD of others, `margins` NAME=MARGIN instead of the settings' ones."""
+    """The options. `bases` are NAME=RATE of 0/1 metrics, `deviations` NAME=SD of others, `margins` NAME=MARGIN instead of the settings' ones,
+    `gains` NAME=RISE of guardrails, which are else assumed unchanged.
+    """
 
     daily: float
     effect: float
     bases: Sequence[str]
     deviations: Sequence[str] = ()
     margins: Sequence[str] = ()
+    gains: Sequence[str] = ()
     shares: tuple[float, float] = (0.5, 0.5)
     alpha: float | None = None
     power: float = 0.8
@@ -59,7 +62,8 @@ def planned(wanted: Wanted) -> dict[str, Any]:
     if not (0.0 < alpha < 0.5 and 0.0 < wanted.power < 1.0):  # noqa: PLR2004 - from one half on every coin is evidence
         raise DataError(f"--alpha {alpha} or --power {wanted.power} is none: alpha lies between 0 and 0.5, power between 0 and 1. 0.05 and 0.8 are usual.")
     traffic = Traffic(wanted.daily, *wanted.shares)
-    goals = _goals(settings.guardrails(), wanted)
+    rules = settings.guardrails()
+    goals = _goals(rules, wanted)
     found = needs(goals, traffic, alpha, wanted.power)
     most = max(n.days for n in found)
     days = shortest(goals, traffic, most, (alpha, wanted.power), wanted.seed)
@@ -70,6 +74,7 @@ def planned(wanted: Wanted) -> dict[str, Any]:
         "alpha": alpha,
         "power": wanted.power,
         "rules": [_rule(n, traffic) for n in found],
+        "left_out": sorted({r.metric for r in rules} - {g.rule.metric for g in goals}),
         "members": _members(days, traffic),
         "days": days + labels,
         "by_formula_members": _members(most, traffic),
@@ -130,16 +135,17 @@ def _goals(rules: Sequence[Rule], wanted: Wanted) -> list[Goal]:
     from training.evaluation.planning import Goal
 
     spread = {name: (rate * (1.0 - rate)) ** 0.5 for name, rate in _named(wanted.bases, "--base").items()} | _named(wanted.deviations, "--deviation")
-    margins = _named(wanted.margins, "--margin")
-    unknown = sorted((spread.keys() | margins.keys()) - {r.metric for r in rules})
+    margins, gains = _named(wanted.margins, "--margin"), _named(wanted.gains, "--gain")
+    unknown = sorted((spread.keys() | margins.keys() | gains.keys()) - {r.metric for r in rules})
     if unknown:
         raise DataError(f"No rule of the settings judges {', '.join(unknown)}; they judge {', '.join(r.metric for r in rules)}.")
-    missing = [r.metric for r in rules if not spread.get(r.metric, 0.0) > 0.0]
+    missing = [r.metric for r in rules if not spread.get(r.metric, 0.0) > 0.0 and (r.kind is RuleKind.SUPERIOR or r.metric in spread)]
     if missing:
         why = f"How much {', '.join(missing)} varies is not known, so no sample can be said"
         raise DataError(f"{why}. Give --base NAME=RATE (0 < rate < 1) or --deviation NAME=SD.")
-    rules = [replace(r, margin=margins.get(r.metric, r.margin)) for r in rules]
-    return [Goal(r, spread[r.metric], wanted.effect if r.kind is RuleKind.SUPERIOR else 0.0, _delay(r.metric)) for r in rules]
+    rules = [replace(r, margin=margins.get(r.metric, r.margin)) for r in rules if r.metric in spread]
+    rise = {r.metric: wanted.effect for r in rules if r.kind is RuleKind.SUPERIOR} | gains
+    return [Goal(r, spread[r.metric], rise.get(r.metric, 0.0), _delay(r.metric)) for r in rules]
 
 
 def _delay(metric: str) -> int:
@@ -193,7 +199,9 @@ def _sentences(found: Mapping[str, Any]) -> list[str]:
     groups = " and ".join(f"{n:,} in {side}" for side, n in found["members"].items())
     half = "" if found["median_days"] is None else f", in half of them by day {found['median_days']:.0f}"
     spent = "" if found["next_alpha"] is None else f"The ledger leaves the next experiment alpha {found['next_alpha']:.4g}; --alpha plans for it."
+    left_out = f"Left out, as nothing says how much they vary (--base, --deviation): {', '.join(found['left_out'])}." if found["left_out"] else ""
     sentences = [
+        left_out,
         f"Looked at daily: {groups}, decided within {found['days']} days, the slowest label included.",
         f"All rules pass in {found['simulated_power']:.0%} of simulated experiments of that size{half}.",
         f"One look at the end: {found['fixed_days']} days. By the formula, whose last look alone has the power: {found['by_formula_days']} days.",

@@ -17,13 +17,13 @@ from training.config.names import refuse_unknown
 from training.config.serving import ServingSettings
 from training.config.strict import Strict
 from training.domain.errors import ConfigError
-from training.domain.labels import OUTCOME_WINDOWS
+from training.domain.labels import OUTCOME_WINDOWS, VALUE
 from training.domain.nouns import RuleKind
 from training.domain.rules import DEFAULT_RULES, Rule
 
 ROOT = Path(__file__).resolve().parents[2]
 """The checkout: `dbt/`, `feature_repo/`, `dags/` and `infra/` are found from here."""
-METRICS = (*OUTCOME_WINDOWS, "conversion_value")
+METRICS = (*OUTCOME_WINDOWS, VALUE)
 """What the loop measures, and so what a rule can be about."""
 
 

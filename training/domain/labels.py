@@ -30,5 +30,7 @@ WINDOWS: dict[Label, Window] = {
 """Retained: active in days 22 to 28 after the decision, that is from 21 x 24 h to 28 x 24 h after it."""
 
 DISMISSED = "dismissed"
+VALUE = "conversion_value"
+"""What conversions are worth, in money: the one metric that is no label. Mature with them."""
 OUTCOME_WINDOWS: dict[str, Window] = {**{label.value: window for label, window in WINDOWS.items()}, DISMISSED: Window(timedelta(0), timedelta(days=7))}
 """Every true-or-false column of `decision_outcomes`: what is learned, and `dismissed`, by which a challenger is judged but which no model learns."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from training.domain.labels import DISMISSED, VALUE
 from training.domain.nouns import Evidence, Label, RuleKind, VerdictKind
 
 
@@ -53,7 +54,10 @@ DEFAULT_RULES: tuple[Rule, ...] = (
     Rule(Label.CONVERTED.value, RuleKind.SUPERIOR),
     Rule(Label.RETAINED.value, RuleKind.NON_INFERIOR, margin=0.005),
     Rule(Label.OPTED_OUT.value, RuleKind.NON_INFERIOR, margin=0.002, lower_is_better=True),
+    Rule(DISMISSED, RuleKind.NON_INFERIOR, margin=0.02, lower_is_better=True),
+    Rule(VALUE, RuleKind.NON_INFERIOR, margin=0.5),
 )
+"""Without `[[rules]]` in the settings. The last margin is money, a twelfth of what a member of the simulated world spends in the week that a look counts."""
 
 
 def conclude(evidence: Sequence[Evidence]) -> tuple[VerdictKind, str]:

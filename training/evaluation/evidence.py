@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from training.config.settings import JudgingSettings
+from training.domain.errors import DataError
 from training.domain.nouns import Evidence, RuleKind
 from training.domain.rules import Rule
 
@@ -17,7 +18,13 @@ UNKNOWN = 1e9
 
 
 def evidence(metrics: Mapping[str, Any], rules: Sequence[Rule], limits: JudgingSettings) -> tuple[Evidence, ...]:
-    """Evidence of each rule in order, then support. `metrics` is that of evaluation.json; a metric without rows passes nothing and refutes nothing."""
+    """Evidence of each rule in order, then support. `metrics` is that of evaluation.json; a metric without rows passes nothing and refutes nothing.
+
+    Raises DataError where a rule's metric was not measured at all.
+    """
+    absent = [rule.metric for rule in rules if rule.metric not in metrics]
+    if absent:
+        raise DataError(f"The evaluation did not measure {', '.join(absent)}, which the rules judge by now. Run `evaluate` for this day again, then `judge`.")
     return (*(measure(rule, metrics[rule.metric]) for rule in rules), *support_rules(metrics, limits))
 
 

@@ -15,7 +15,7 @@ from training.domain.nouns import Evidence, RuleKind
 from training.domain.rules import Rule
 from training.evaluation.cohorts import Sums, difference, sums
 from training.evaluation.intervals import Floats, Ints
-from training.evaluation.looks import LEAST_SHARE, Measured, Role
+from training.evaluation.looks import FEWEST, LEAST_SHARE, Measured, Role
 from training.evaluation.units import Flags
 
 AGREEMENT = 0.01
@@ -59,7 +59,13 @@ class Compared:
         part = part & ~np.isnan(y)
         value, error, members = gap(y[part], self.treated[part], self.cohort[part], None if predicted is None else predicted[part])
         note = means(y[part], self.treated[part]) + (", with predictions" if predicted is not None else "")
+        note += "; the same for everybody, which shows nothing: without such data, take the rule out of the settings" if _constant(y[part]) else ""
         return Measured(rule, value, error, members, distance, role, where[1], where[0], note)
+
+
+def _constant(y: Floats) -> bool:
+    """Whether what should vary does not, among enough members to say so."""
+    return len(y) >= FEWEST and bool((y == y[0]).all())
 
 
 def means(y: Floats, treated: Flags, names: tuple[str, str] = ("champion", "challenger")) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from training.domain.assignment import Group, Split, place
-from training.domain.labels import OUTCOME_WINDOWS
+from training.domain.labels import OUTCOME_WINDOWS, VALUE
 from training.domain.nouns import Label
 from training.domain.served import FALLBACK
 from training.evaluation.intervals import Floats, Ints
@@ -28,7 +28,6 @@ SPAN = timedelta(days=7)
 """Decisions of this long after entry count for what happens after any of them."""
 AT_ENTRY = (Label.RETAINED.value, Label.VISITED.value)
 """Outcomes that are the label of the entry decision itself; later decisions would reach into another time."""
-VALUE = "conversion_value"
 
 
 @dataclass(frozen=True)

@@ -69,10 +69,11 @@ def stop_orphan(platform: Platform, at: datetime, who: str, key: str = "") -> Ex
 
 
 def who_runs() -> str:
-    """The DAG run, else the user of the operating system, for the ledger."""
+    """The DAG run and who approved what it does, else the user of the operating system, for the ledger."""
     dag, run = (os.environ.get(f"AIRFLOW_CTX_DAG_{part}", "") for part in ("ID", "RUN_ID"))
     if run:
-        return f"{dag} {run}".strip()
+        approver = os.environ.get("APPROVED_BY", "")
+        return f"{dag} {run}".strip() + (f", approved by {approver}" if approver else "")
     try:
         return getuser()
     except (KeyError, OSError):

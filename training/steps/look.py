@@ -15,13 +15,14 @@ from training.config.settings import Settings
 from training.domain.assignment import Group
 from training.domain.errors import RightmatchError
 from training.domain.experiment import Experiment
+from training.domain.labels import VALUE
 from training.domain.nouns import Evidence, RuleKind, Verdict, look_id
 from training.domain.schema import FEATURE_SERVICE, MEMBER_CATEGORICAL, MEMBER_NUMERIC
 from training.evaluation.assigned import assignment
 from training.evaluation.intervals import Floats
 from training.evaluation.looks import Look, Measured, Role, look, stage_of
 from training.evaluation.measured import Compared, agreement, early, slow_share, split_by
-from training.evaluation.units import VALUE, Assigned, Units, arrivals, compared, disagreement, enter, moved, outcomes
+from training.evaluation.units import Assigned, Units, arrivals, compared, disagreement, enter, moved, outcomes
 from training.steps.judge import provenance, told
 from training.steps.split_kept import SPLIT, split_words, why_broken
 

@@ -38,7 +38,7 @@ def run(day: date, settings: Settings, platform: Platform) -> PromoteReport:
     verdict = next((v for v in verdicts if v.run_id == day.isoformat()), None)
     if verdict is None:
         raise NotReadyError(f"The ledger {settings.ledger_url} has no verdict for {day}, so nothing may be promoted. Run `judge` for that day first.")
-    finish(settings, platform, day, but=Cause.WATCH)
+    finish(settings, platform, day)
     before = platform.registry.version(CHAMPION)
     refusal = refused(verdict, verdicts, before)
     if before is not None and before != verdict.challenger and settings.experiment.live:

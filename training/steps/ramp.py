@@ -33,7 +33,7 @@ def run(day: date, settings: Settings, platform: Platform) -> RampReport:
     at, ConflictError if another run came first: then nothing was changed, and a rerun finds what the other one did.
     """
     running = platform.experiments.running()
-    finish(settings, platform, day, but=Cause.WATCH)
+    finish(settings, platform, day)
     if running is None:
         return _told(RampReport("", "", 0, changed=False, why="No experiment runs."))
     now = next(e for e in platform.experiments.all() if e.experiment_id == running.experiment_id)

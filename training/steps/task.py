@@ -13,7 +13,10 @@ from training.adapters.ports import Platform
 from training.config.settings import Settings, load_settings
 from training.domain.errors import ConfigError
 
-VERBS = ("land", "transform", "validate", "materialize", "training_set", "train", "evaluate", "judge", "promote", "look", "ramp", "watch", "roll_back", "learn")
+VERBS = (
+    *("land", "transform", "validate", "materialize", "learn", "training_set", "train", "evaluate", "judge", "promote"),
+    *("look", "ramp", "watch", "roll_back", "alarm"),
+)
 
 SHOWN = frozenset({"judge", "promote", "look", "ramp", "watch", "roll_back"})
 """Steps after which the page of promotions says something else."""

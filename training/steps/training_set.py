@@ -14,7 +14,7 @@ from training.adapters.parquet import days_in
 from training.adapters.ports import Platform
 from training.config.settings import Settings
 from training.domain.errors import DataError, NotReadyError
-from training.domain.labels import DISMISSED, OUTCOME_WINDOWS
+from training.domain.labels import DISMISSED, OUTCOME_WINDOWS, VALUE
 from training.domain.nouns import Label
 from training.domain.schema import ARM_FEATURES, DECISION_OUTCOMES, MEMBER_CATEGORICAL, MEMBER_FEATURES, MEMBER_NUMERIC, Type
 from training.domain.served import FALLBACK
@@ -94,7 +94,7 @@ def as_known(decisions: pa.Table, since: datetime, end: datetime) -> pa.Table:
     any_label = pa.chunked_array([pa.array([False] * decisions.num_rows, type=pa.bool_())])
     for name in OUTCOME_WINDOWS:
         mature = pc.less_equal(decisions[f"{name}_matured_at"], pa.scalar(end, decisions[f"{name}_matured_at"].type))
-        for column in (name, "conversion_value") if name == Label.CONVERTED else (name,):
+        for column in (name, VALUE) if name == Label.CONVERTED else (name,):
             known = pc.if_else(mature, decisions[column], pa.scalar(None, decisions[column].type))
             decisions = decisions.set_column(decisions.column_names.index(column), column, known)
         any_label = any_label if name == DISMISSED else pc.or_(any_label, pc.is_valid(decisions[name]))

@@ -15,17 +15,17 @@ SOMEBODY = "somebody in the registry"
 PAST_THE_LEDGER = "The alias was moved in the registry itself, past the ledger."
 
 
-def finish(settings: Settings, platform: Platform, day: date | None = None, *, but: Cause | None = None) -> Change | None:
+def finish(settings: Settings, platform: Platform, day: date | None = None) -> Change | None:
     """Bring the ledger up to the alias, before anything else is changed; returns the change that was begun by another run and is completed now.
 
-    What was begun and moved nothing is given up. One whose cause is `but` is left to the step that has to tell of it.
+    What was begun and moved nothing is given up.
     Raises ConflictError where another run does the same at this moment.
     """
     begun, champion = platform.experiments.begun(), platform.registry.version(CHAMPION)
     if begun is not None:
         change, key = begun
         if change.after == champion:
-            return None if change.cause is but else _completed(platform, change, key)
+            return _completed(platform, change, key)
         if not platform.experiments.give_up(change):
             raise ConflictError(f"{change.by} changed the champion at this very moment, so nothing else was changed. Run it again.")
     last = last_change(platform)

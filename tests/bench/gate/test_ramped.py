@@ -8,31 +8,29 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
-from bench.gate.judged import CONVERTED, NEVER, OPTED_OUT, RETAINED
+from bench.gate.judged import CONVERTED, NEVER, OPTED_OUT, RETAINED, REVENUE
 from bench.gate.ramped import Arriving, Entered, Experiments, Plan, played, sizes_of
 from tests.fakes.live import FIRST, experiment, midnight, platform
 from training.adapters.entries import Seen
 from training.config.experiment import ExperimentSettings
 from training.config.settings import RuleSettings, Settings
-from training.domain.nouns import RuleKind, Verdict, VerdictKind, look_id
+from training.domain.labels import VALUE
+from training.domain.nouns import Verdict, VerdictKind, look_id
 from training.evaluation.measured import Compared
 from training.evaluation.units import DAY, Assigned, Decisions, closes, days_since_epoch, enter, moved, outcomes, places
 from training.steps import look, ramp
 
 RAMP = (0.25, 0.5, 0.75)
 D0 = days_since_epoch(FIRST)
-RULES = ((CONVERTED, 0.05), (replace(RETAINED, margin=0.06), 0.0), (replace(OPTED_OUT, margin=0.04), 0.0))
+MARGINS = {RETAINED: 0.06, OPTED_OUT: 0.04, REVENUE: 6.0}
+RULES = ((CONVERTED, 0.05), *((replace(rule, margin=margin), 0.0) for rule, margin in MARGINS.items()))
+RATES = {"converted": 0.1, "retained": 0.9, "opted_out": 0.03, "dismissed": 0.1}
 METRICS = ("converted", "retained", "opted_out")
-RATES = {"converted": 0.1, "retained": 0.9, "opted_out": 0.03}
 
 
 def settings_of(home, longest=90):
-    """Rules as RULES, no early proxies."""
-    rules = [
-        RuleSettings(metric="converted", kind=RuleKind.SUPERIOR),
-        RuleSettings(metric="retained", kind=RuleKind.NON_INFERIOR, margin=0.06),
-        RuleSettings(metric="opted_out", kind=RuleKind.NON_INFERIOR, margin=0.04, lower_is_better=True),
-    ]
+    """RULES, no early proxies."""
+    rules = [RuleSettings(**vars(rule)) for rule, _ in RULES]
     return Settings(home=home, rules=rules, experiment=ExperimentSettings(ramp=RAMP, effect=0.05, early={}, segments=[], longest_stage_days=longest))
 
 
@@ -45,6 +43,7 @@ class Members:
     daily: int = 400
     days: int = 130
     seed: int = 1
+    worth: float = 1.0
 
     def __post_init__(self):
         rng, n = np.random.default_rng(self.seed), self.daily * self.days
@@ -53,6 +52,8 @@ class Members:
         self.fixed, self.own = places(self.split.salt, self.ids), places(self.split.experiment, self.ids)
         luck = {metric: rng.random(n) for metric in METRICS}
         self.answers = {m: (luck[m] < RATES[m], luck[m] < RATES[m] + self.effect.get(m, 0.0)) for m in METRICS}
+        price = rng.choice([50.0, 100.0, 150.0], n)
+        self.answers[VALUE] = tuple(bought * price * times for bought, times in zip(self.answers["converted"], (1.0, self.worth), strict=True))
         self.open = (self.fixed >= self.split.holdback) & (self.fixed < 1.0 - self.split.control)
 
     def draw(self, parts):
@@ -69,7 +70,9 @@ class Members:
             n = np.array([[[group.sum()] for group in row] for row in each], dtype=float)
             hits = {m: np.array([[[y[int(c == 0)][g].sum()] for c, g in enumerate(row)] for row in each], dtype=float) for m, y in self.answers.items()}
             apart = [[((self.day == day) & (self.fixed < self.split.holdback)).sum(), ((self.day == day) & (self.fixed >= 1.0 - self.split.control)).sum()]]
-            return Entered(n, hits, np.array(apart, dtype=float))
+            money = self.answers[VALUE]
+            squares = np.array([[[np.square(money[int(c == 0)][g]).sum()] for c, g in enumerate(row)] for row in each])
+            return Entered(n, hits, np.array(apart, dtype=float), {VALUE: squares})
 
         return entered
 
@@ -107,17 +110,18 @@ def verdict(members, settings, ready, day, parts):
 
 
 @pytest.mark.parametrize(
-    ("effect", "parts", "ended"),
+    ("effect", "parts", "ended", "worth"),
     [
-        ({"converted": 0.08}, 1, "promoted"),
-        ({"converted": 0.08}, 4, "promoted"),
-        ({"converted": 0.08, "retained": -0.11}, 1, "rejected"),
-        ({"converted": 0.08, "retained": -0.06}, 1, "stopped"),
+        ({"converted": 0.08}, 1, "promoted", 1.0),
+        ({"converted": 0.08}, 4, "promoted", 1.0),
+        ({"converted": 0.08, "retained": -0.11}, 1, "rejected", 1.0),
+        ({"converted": 0.08, "retained": -0.06}, 1, "stopped", 1.0),
+        ({"converted": 0.08}, 1, "rejected", 0.0),
     ],
 )
-def test_every_day_has_the_verdict_of_the_steps(tmp_path, effect, parts, ended):
+def test_every_day_has_the_verdict_of_the_steps(tmp_path, effect, parts, ended, worth):
     """The same members through `units`, `look` and `ramp` and through the bench: kind, stages and end are the same on every day, for challengers that are
-    better (by segments too), harmful, and at the margin, whose stage holds until it is stopped.
+    better (by segments too), harmful, at the margin, whose stage holds until it is stopped, and better at selling what brings nothing.
     """
     settings = settings_of(tmp_path, 40)
     running = replace(experiment((0, RAMP[0])), ramp=RAMP)
@@ -126,7 +130,7 @@ def test_every_day_has_the_verdict_of_the_steps(tmp_path, effect, parts, ended):
     for number, alias in enumerate(("champion", "challenger"), 1):
         ready.registry.register(tmp_path / "empty", {"run_id": str(number)})
         ready.registry.point(alias, str(number))
-    members = Members(settings.experiment.split(running), effect)
+    members = Members(settings.experiment.split(running), effect, worth=worth)
     shares = (1.0 / parts,) * parts if parts > 1 else ()
     state = Experiments(Plan(RAMP, members.days, members.days, RULES, shares, longest=40), 1)
     draw, kinds = members.draw(parts), set()
@@ -165,12 +169,12 @@ def test_sizes_are_those_of_the_assignment():
 
 def test_a_lost_fifth_of_the_challengers_stops_the_experiment():
     """Members who never reach the log: the split is found broken, nothing is promoted or rejected, and the experiment is stopped."""
-    fair = Arriving(np.random.default_rng(0), (0.5,), np.full(60, 2000), {m: (np.full((1, 60), r),) * 2 for m, r in RATES.items()})
+    fair = Arriving(np.random.default_rng(0), (0.5,), np.full(60, 2000), {m: (np.full((1, 60), r),) * 2 for m, r in RATES.items()}, worth=1.0)
 
     def lost(day, stage):
         found = fair(day, stage)
         found.n[:, 0] = np.round(0.8 * found.n[:, 0])
-        return Entered(found.n, {m: np.minimum(h, found.n) for m, h in found.hits.items()}, found.apart)
+        return Entered(found.n, {m: np.minimum(h, found.n) for m, h in found.hits.items()}, found.apart, found.squares)
 
     found = played(Plan((0.5,), 60, 90), 20, lost)
     assert (found.stopped < 30).all()

@@ -170,7 +170,9 @@ def test_runs_lead_to_airflow(seeded, text):
     assert f"{runs}/guard/runs/scheduled__2026-08-12T00%3A00%3A00%2B00%3A00" in led  # the last look of the watch
     assert f"{runs}/retrain/runs/scheduled__2026-06-21T00%3A00%3A00%2B00%3A00" in led
     assert "data-airflow" not in text
-    assert [run_page(who) for who in ("root", "uma in Airflow", "eve manual", "guard manual__<x>")] == ["", "", "", "../../dags/guard/runs/manual__%3Cx%3E"]
+    link = "../../dags/guard/runs/manual__%3Cx%3E"
+    assert [run_page(who) for who in ("root", "uma in Airflow", "eve manual", "guard manual__<x>")] == ["", "", "", link]
+    assert run_page("guard manual__<x>, approved by uma") == link
 
 
 def rolled_back(platform, settings):

@@ -34,6 +34,21 @@ def test_the_plan_as_json(capsys):
     assert found["median_days"] < found["days"]
 
 
+def test_a_guardrail_that_nothing_is_known_of_is_left_out_by_name(capsys):
+    """In JSON and in words; with its deviation it is planned, and needs fewer members where the challenger is assumed to raise it."""
+    wanted = ("--daily", "1000", "--effect", "0.01", *BASES)
+    assert json.loads(say(capsys, *wanted, "--json")[1])["left_out"] == ["conversion_value", "dismissed"]
+    assert "nothing says how much they vary (--base, --deviation): conversion_value, dismissed." in say(capsys, *wanted)[1]
+    known = (*wanted, "--base", "dismissed=0.17", "--deviation", "conversion_value=35.5", "--json")
+    days = []
+    for gain in ((), ("--gain", "conversion_value=1.7")):
+        found = json.loads(say(capsys, *known, *gain)[1])
+        assert found["left_out"] == []
+        (revenue,) = (r for r in found["rules"] if r["name"] == "conversion_value non_inferior")
+        days.append(revenue["days"])
+    assert days[1] < days[0] / 4
+
+
 def test_the_plan_for_people(capsys):
     """A line a rule, and the days in one sentence."""
     code, out, _ = say(capsys, "--daily", "1000", "--effect", "0.01", *BASES, "--margin", "opted_out=0.004")
@@ -71,7 +86,9 @@ def test_the_plan_says_what_the_ledger_leaves(capsys, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("options", "why"),
     [
-        (["--effect", "0.01", *BASES[:4]], "How much opted_out varies"),
+        (["--effect", "0.01", *BASES[2:]], "How much converted varies"),
+        (["--effect", "0.01", *BASES, "--deviation", "conversion_value=0"], "How much conversion_value varies"),
+        (["--effect", "0.01", *BASES, "--gain", "sales=0.1"], "judges sales"),
         (["--effect", "0.01", *BASES, "--base", "sales=0.1"], "judges sales"),
         (["--effect", "0.01", *BASES, "--base", "retained=95"], "between 0 and 1"),
         (["--effect", "0.01", *BASES, "--base", "retained"], "NAME=NUMBER"),

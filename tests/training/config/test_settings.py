@@ -15,7 +15,7 @@ def test_the_environment_wins_over_the_file(monkeypatch):
     monkeypatch.setenv("RIGHTMATCH_TRAINING__EPOCHS", "9")
     settings = load_settings()
     assert settings.training.epochs == 9
-    assert [r.metric for r in settings.guardrails()] == ["converted", "retained", "opted_out"]
+    assert [r.metric for r in settings.guardrails()] == ["converted", "retained", "opted_out", "dismissed", "conversion_value"]
 
 
 def test_a_source_may_bring_its_own_rules(monkeypatch):

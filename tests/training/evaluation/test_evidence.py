@@ -26,8 +26,14 @@ def metric(value, low, high, **support):
 
 
 def good():
-    """Converts more, loses nobody, annoys nobody."""
-    return {"converted": metric(0.01, 0.005, 0.015), "retained": metric(0.0, -0.003, 0.003), "opted_out": metric(0.0, -0.001, 0.001)}
+    """Converts more, loses nobody, annoys nobody, earns more."""
+    return {
+        "converted": metric(0.01, 0.005, 0.015),
+        "retained": metric(0.0, -0.003, 0.003),
+        "opted_out": metric(0.0, -0.001, 0.001),
+        "dismissed": metric(0.0, -0.01, 0.01),
+        "conversion_value": metric(1.5, 0.8, 2.2) | {"binary": False},
+    }
 
 
 def verdict(metrics):
@@ -53,7 +59,15 @@ def test_opt_outs_are_turned_round():
     assert verdict(good() | {"opted_out": metric(-0.01, -0.015, -0.005)})[0] is VerdictKind.PROMOTE
 
 
-@pytest.mark.parametrize("missing", ["converted", "retained", "opted_out"])
+def test_more_sales_of_less_worth_are_rejected():
+    """Conversions rise while the money that members spend falls beyond its margin: revenue is a guardrail by default, and so are dismissals."""
+    kind, reason = verdict(good() | {"conversion_value": metric(-1.0, -1.4, -0.6) | {"binary": False}})
+    assert kind is VerdictKind.REJECT
+    assert "conversion_value" in reason
+    assert verdict(good() | {"dismissed": metric(0.05, 0.03, 0.07)})[0] is VerdictKind.REJECT
+
+
+@pytest.mark.parametrize("missing", sorted(good()))
 def test_a_metric_without_mature_rows_holds(missing):
     """It passes nothing and refutes nothing, and its numbers are finite."""
     found = evidence(good() | {missing: {"rows": 0}}, DEFAULT_RULES, LIMITS)

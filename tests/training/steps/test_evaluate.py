@@ -21,6 +21,7 @@ from training.domain.errors import DataError, NotReadyError
 from training.model.split import is_holdout
 from training.steps import evaluate, train
 
+RULED = ("converted", "retained", "opted_out", "dismissed", "conversion_value")
 DAY, NEXT = date(2026, 2, 1), date(2026, 2, 2)
 
 
@@ -80,9 +81,9 @@ def test_the_challenger_is_measured_on_held_out_members_against_the_log(home, pl
     report = evaluate.run(DAY, small(home), platform)
     found = read(home)
     frame = pd.read_parquet(home / "runs" / DAY.isoformat() / "training_set.parquet")
-    held = frame[is_holdout(frame["member_id"], 0.5) & frame[["converted", "retained", "opted_out"]].notna().any(axis=1)]
+    held = frame[is_holdout(frame["member_id"], 0.5) & frame[list(RULED)].notna().any(axis=1)]
     assert (report.challenger, report.baseline, report.rows, report.members) == ("1", "logging policy", len(held), held["member_id"].nunique())
-    assert report.mature == {m: int(held[m].notna().sum()) for m in ("converted", "retained", "opted_out")}
+    assert report.mature == {m: int(held[m].notna().sum()) for m in RULED}
     for metric in found["metrics"].values():
         assert metric["support"]["baseline"]["mean_weight"] == pytest.approx(1.0)
         assert metric["baseline"]["ips"]["value"] == pytest.approx(metric["observed"])
@@ -138,7 +139,7 @@ def test_a_label_without_mature_rows_is_said_and_not_guessed(home, platform, cap
 
 def test_no_mature_rows_at_all_is_still_an_evaluation(home, platform):
     """Nothing of the rules is mature: the judge will hold, nothing crashes."""
-    rewrite(home, converted=None, retained=None, opted_out=None)
+    rewrite(home, **dict.fromkeys(RULED))
     assert evaluate.run(DAY, small(home), platform).rows == 0
     assert {m["rows"] for m in read(home)["metrics"].values()} == {0}
 

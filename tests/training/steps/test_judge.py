@@ -14,7 +14,7 @@ from tests.fakes.ledger import FakeLedger
 from training.adapters.ledger import SqlLedger
 from training.adapters.ports import Platform
 from training.config.settings import Settings
-from training.domain.errors import NotReadyError
+from training.domain.errors import DataError, NotReadyError
 from training.domain.nouns import Verdict, VerdictKind
 from training.evaluation.policy_difference import Log, compare
 from training.steps import judge
@@ -39,7 +39,9 @@ def platform(request, settings):
 
 
 def world(harm: float) -> dict[str, Any]:
-    """Metrics of 24,000 uniform decisions with known truth: arm 0 converts 8 points more and keeps `harm` fewer members; the challenger prefers it."""
+    """Metrics of 24,000 uniform decisions with known truth: arm 0 converts 8 points more, at 100 each, and keeps `harm` fewer members; the challenger prefers
+    it.
+    """
     rng, rows = np.random.default_rng(5), 24_000
     taken, member = rng.integers(0, ARMS, rows), np.arange(rows) % 3000
     uniform = np.full(rows * ARMS, 1 / ARMS)
@@ -47,7 +49,9 @@ def world(harm: float) -> dict[str, Any]:
     log = Log(taken, np.full(rows, 1 / ARMS), member, np.arange(rows + 1) * ARMS, np.tile(np.arange(ARMS), rows), wish, uniform)
     first = taken == 0
     rates = {"converted": 0.02 + 0.08 * first, "retained": 0.985 - harm * first, "opted_out": np.full(rows, 0.004)}
-    return {name: compare(log, (rng.random(rows) < rate).astype(float), None, 0.05, 3).plain() for name, rate in rates.items()}
+    answers = {name: (rng.random(rows) < rate).astype(float) for name, rate in rates.items()}
+    answers |= {"dismissed": (rng.random(rows) < 0.05).astype(float), "conversion_value": 100.0 * answers["converted"]}
+    return {name: compare(log, answer, None, 0.05, 3).plain() for name, answer in answers.items()}
 
 
 def write(settings, metrics, **others):
@@ -107,9 +111,17 @@ def test_an_immature_guardrail_holds(settings, platform):
     assert "no mature rows" in report.page.read_text(encoding="utf-8")
 
 
+def test_an_evaluation_by_other_rules_is_refused(settings, platform):
+    """Rules that came after it name what it did not measure: an error that says so, and nothing in the ledger."""
+    write(settings, {name: found for name, found in world(harm=0.0).items() if name != "conversion_value"})
+    with pytest.raises(DataError, match="did not measure conversion_value.*Run `evaluate`"):
+        judge.run(DAY, settings, platform)
+    assert platform.ledger.verdicts() == []
+
+
 def test_nothing_mature_still_gives_a_page(settings, platform):
     """The first days of a business: HOLD with a page, not an error."""
-    write(settings, {name: {"rows": 0} for name in ("converted", "retained", "opted_out")}, window=None, rows=0, members=0)
+    write(settings, {name: {"rows": 0} for name in world(harm=0.0)}, window=None, rows=0, members=0)
     assert judge.run(DAY, settings, platform).kind == "HOLD"
     assert "data_window" not in only(platform).lineage
 

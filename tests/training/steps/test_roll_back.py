@@ -11,7 +11,9 @@ import pytest
 from tests.fakes.platforms import ID, Killed, aliases, half_done, home, looked, promoted, settings_of
 from training.domain.experiment import Cause, Change, State
 from training.domain.nouns import VerdictKind
-from training.steps import ramp, roll_back
+from training.steps import alarm, ramp, roll_back
+from training.steps.in_charge import hand_over
+from training.steps.unfinished import finish
 
 PROMOTED = date(2026, 4, 20)
 HARM = PROMOTED + timedelta(days=40)
@@ -50,6 +52,39 @@ def test_harm_puts_the_anchor_in_charge_once(platform, run, capsys):
         ("1", "2", Cause.EXPERIMENT, ID),
     ]
     assert run(HARM + timedelta(days=1)).rolled_back is False
+
+
+def test_everybody_is_told_once(platform, run, tmp_path, monkeypatch):
+    """A run that rolled back and was stopped before its alarm has told nobody: the next one does, of its own roll-back too, also when it is run again; the one
+    after it has nothing to tell.
+    """
+
+    def told(number):
+        monkeypatch.setenv("AIRFLOW_CTX_DAG_RUN_ID", f"run {number}")
+        return alarm.run(HARM, settings_of(tmp_path), platform)
+
+    assert run(HARM, VerdictKind.REJECT).untold == 1
+    again = Change("1", "2", Cause.HAND, "a person", datetime(2026, 6, 1, tzinfo=UTC), "try it again")
+    platform.experiments.changed(again, hand_over(platform.registry, "1", "2"))
+    later = HARM + timedelta(days=7)
+    assert run(later, VerdictKind.REJECT).untold == 2
+    for _ in range(2):
+        report = told(1)
+        assert (report.told, report.before, report.after) == (2, "2", "1")
+        assert report.why.startswith(f"REJECT of {later}. Before that, at ")
+        assert report.why.endswith(f"version 1 instead of version 2: REJECT of {HARM}.")
+    assert told(2).told == 0
+    assert run(later, VerdictKind.REJECT).untold == 0
+
+
+@pytest.mark.parametrize("finds", [finish, lambda settings, platform: ramp.run(HARM, settings, platform)])
+def test_what_somebody_else_completes_is_told_by_the_next_run(platform, run, tmp_path, finds):
+    """The watch's roll-back was killed halfway, and `rightmatch rollback` or a ramp finds it: no alarm was raised, so the next run of `guard` raises it."""
+    half_done(platform, BY_WATCH, platform.experiments.all()[0].ended(State.ROLLED_BACK, BY_WATCH.at, BY_WATCH.reason))
+    finds(settings_of(tmp_path), platform)
+    report = run(HARM)
+    assert (report.rolled_back, report.untold) == (False, 1)
+    assert alarm.run(HARM, settings_of(tmp_path), platform).why == "harm"
 
 
 @pytest.mark.parametrize("kind", [VerdictKind.PROMOTE, VerdictKind.HOLD, None])
@@ -110,14 +145,6 @@ def test_a_roll_back_that_moved_nothing_is_given_up(platform, run):
     assert not run(HARM, VerdictKind.HOLD).rolled_back
     assert platform.experiments.begun() is None
     assert run(HARM + timedelta(days=1), VerdictKind.REJECT).rolled_back
-
-
-def test_only_this_step_completes_what_the_watch_began(platform, run, tmp_path):
-    """It raises the alarm; a promotion or a look of the same night leaves that to it."""
-    half_done(platform, BY_WATCH, platform.experiments.all()[0].ended(State.ROLLED_BACK, BY_WATCH.at, BY_WATCH.reason))
-    ramp.run(HARM, settings_of(tmp_path), platform)
-    assert platform.experiments.begun() is not None
-    assert run(HARM).rolled_back
 
 
 def test_an_alias_that_was_moved_past_the_ledger_is_recorded(platform, run):
