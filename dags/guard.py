@@ -1,7 +1,8 @@
 """The champion is watched against the long-term holdback; where it does harm beyond the margin, the anchor is put in charge again: watch, roll_back, alarm.
 
 Starts when `features` has materialized a day. Before the first promotion there is nothing to watch, and the run says so. A roll-back is a green run;
-`alarm` then emits the asset `rolled_back`, which starts `incident`. Where nothing was rolled back, `alarm` is skipped.
+`alarm` then emits the asset `rolled_back`, which starts `incident`, once for each roll-back, also for one whose run was stopped before its alarm or which
+somebody else completed. Where there is nothing to tell of, it is skipped.
 
 ### Triage
 - **What a failure means.** `watch`: the marts do not reach the day, or the ledger could not be written. `roll_back`: the registry was not reachable, or
