@@ -122,15 +122,19 @@ def _worded(found: View) -> Any:  # noqa: ANN401 - what the template reads
         metrics=[_metric(m) for m in found.metrics],
         early=[_metric(m) for m in found.early],
         watched=[_metric(m) for m in found.watched],
-        segments=[_segment(e) for e in found.segments],  # type: ignore[misc]
+        segments=_grid(found.segments),  # type: ignore[arg-type]
         checks=[rule_line(e) for e in found.checks],  # type: ignore[misc]
         past=[vars(p) | {"rules": [rule_line(e) for e in p.evidence]} for p in found.past],  # type: ignore[misc]
     )
 
 
-def _segment(evidence: Evidence) -> dict[str, Any]:
-    """A line of the table, whose title says that it is about segments."""
-    return _line(evidence) | {"name": evidence.name.replace(f" {evidence.kind.value}", "")}
+def _grid(segments: Sequence[Evidence]) -> dict[str, Any]:
+    """A row a segment, a column a guardrail; empty without segments."""
+    rows: dict[str, dict[str, Any]] = {}
+    for evidence in segments:
+        rule, _, segment = evidence.name.removesuffix(")").partition(f" {evidence.kind.value} (")
+        rows.setdefault(segment, {})[rule] = _line(evidence)
+    return {"rules": list(dict.fromkeys(rule for row in rows.values() for rule in row)), "rows": rows} if rows else {}
 
 
 def _line(evidence: Evidence) -> dict[str, Any]:

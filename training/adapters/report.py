@@ -71,8 +71,7 @@ def write_index(path: Path, verdicts: Sequence[Verdict]) -> Path:
 def rule_line(e: Evidence) -> dict[str, Any]:
     """One line of the rule table, in words. Differences of 0/1 metrics are in percentage points."""
     measured = e.kind in {RuleKind.SUPERIOR, RuleKind.NON_INFERIOR}
-    known = [abs(number) for number in (*e.interval, e.value) if isfinite(number)]
-    say = _points if measured and max(known) <= 1.0 else _number
+    say = (_points if plots.rate(e) else _amount) if measured else _number
     return {
         "name": e.name,
         "kind": KINDS[e.kind],
@@ -88,6 +87,10 @@ def rule_line(e: Evidence) -> dict[str, Any]:
 
 def _points(value: float) -> str:
     return f"{value * 100:+.3f}" if abs(value) > 5e-6 else "0"  # noqa: PLR2004 - half of the last digit shown
+
+
+def _amount(value: float) -> str:
+    return f"{value:+,.0f}" if abs(value) >= 100 else f"{value:+.4g}"  # noqa: PLR2004 - as below
 
 
 def _number(value: float) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from html import escape
 from itertools import pairwise
-from math import ceil, floor, log10
+from math import ceil, floor, isfinite, log10
 from typing import Any
 
+from training.domain.labels import VALUE
 from training.domain.nouns import Evidence, RuleKind
 
 GOOD, BAD, OPEN, INK, SOFT = "#0072B2", "#D55E00", "#8A6D00", "#1f2933", "#616e7c"
@@ -20,11 +21,21 @@ def colour(evidence: Evidence) -> str:
     return GOOD if evidence.passed else BAD if evidence.refuted else OPEN
 
 
+def rate(evidence: Evidence) -> bool:
+    """Whether it is a difference of rates, told in percentage points; else one of amounts, such as money, told as it is."""
+    known = [abs(number) for number in (*evidence.interval, evidence.value) if isfinite(number)]
+    return not evidence.name.startswith(VALUE) and max(known, default=0.0) <= 1.0
+
+
 def intervals(evidence: Sequence[Evidence]) -> str:
-    """Each measured rule as an interval against its threshold, in percentage points, on one axis: what lies right of the bar is shown."""
+    """Each measured rule as an interval against its threshold: what lies right of the bar is shown. Rates have one axis, each amount an axis of its own."""
     rules = [e for e in evidence if e.kind in {RuleKind.SUPERIOR, RuleKind.NON_INFERIOR} and e.sample]
-    if not rules:
-        return ""
+    amounts = [[e] for e in rules if not rate(e)]
+    return "".join(_intervals(some) for some in ([e for e in rules if rate(e)], *amounts) if some)
+
+
+def _intervals(rules: Sequence[Evidence]) -> str:
+    rates = rate(rules[0])
     left, row, right = 190, 46, 20
     low = min(min(e.interval[0], e.threshold, 0.0) for e in rules)
     high = max(max(e.interval[1], e.threshold, 0.0) for e in rules)
@@ -35,7 +46,7 @@ def intervals(evidence: Sequence[Evidence]) -> str:
         return left + (value - low) / (high - low) * (WIDTH - left - right)
 
     height = row * len(rules) + 48
-    parts = [_grid(tick, x(tick), height - 34, f"{tick * 100:+.2g}" if tick else "0") for tick in ticks(low, high, 9)]
+    parts = [_grid(tick, x(tick), height - 34, (f"{tick * 100:+.2g}" if rates else f"{tick:+.3g}") if tick else "0") for tick in ticks(low, high, 9)]
     for i, e in enumerate(rules):
         y, paint = 24 + i * row, colour(e)
         parts += [
@@ -44,8 +55,9 @@ def intervals(evidence: Sequence[Evidence]) -> str:
             mark(x(e.value), y, e, paint),
             line(x(e.threshold), x(e.threshold), y - 15, y + 15, f'stroke="{INK}" stroke-width="2.5"'),
         ]
-    parts.append(text((left + WIDTH) / 2, height - 2, "challenger minus baseline, percentage points (right is better)", size=12, fill=SOFT))
-    return svg(height, "Intervals of each rule against its threshold", parts)
+    unit = "percentage points" if rates else "as it is measured"
+    parts.append(text((left + WIDTH) / 2, height - 2, f"challenger minus baseline, {unit} (right is better)", size=12, fill=SOFT))
+    return svg(height, f"Intervals of {', '.join(e.name for e in rules)} against their thresholds", parts)
 
 
 def weights(histogram: Mapping[str, Any]) -> str:

@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from datetime import date
 from math import isfinite
 
-from training.adapters.report_plots import INK, SOFT, colour, line, mark, svg, text, ticks
+from training.adapters.report_plots import INK, SOFT, colour, line, mark, rate, svg, text, ticks
 from training.domain.nouns import Evidence
 
 WIDTH, HEIGHT = 520, 236
 LEFT, RIGHT, TOP, BOTTOM = 52, 86, 22, 26
-POINTS_UP_TO = 1.0
-"""Beyond it a difference is an amount; below it is a rate and drawn in percentage points."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +40,8 @@ def sequence(looks: Sequence[tuple[date, Evidence]], stages: Sequence[tuple[date
     paint = colour(last)
     at = [(x(day.toordinal()), e) for day, e in known]
     band = [f"{px:.1f},{y(e.interval[1]):.1f}" for px, e in at] + [f"{px:.1f},{y(e.interval[0]):.1f}" for px, e in reversed(at)]
-    rate = max(abs(e) for e in (y.low, y.high)) <= POINTS_UP_TO
     parts = [
-        *_grid(y, rate),
+        *_grid(y, rate(last)),
         *_days(x, first, looks[-1][0]),
         *_stages(x, stages, first, looks[-1][0]),
         f'<polygon points="{" ".join(band)}" fill="{paint}" opacity="0.16"/>',
@@ -68,10 +65,10 @@ def _range(known: Sequence[tuple[date, Evidence]]) -> tuple[float, float]:
     return max(low - room, lowest - room * 0.1), min(high + room, highest + room * 0.1)
 
 
-def _grid(y: Axis, rate: bool) -> list[str]:
+def _grid(y: Axis, points: bool) -> list[str]:
     parts = []
     for tick in ticks(y.low, y.high, 5):
-        name = f"{tick * 100:+.3g}" if rate else f"{tick:+.3g}"
+        name = f"{tick * 100:+.3g}" if points else f"{tick:+.3g}"
         parts += [
             line(LEFT, WIDTH - RIGHT, y(tick), y(tick), f'stroke="{SOFT if tick == 0.0 else "#e4e9ee"}"'),
             text(LEFT - 7, y(tick) + 4, name if tick else "0", size=12, fill=SOFT, anchor="end"),

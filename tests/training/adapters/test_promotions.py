@@ -72,7 +72,10 @@ def test_each_metric_is_drawn_over_time_and_each_segment_told(text):
     """A drawing with a name for those who do not see it, one a metric; segments in a table; why an arm earns what it earns."""
     for name in ("converted superior", "retained non_inferior", "opted_out non_inferior", "visited non_inferior", "dismissed non_inferior"):
         assert re.search(rf'<svg [^>]*aria-label="{name} over \d+ looks"', text)
-    for words in ("retained (country DE)", "sample ratio", "all members", "interest hiring", "retained +0.600", "opted out -0.040"):
+    grid = text[text.index("Segments at the last look") : text.index("The watch over the champion")]
+    assert '<th scope="row">country DE</th>' in grid
+    assert grid.count('<th scope="col">retained</th>') == 1
+    for words in ("sample ratio", "all members", "interest hiring", "retained +0.600", "opted out -0.040"):
         assert words in text
 
 

@@ -89,6 +89,16 @@ def test_the_page_shows_state_without_colour(page):
     assert drawing.count("<path") == 2
 
 
+def test_money_is_no_percentage():
+    """A small difference of revenue is told as it is, with its sign, and drawn on an axis of its own, which leaves that of the rates as wide as they are."""
+    money = replace(PASSED, name="conversion_value non_inferior", value=0.25, interval=(-0.125, 0.5), threshold=-0.5)
+    line = rule_line(money)
+    assert (line["value"], line["interval"], line["threshold"]) == ("+0.25", "-0.125 to +0.5", "above -0.5")
+    rates, both = intervals([PASSED]), intervals([PASSED, money])
+    assert both.startswith(rates)
+    assert (both.count("<svg"), both.count("percentage points"), both.count("as it is measured")) == (2, 1, 1)
+
+
 def test_text_from_the_data_cannot_become_markup():
     """Names of arms, reasons and lineage are escaped."""
     evil = "<script>alert(1)</script>"
