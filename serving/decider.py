@@ -13,7 +13,7 @@ from time import perf_counter
 from typing import Protocol
 
 from serving.decide import Features, World, decide, fallback
-from serving.features import Found, Lookup
+from serving.features import Found, Late, Lookup
 from serving.line import Line, Waiting, answered
 from serving.metrics import Metrics
 from serving.settling import Asking, Made, Settling, Unlogged
@@ -118,7 +118,7 @@ class Decider:
             found = self._lookup.at_once([w.asked.member_id for w in batch])
             self._metrics.stage("features", perf_counter() - begin)
             return self._decided(batch, found, self._source.world, patient=False)
-        except Locked:
+        except (Late, Locked):
             return None
         except Exception as error:  # noqa: BLE001 - the thread finds out of whom that is true, and answers the others
             self._metrics.trouble("batch", error)

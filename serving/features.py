@@ -24,6 +24,10 @@ WARM = 10.0
 Found = Mapping[str, Features | Reason]
 
 
+class Late(Exception):  # noqa: N818 - it says what is so
+    """The last look took longer than its budget: who cannot be left behind must not look now."""
+
+
 class Store(Protocol):
     """The part of `training.adapters.ports.FeatureStore` that is asked here."""
 
@@ -55,6 +59,8 @@ class Lookup:
         self._lock = threading.Lock()
         self._now: _Look | None = None
         self._stuck: _Look | None = None
+        self._slow = False
+        """Whether the last look took longer than the budget."""
         self._wanted = threading.Event()
         self._closed = False
         threading.Thread(target=self._watch, name="lookup budget", daemon=True).start()
@@ -67,8 +73,10 @@ class Lookup:
         return False
 
     def at_once(self, ids: Sequence[str]) -> Found:
-        """As `members`, of a store that is local."""
-        return dict.fromkeys(ids, Reason.STORE_DOWN) if self._stuck is not None else self._ask(ids)
+        """As `members`, of a store that is local. Raises Late while looks take too long: `members` finds out when they do no more."""
+        if self._slow or self._stuck is not None:
+            raise Late
+        return self._ask(ids)
 
     def members(self, ids: Sequence[str], late: Callable[[Found], None]) -> Found | None:
         """Of each id its features, or why there are none. Never raises for a store that fails.
@@ -111,11 +119,14 @@ class Lookup:
         self._wanted.set()
 
     def _ask(self, ids: Sequence[str]) -> Found:
+        begin = monotonic()
         try:
             rows = self._store.online_members(ids)
             return {member: _features(row) for member, row in zip(ids, rows, strict=True)}
         except Exception:  # noqa: BLE001 - whatever a store raises, the member gets the safe answer, and the reason says that the store is down
             return dict.fromkeys(ids, Reason.STORE_DOWN)
+        finally:
+            self._slow = monotonic() - begin > self._budget
 
     def _watch(self) -> None:
         """Wake when something is asked, and then once a budget while anything is: a quick look costs no wake of its own."""

@@ -5,8 +5,10 @@ import threading
 import time
 from datetime import UTC, datetime
 
+import pytest
+
 from serving.decide import Features
-from serving.features import Lookup
+from serving.features import Late, Lookup
 from tests.serving.conftest import soonest
 from training.domain.served import Reason
 
@@ -89,6 +91,19 @@ def test_each_look_has_the_whole_budget():
     assert late(lookup, told)[0] >= BUDGET
     store.gate.set()
     lookup.close()
+
+
+def test_who_cannot_be_left_behind_asks_no_store_that_was_late():
+    """The loop waits for one late look at most. Then others ask, whom somebody can replace, until a look was in time again."""
+    store = Store()
+    lookup = Lookup(store, BUDGET)
+    threading.Timer(BUDGET + 0.2, store.gate.set).start()
+    assert lookup.at_once(["m1"]) == {"m1": Features({"visits_7d": 1.0}, AT)}
+    for _ in range(2):
+        with pytest.raises(Late):
+            lookup.at_once(["m1"])
+    assert store.asked == 1
+    assert lookup.members(["m1"], nobody) == lookup.at_once(["m1"])
 
 
 def test_a_store_that_fails_is_down_for_that_question():

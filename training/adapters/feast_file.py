@@ -20,6 +20,10 @@ from training.domain.errors import NotReadyError
 
 BUSY_SECONDS = 30.0
 """How long a connection waits for another writer before it gives up."""
+READ_SECONDS = 0.05
+"""How long it waits to read. Nobody does in WAL, unless the file is being recovered, or held as a whole by something that is not ours: who serves decisions
+cannot wait for that.
+"""
 
 MARK = 0x524D4F46
 """`application_id` of our files."""
@@ -63,17 +67,18 @@ class PackedRow(NamedTuple):
 
 
 class OnlineFile:
-    """One connection to the file, for one thread. `config` is whose path it is: another one is another file."""
+    """One connection to the file, for one thread. `config` is whose path it is: another one is another file. Who only reads is not `patient`."""
 
-    def __init__(self, path: Path, config: object) -> None:
+    def __init__(self, path: Path, config: object, *, patient: bool = True) -> None:
         self.process = os.getpid()
         self.config = config
         self._path = path
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=BUSY_SECONDS)
+        self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=BUSY_SECONDS if patient else READ_SECONDS)
         self._connection.execute(f"pragma page_size = {PAGE_BYTES}")  # before the first table is made; later it changes nothing
         self._connection.execute("pragma journal_mode = wal")
         self._connection.execute("pragma synchronous = normal")
+        self._wait(READ_SECONDS)
         self._layouts: dict[int, Layout] = {}
         self._numbers: dict[str, int] = {}
 
@@ -97,7 +102,11 @@ class OnlineFile:
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
         """One transaction: all that is written within is there afterwards, or nothing."""
-        self._connection.execute("begin immediate")
+        self._wait(BUSY_SECONDS)
+        try:
+            self._connection.execute("begin immediate")
+        finally:
+            self._wait(READ_SECONDS)
         try:
             yield
             self._connection.execute("commit")
@@ -164,6 +173,9 @@ class OnlineFile:
         """Give back the room of dropped tables, where no other process holds the file; room that is kept is used by later rows."""
         with contextlib.suppress(sqlite3.OperationalError):
             self._connection.execute("vacuum")
+
+    def _wait(self, seconds: float) -> None:
+        self._connection.execute(f"pragma busy_timeout = {round(seconds * 1e3)}")
 
     def _select(self, table: str, keys: Sequence[bytes]) -> list[tuple[Any, ...]]:
         marks = "?" if len(keys) == 1 else ",".join("?" * len(keys))

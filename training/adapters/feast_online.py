@@ -76,7 +76,7 @@ class PackedSqliteOnlineStore(OnlineStore):  # type: ignore[misc]
     ) -> list[tuple[datetime | None, dict[str, Value] | None]]:
         """Event time (whole seconds, as Feast's own store serves them) and values of each entity in order; (None, None) where absent."""
         keys = [serialize_entity_key(key, entity_key_serialization_version=config.entity_key_serialization_version) for key in entity_keys]
-        found = self._file(config).read(table_name(config, table), keys)
+        found = self._file(config, patient=False).read(table_name(config, table), keys)
         return [(None, None) if (row := found.get(key)) is None else _chosen(row, requested_features) for key in keys]
 
     def get_online_features(self, *args: Any, **kwargs: Any) -> OnlineResponse:  # noqa: ANN401 - Feast's own arguments
@@ -86,7 +86,7 @@ class PackedSqliteOnlineStore(OnlineStore):  # type: ignore[misc]
             return super().get_online_features(*args, **kwargs)
         plan, entities, keys = request
         config: RepoConfig = kwargs["config"] if "config" in kwargs else args[0]
-        file = self._file(config)
+        file = self._file(config, patient=False)
         rows = []
         for read, wanted in zip(plan.reads, keys, strict=True):
             found = file.read(table_name(config, read.view), wanted)
@@ -124,15 +124,15 @@ class PackedSqliteOnlineStore(OnlineStore):  # type: ignore[misc]
         for each in (path, path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")):
             each.unlink(missing_ok=True)
 
-    def _file(self, config: RepoConfig) -> OnlineFile:
+    def _file(self, config: RepoConfig, *, patient: bool = True) -> OnlineFile:
         file: OnlineFile | None = getattr(self._mine, "file", None)
         if file is not None and file.process == os.getpid() and file.config is config:
             return file
         self._mine.inherited = file  # a forked child must not close its parent's connection
-        return self._open(config, outdated=False)
+        return self._open(config, outdated=False, patient=patient)
 
-    def _open(self, config: RepoConfig, *, outdated: bool) -> OnlineFile:
-        file = OnlineFile(_path(config), config)
+    def _open(self, config: RepoConfig, *, outdated: bool, patient: bool = True) -> OnlineFile:
+        file = OnlineFile(_path(config), config, patient=patient)
         if not outdated:
             file.check()
         self._mine.file = file

@@ -16,6 +16,7 @@ from feast.protos.feast.types.Value_pb2 import Value
 from feast.types import Float64, String
 
 from tests.fakes.feasts import DAY, OURS, SCHEMA, STOCK, D, feast, materialize, project, references, table
+from training.adapters.feast_file import BUSY_SECONDS
 from training.domain.errors import NotReadyError
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning:feast.*")
@@ -141,6 +142,21 @@ def test_a_view_that_was_not_applied_is_an_error(small, tmp_path):
         file.execute(f"drop table {project(tmp_path)}_m")
     with pytest.raises(NotReadyError, match="never applied"):
         read(small, "a")
+
+
+def test_a_file_that_is_held_as_a_whole_keeps_no_reader_waiting(small, tmp_path):
+    """Something that is not ours locks the file for good: who opens it to read is told soon, where a writer waits for half a minute, and reads afterwards."""
+    write(small, row("a", D, number=1.0, text="x"))
+    small._get_provider().online_store._mine.file.close()
+    reader = not_applied(tmp_path, "ours.db")
+    with closing(sqlite3.connect(tmp_path / "ours.db", isolation_level=None)) as other:
+        other.execute("pragma locking_mode = exclusive")
+        other.execute("begin exclusive")
+        begin = time.monotonic()
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            read(reader, "a")
+        assert time.monotonic() - begin < BUSY_SECONDS / 2
+    assert read(reader, "a") == [(1.0, "x")]
 
 
 def test_teardown_leaves_no_file(small, tmp_path):
