@@ -33,6 +33,8 @@ EVERY = 0.1
 PAUSES_EVERY, ROLES_EVERY, ARMS_EVERY = 0.25, 0.5, 5.0
 EXPERIMENT = "experiment"
 """What is read of the ledger, in `troubles` beside these."""
+START = 60.0
+"""Most seconds that a worker waits for models before it serves."""
 LEAVE = 5.0
 """Seconds that a thread has to end in, before it is left to the end of the process."""
 
@@ -119,9 +121,11 @@ class Watch:
         return self._models.get(version)
 
     def look(self) -> None:
-        """Look at everything whose time has come, and wait until what is named is loaded or cannot be. Pauses come last: they are known for a moment only."""
+        """Look at everything whose time has come, and wait until what is named is loaded or cannot be, or START is over: then the safe default answers until
+        it is. Pauses come last: they are known for a moment only.
+        """
         self._look_at_roles()
-        self._models.wait()
+        self._models.wait(START)
         self._look_at_roles()
         self._look_at_models()
         self._look_at_pauses()

@@ -169,13 +169,14 @@ class Loop:
 
     def _status(self, at: float) -> Status:
         learners = self._learning.learners
+        lags = [self._behind(version, learner.waiting_since(), at) for version, learner in learners.items()]
         champion = learners.get(self._known.champion or "")
         return Status(
             at=self._clock().isoformat(),
             model_version=champion.version if champion else "",
             posterior=champion.posterior if champion else 0,
             posteriors={version: learner.posterior for version, learner in learners.items()},
-            lag_seconds=max((self._behind(version, learner.waiting_since(), at) for version, learner in learners.items()), default=0.0),
+            lag_seconds=None if self._known.learning().keys() - learners.keys() else max(lags, default=0.0),
             waiting=self._learning.recent.waiting,
             trouble="; ".join(duty.trouble for duty in (self._ask, *self._duties()) if duty.trouble),
             **vars(self.totals),

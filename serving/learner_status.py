@@ -16,6 +16,8 @@ class Status:
     """As of `at` (ISO): the champion's posterior that readers find and those of all who learn by version, and the age in seconds of the oldest acknowledged
     outcome that one of them has not looked at yet.
 
+    `lag_seconds` is None where somebody who is to learn is not loaded yet: nobody knows then.
+
     `answers`, `decisions`, `rows` and `damaged` count since the process started: answers taken in, decisions looked at, members' rows renewed, decisions left
     out. `waiting` are members whose row is still to be renewed. `trouble` is what keeps it from learning, else empty.
     """
@@ -24,7 +26,7 @@ class Status:
     model_version: str
     posterior: int
     posteriors: dict[str, int]
-    lag_seconds: float
+    lag_seconds: float | None
     answers: int
     decisions: int
     rows: int
@@ -50,9 +52,9 @@ def read(folder: Path) -> Status | None:
 
 
 def behind(folder: Path, now: datetime) -> float | None:
-    """Seconds that the learner is behind: what it said, and for how long it has said nothing since, which counts once it has gone. None as `read`."""
+    """Seconds that the learner is behind: what it said, and for how long it has said nothing since, which counts once it has gone. None where nobody knows."""
     status = read(folder)
-    if status is None:
+    if status is None or status.lag_seconds is None:
         return None
     silent = now.timestamp() - (folder / STATUS).stat().st_mtime
     return status.lag_seconds + max(0.0, silent)

@@ -45,11 +45,10 @@ class Metrics:
         self._models = gauge("rightmatch_model_version", "Version that decides for a group; 0 without one", ["group"])
         self._posteriors = gauge("rightmatch_posterior_version", "Version of its posterior", ["group"])
         self._stages = gauge("rightmatch_experiment_stages", "Stages of the running experiment that were decided on; 0 without one")
-        self._lag = Gauge(
-            "rightmatch_posterior_lag_seconds", "Age of the oldest outcome that the learner has not applied", registry=where, multiprocess_mode="mostrecent"
-        )
+        lag = "Age of the oldest outcome that the learner has not applied, NaN where nobody knows"
+        self._lag = Gauge("rightmatch_posterior_lag_seconds", lag, registry=where, multiprocess_mode="mostrecent")
         self._by_reason, self._by_arm, self._entropies, self._ages = Counts(self._decisions), Counts(self._arms), Spread(self._entropy), Spread(self._age)
-        self._known_stages = {name: Spread(self._parts.labels(name)) for name in ("queue", "features", "state", "decide", "log", "sync")}
+        self._known_stages = {name: Spread(self._parts.labels(name)) for name in ("queue", "features", "state", "decide", "log", "turn", "sync")}
         self._known_requests: dict[tuple[str, int], Spread] = {}
         beat = Beat("metrics", EVERY, self.flush)  # for whoever asks another worker
         self.start, self.stop = beat.start, beat.stop

@@ -93,12 +93,13 @@ class Models:
             raise NotReadyError(why)
         return False
 
-    def wait(self) -> None:
-        """Until nothing is being loaded."""
+    def wait(self, seconds: float) -> None:
+        """Until nothing is being loaded, or they are over."""
+        until = monotonic() + seconds
         with self._lock:
             threads = [thread for thread, _ in self._loading.values()]
         for thread in threads:
-            thread.join()
+            thread.join(max(0.0, until - monotonic()))
 
     def keep(self, versions: Collection[str]) -> None:
         """Forget all others, and what failed of them."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC
+from math import nan
 
 import msgspec
 from fastapi import Request
@@ -63,6 +64,5 @@ async def metrics(core: Core, request: Request) -> Response:
     """Prometheus' text."""
     del request
     behind = learner_status.behind(core.settings.posterior, core.wall())
-    if behind is not None:
-        core.metrics.lag(behind)
+    core.metrics.lag(nan if behind is None else behind)
     return Response(core.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")

@@ -48,6 +48,7 @@ class Settling:
 
     def _run(self) -> None:
         while waiting := self._next():
+            self._metrics.stage("turn", perf_counter() - waiting[0].since)
             told = self._settled(waiting[-1].asked)  # the last sync does for those before it
             self._line.give((one, told) for one in waiting)
 

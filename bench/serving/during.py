@@ -99,7 +99,7 @@ def _learned(home: Home) -> float:
     said, ended, begin = home.settings.posterior / learner_status.STATUS, time(), perf_counter()
     while perf_counter() - begin < GIVE_UP:
         status = learner_status.read(home.settings.posterior)
-        if status is not None and status.answers and not status.lag_seconds and said.stat().st_mtime > ended:
+        if status is not None and status.answers and status.lag_seconds == 0.0 and said.stat().st_mtime > ended:
             return round(perf_counter() - begin, 2)
         sleep(0.05)
     raise RuntimeError(f"The learner had not learned all outcomes {GIVE_UP:g} s after the last one. It says last: {status}")

@@ -50,6 +50,20 @@ def test_without_a_champion_the_members_rows_are_renewed_all_the_same(world):
     assert files.current(world.settings.posterior, "1") is None
 
 
+def test_nobody_knows_the_lag_while_the_model_is_not_loaded(world, monkeypatch):
+    """Outcomes may wait that nobody has looked at: neither 0 nor another number is said of them, until the model can be read."""
+    world.turns()
+    assert learner_status.behind(world.settings.posterior, world.at) >= 0.0
+    world.crown("one")
+    with monkeypatch.context() as patch:
+        patch.setattr(world.loop._learning, "learn", lambda *_: (_ for _ in ()).throw(OSError("the disk hangs")))
+        world.turns()
+        assert world.status.lag_seconds is None
+        assert learner_status.behind(world.settings.posterior, world.at) is None
+    world.turns(60.0)
+    assert world.status.lag_seconds == 0.0
+
+
 def test_an_outcome_becomes_a_posterior_and_the_status_says_so(world):
     """The champion is taken up, a click is learned in the next turn, and the age of what waits is nothing again."""
     world.crown("one")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from datetime import UTC, datetime
 
 import pytest
 import torch
 
+from serving import champion
 from serving import models as kept
 from serving.champion import Outside, Watch
 from serving.models import Arms, Models
@@ -70,7 +72,7 @@ def _models(parts):
 def load(models, version):
     """Have it ready, or raise why it cannot be."""
     models.want(version)
-    models.wait()
+    models.wait(60.0)
     assert models.want(version)
 
 
@@ -98,7 +100,7 @@ def test_what_cannot_be_loaded_is_tried_again_after_a_while_alone(models, parts,
     monkeypatch.setattr(kept, "monotonic", lambda: 1e12)
     with pytest.raises(NotReadyError, match="1: the store is down"):
         models.want("1")
-    models.wait()
+    models.wait(60.0)
     assert models.want("1")
     assert registry.fetched == ["1"]
 
@@ -142,6 +144,28 @@ def test_moving_the_alias_back_loads_nothing(parts):
     assert (watch.world.champion.version, watch.world.champion.posterior, registry.fetched) == ("1", 5, [])
     assert shown[-1].champion.version == "1"
     assert watch.troubles.keys() == {"arms"}
+
+
+def test_a_model_that_is_never_read_keeps_no_worker_from_serving(parts, monkeypatch):
+    """The champion's folder does not answer: the first look ends all the same, the safe default decides, and why is said; once it is read, it decides."""
+    settings, registry, store, log = parts
+    registry.point("champion", "2")
+    monkeypatch.setattr(kept, "LATE", 0.1)
+    monkeypatch.setattr(champion, "START", 0.5)
+    gate, fetch = threading.Event(), registry.fetch
+    monkeypatch.setattr(registry, "fetch", lambda version: gate.wait(60) and fetch(version))
+    watch = Watch(Outside(registry, SqlExperiments(settings.ledger_url), store, log, lambda: AT, lambda _: None), settings)
+    watch.look()
+    assert watch.champion is None
+    watch._next.clear()
+    watch._look_at_roles()
+    assert "2: reading it takes more than" in watch.troubles["champion"]
+    gate.set()
+    watch._models.wait(60.0)
+    watch._next.clear()
+    watch.look()
+    assert watch.champion.version == "2"
+    assert watch.troubles == {}
 
 
 def test_a_model_that_is_read_slowly_delays_no_roll_back(parts, monkeypatch):
