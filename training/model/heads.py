@@ -28,7 +28,7 @@ READ = {PLAIN: (0, 2), WIDE: (0, 2, 4, 7), DEEP: (0, 1, 4, 5, 6)}
 """Blocks of `Stacked` that each kind of head reads, the simpler first: [1, b], [1, b | s v, e] or [1, u | s v, m, s z]."""
 SURE = 2.0
 """Standard errors by which the network must predict members kept back better than the linear part."""
-CHUNK = 8_192
+CHUNK = 4_096
 """Rows whose phi is held at once: it stays within the processor's cache."""
 
 

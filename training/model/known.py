@@ -14,6 +14,8 @@ from training.model.towers import Towers
 
 REFERENCE = 1024
 """Rows of each channel on which the network's levels of pairs are compared."""
+AT_ONCE = 4_096
+"""Rows that are scored together: what the towers hold of them is large, and is what training needs most memory for."""
 STEPS = 8
 """Newton steps: an offset of 8 log odds is found."""
 
@@ -80,7 +82,7 @@ def scored(net: Net, rows: Rows, average: torch.Tensor) -> Scored:
     nameless = rows.kinds.nameless()
     nameless = nameless._replace(text=average[nameless.factors[:, 0]] * nameless.shown)
     found: tuple[list[torch.Tensor], list[torch.Tensor]] = ([], [])
-    for span in spans(len(rows)):
+    for span in spans(len(rows), AT_ONCE):
         members, arms = rows.whole(span)
         arm = rows.arm[span].to(torch.int64)
         arms = arms._replace(rates=torch.zeros_like(arms.rates))
