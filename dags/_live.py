@@ -53,6 +53,8 @@ def alarm(rolled_back: Any) -> Any:  # noqa: ANN401 - both are Airflow's own
             raise AirflowSkipException(f"Nothing to tell of: {report['why']}")
         context = get_current_context()
         told = run("alarm", day_of(context), context)
+        if not told["told"]:
+            raise AirflowSkipException("Another run has told of it meanwhile.")
         context["outlet_events"][ROLLED_BACK].extra = {"day": day_of(context), **{name: told[name] for name in ("before", "after", "why")}}
 
     return raise_alarm(rolled_back)
