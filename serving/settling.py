@@ -35,16 +35,17 @@ class Settling:
     """`take` on the loop; `count` hears of each batch that was answered."""
 
     def __init__(self, metrics: Metrics, count: Callable[[Made], None]) -> None:
-        self._metrics, self._count, self._slow = metrics, count, False
+        self._metrics, self._count, self._slow, self._handed = metrics, count, False, 0
         self._line: Line[Made, None] = Line("settling", self._run)
         self.start, self.stop = self._line.start, self._line.stop
 
     def take(self, made: Made) -> None:
-        """Settle and answer. A single decision saves the hand-over to the thread: nobody else waits meanwhile."""
-        if len(made.batch) == 1 and not self._slow:
+        """Settle and answer. A single decision saves the hand-over to the thread, where that has nothing to do: else the loop would wait for its sync too."""
+        if len(made.batch) == 1 and not self._slow and not self._handed:
             self._tell(made, self._settled(made))
         else:
-            self._line.put(Waiting(made, partial(self._tell, made), perf_counter()))
+            self._handed += 1
+            self._line.put(Waiting(made, partial(self._taken, made), perf_counter()))
 
     def _run(self) -> None:
         while waiting := self._next():
@@ -72,6 +73,10 @@ class Settling:
         self._slow = seconds > SLOW
         self._metrics.stage("sync", seconds)
         return told
+
+    def _taken(self, made: Made, error: Exception | None) -> None:
+        self._handed -= 1
+        self._tell(made, error)
 
     def _tell(self, made: Made, error: Exception | None) -> None:
         if error is not None:
