@@ -56,7 +56,7 @@ def _intervals(rules: Sequence[Evidence]) -> str:
             line(x(e.threshold), x(e.threshold), y - 15, y + 15, f'stroke="{INK}" stroke-width="2.5"'),
         ]
     unit = "percentage points" if rates else "as it is measured"
-    parts.append(text((left + WIDTH) / 2, height - 2, f"challenger minus baseline, {unit} (right is better)", size=12, fill=SOFT))
+    parts.append(text((left + WIDTH) / 2, height - 5, f"challenger minus baseline, {unit} (right is better)", size=12, fill=SOFT))
     return svg(height, f"Intervals of {', '.join(e.name for e in rules)} against their thresholds", parts)
 
 
