@@ -31,13 +31,14 @@ PLANS = 512
 
 class Said(NamedTuple):
     """The arms' side of phi, a row an arm, float64: `own` [A, L] what it adds to the wide part's logits for everyone, `known` [A, 1 + arm] s and s v,
-    `rest` [A, r] the columns of newcomers; `whole` is all of it as the network said it.
+    `rest` [A, r] the columns of newcomers, `crosses` [A, L, W] what a word changes of each label's logit; `whole` is all of it as the network said it.
     """
 
     whole: torch.Tensor
     own: Doubles
     known: Doubles
     rest: Doubles
+    crosses: Doubles
 
 
 class Plan(NamedTuple):
@@ -84,8 +85,10 @@ class Shelf:
         with torch.no_grad():
             whole = net.arms(self.book.rows(self.codes, rates))
         labels, products = (net.sizes.labels, net.sizes.shape.products) if isinstance(net, Stacked) else (0, 0)
-        own, _, known, rest = np.split(double(whole), np.cumsum([labels, products, 1 + net.sizes.arm]), axis=1)
-        return Said(whole, own, known, rest)
+        crosses = net.crossed(whole.shape[1]) if isinstance(net, Stacked) else 0
+        cuts = [*np.cumsum([labels, products, 1 + net.sizes.arm]), whole.shape[1] - crosses]
+        own, _, known, rest, crossed = np.split(double(whole), cuts, axis=1)
+        return Said(whole, own, known, rest, crossed.reshape(len(whole), labels, -1) if crosses else np.zeros((len(whole), 0, 0)))
 
     def plan(self, feasible: Sequence[int]) -> Plan:
         """The plan of a menu, given as positions in `ids`. Raises DataError where there is nothing to draw from, IndexError for a position that is none."""

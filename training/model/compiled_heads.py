@@ -1,8 +1,9 @@
 """The heads' side of a compiled champion: drawn weights, met with everything that is known before a member asks.
 
-An arm's logit is that of the member + what is fixed of the arm + what its product adds for the member + what the network makes of the pair. Each head is
-compiled by what it reads of that. One that reads no arm is a vector over the draws. One without the network's part needs no exponential of member x arm
-x draw: with G = exp(member + product) and E = exp(-arm), both known apart, its probability is G / (G + E). One with it is the sigmoid of the sum.
+An arm's logit is that of the member + what is fixed of the arm + what its product adds for the member + what the member's words change of the arm (`crosses`)
++ what the network makes of the pair. Each head is compiled by what it reads of that. One that reads no arm is a vector over the draws. One without the
+network's part needs no exponential of member x arm x draw: with G = exp(member + product) and E = exp(-arm), both known apart, its probability is G / (G + E).
+One with it is the sigmoid of the sum. No draw has a part in the crosses, so one number a head and arm multiplies E for all of them.
 """
 
 from __future__ import annotations
@@ -22,12 +23,14 @@ from training.model.funnel import Stage
 from training.model.stacked import Stacked
 from training.model.towers import Towers
 
+MOST_WORDS = 8
+"""Words of a member, at most, for which WIDEST has to leave room."""
 WIDEST = 60.0
 """Log odds of an arm up to which its odds are kept; beyond, float32 has no room for their product with a member's."""
 
 
 class Form(Enum):
-    """What a head reads of the arm: what is fixed of it and its product; the network's part too; nothing. Heads are kept in this order."""
+    """What a head reads of the arm: what is fixed of it, its product and words; the network's part too; nothing. Heads are kept in this order."""
 
     ODDS = auto()
     LOGITS = auto()
@@ -49,7 +52,8 @@ class Head:
 @dataclass(frozen=True, eq=False)
 class Heads:
     """All stages that the utility reads. `odds` [A, O, S] are E of those of that form, the first ones. `base` [b, H, S] are the weights of those `columns` of
-    phi's base part that any head reads, and `each` [L, H, S] those of the wide part's effect.
+    phi's base part that any head reads, and `each` [L, H, S] those of the wide part's effect. `crosses` [A, W, T] is what a word changes of an arm's logit
+    in the heads `crossed` [T].
     """
 
     heads: tuple[Head, ...]
@@ -58,6 +62,8 @@ class Heads:
     columns: npt.NDArray[np.int64]
     base: Singles
     each: Singles
+    crosses: Singles
+    crossed: npt.NDArray[np.int64]
 
     @classmethod
     def build(cls, net: Towers | Stacked, said: Said, drawn: Mapping[Stage, torch.Tensor], draws: int) -> Heads:
@@ -70,7 +76,10 @@ class Heads:
         each = np.array([parts[head.stage].effect for head in heads]).reshape(len(heads), draws, said.own.shape[1])
         columns = np.flatnonzero(bases.any(axis=(0, 1)))
         table = np.stack(odds, axis=1) if odds else np.empty((len(said.own), 0, draws), dtype=np.float32)
-        return cls(heads, table, draws, columns, _laid(bases[:, :, columns]), _laid(each))
+        crosses = np.stack([_crosses(parts[head.stage], said) for head in heads], axis=2) if heads else np.zeros((len(said.own), 0, 0))
+        crossed = np.flatnonzero(crosses.any(axis=(0, 1)))
+        found = np.ascontiguousarray(crosses[:, :, crossed], dtype=np.float32)
+        return cls(heads, table, draws, columns, _laid(bases[:, :, columns]), _laid(each), found, crossed)
 
 
 class _Parts(NamedTuple):
@@ -91,12 +100,20 @@ class _Parts(NamedTuple):
 def _head(stage: Stage, parts: _Parts, said: Said) -> tuple[Head, Singles | None]:
     """The head, and its E where it has odds."""
     fixed = said.known @ parts.known.T + said.own @ parts.effect.T + said.rest @ parts.rest.T
-    if not (parts.pair.any() or parts.effect.any() or fixed.any()):
+    crosses = np.abs(_crosses(parts, said)).max(initial=0.0)
+    if not (parts.pair.any() or parts.effect.any() or fixed.any() or crosses):
         return Head(stage, Form.FLAT, None, None), None
-    if not parts.pair.any() and np.abs(fixed).max() <= WIDEST:
+    if not parts.pair.any() and np.abs(fixed).max() + MOST_WORDS * crosses <= WIDEST:
         return Head(stage, Form.ODDS, None, None), np.exp(-fixed).astype(np.float32)
     pair = np.ascontiguousarray(-parts.pair.T, dtype=np.float32) if parts.pair.any() else None
     return Head(stage, Form.LOGITS, (-fixed).astype(np.float32), pair), None
+
+
+def _crosses(parts: _Parts, said: Said) -> Doubles:
+    """What a word changes of each arm's logit, [A, W]: that of the head's own offset, which every draw reads whole."""
+    labels = said.crosses.shape[1]
+    found: Doubles = np.einsum("l,alw->aw", np.round(parts.rest[0, :labels]), said.crosses)
+    return found
 
 
 def _laid(weights: Doubles) -> Singles:

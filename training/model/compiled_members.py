@@ -34,12 +34,13 @@ EXACT = 2**53
 
 class Base(NamedTuple):
     """Of one member in one context: base columns of phi [base], what each product, after an unknown one, would add to each label's logit
-    [1 + P, L], and the context [12].
+    [1 + P, L], the context [12], and where its words stand among all words.
     """
 
     columns: Doubles
     each: Doubles
     context: Singles
+    words: npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,8 +80,9 @@ class Members:
         first, (hidden, said) = constant.copy(), self.layers.matrix.shape
         labels = (len(first) - hidden) // (self.products + 1)
         columns, each = np.empty(1 + said + len(first) - hidden), np.empty((1 + self.products, labels))
-        enter(self.numeric(features), self._rows(features), self.layers, first, columns, each)
-        return Base(columns, each, about)
+        words = self._rows(features)
+        enter(self.numeric(features), words, self.layers, first, columns, each)
+        return Base(columns, each, about, words)
 
     def numeric(self, features: Mapping[str, object]) -> Doubles:
         """As `NumberEncoder.encode`, in float32 steps, of one member."""

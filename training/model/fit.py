@@ -14,7 +14,8 @@ from training.config.settings import TrainingSettings
 from training.domain.catalog import Catalog
 from training.domain.errors import NotReadyError
 from training.domain.nouns import Label
-from training.model import text
+from training.domain.schema import MEMBER_CATEGORICAL
+from training.model import crosses, text
 from training.model.arms import ArmBook, ArmEncoder
 from training.model.encode import MemberEncoder, numbers
 from training.model.expected import Texts
@@ -25,7 +26,8 @@ from training.model.newcomers import with_newcomers
 from training.model.optimise import Progress
 from training.model.parallel import train_together
 from training.model.posterior import LaplaceLogistic, constant
-from training.model.rows import Rows, pack
+from training.model.recalibrate import levelled
+from training.model.rows import IMMATURE, Rows, pack
 from training.model.split import dealt, is_holdout
 from training.model.stacked import Stacked
 from training.model.towers import Sizes
@@ -80,8 +82,11 @@ def learn(prepared: Prepared, settings: TrainingSettings, seed: int, progress: P
     rows = prepared.rows
     towers, epochs = train_together(rows, prepared.sizes, settings, seed, progress)
     held = Wide(rows, prepared.sizes.categories, prepared.sizes.factors, settings.prior_precision).fit(prepared.folds)
-    stacked = Stacked(towers, held.weights)
-    known, found = posteriors(towers, rows, settings.prior_precision, progress, held)
+    known, found, logits = posteriors(towers, rows, settings.prior_precision, progress, held)
+    crossed = crosses.fit(rows, logits, prepared.sizes.factors, prepared.sizes.categories)
+    stacked, known = Stacked(towers, held.weights, crossed), _levelled(known, rows, logits + crosses.offsets(crossed, rows, prepared.sizes.categories))
+    for stage, told in crosses.described(crossed, rows.names, MEMBER_CATEGORICAL, prepared.sizes.categories).items():
+        found[stage]["crosses"] = told
     heads, expected = with_newcomers(stacked, rows, known, prepared.texts)
     for stage, taus, scales in zip(heads, expected.taus.tolist(), expected.scales.exp().tolist(), strict=True):
         names = ("creative", "product_x_channel", "amplitude", "length", "own")
@@ -97,6 +102,15 @@ def learn(prepared: Prepared, settings: TrainingSettings, seed: int, progress: P
     }
     arms = replace(prepared.arms, expected=expected)
     return MatchingModel(prepared.members, arms, stacked, _with_rates(heads, prepared.rates), manifest)
+
+
+def _levelled(heads: Mapping[Stage, LaplaceLogistic], rows: Rows, logits: torch.Tensor) -> dict[Stage, LaplaceLogistic]:
+    """The heads with the mean predictions of their labels, now that `logits` [n, L] are those with crosses."""
+    found = {}
+    for (stage, head), answers, said in zip(heads.items(), rows.labels.T, logits.T, strict=True):
+        mature = answers != IMMATURE
+        found[stage] = levelled(head, said[mature], answers[mature])
+    return found
 
 
 def _texts(arms: ArmEncoder, catalog: Catalog) -> Texts:

@@ -80,8 +80,8 @@ class Source:
 
 def posteriors(
     towers: Towers, rows: Rows, smallest: float, progress: Progress, held: Held | None = None
-) -> tuple[dict[Stage, LaplaceLogistic], dict[str, Any]]:
-    """The head of each label, and what was found about it, for the manifest. `smallest` is the least prior precision of a block of phi.
+) -> tuple[dict[Stage, LaplaceLogistic], dict[str, Any], torch.Tensor]:
+    """The head of each label, what was found about it, for the manifest, and its logits [n, L]. `smallest` is the least prior precision of a block of phi.
 
     The head of the other members is judged on those kept back; the head of all rows is corrected by that, then levelled to the label's base rate. With
     `held`, phi is that of `Stacked`, and each label reads the blocks, deep or wide, that predict the members kept back better; the others are switched off.
@@ -102,6 +102,7 @@ def posteriors(
     for i, (label, head) in enumerate(zip(rows.names, heads, strict=True)):
         mature = rows.labels[:, i] != IMMATURE
         levels[label] = levelled(head, logits[mature, i], rows.labels[mature, i])
+        logits[:, i] += float(levels[label].mean[0] - head.mean[0])
         correction = {name: round(value, 6) for name, value in asdict(corrections[i]).items()}
         losses = {name: round(float(loss.mean()), 6) for name, (_, loss) in judged.get(i, {}).items()}
         told[label.value] = {
@@ -112,7 +113,7 @@ def posteriors(
         }
         left = f"members kept back leave {corrections[i].effect:.0%} of its arm effects"
         progress(f"posterior of {label.value} ({names[i]}): {int(mature.sum()):,} mature rows; {left}")
-    return levels, told
+    return levels, told, logits
 
 
 def _choices(towers: Towers, held: Held | None, *, plain: bool) -> dict[str, Choice]:

@@ -16,7 +16,7 @@ from training.model.compiled_heads import Form, Heads
 from training.model.compiled_members import Base, Singles
 from training.model.compiled_pairs import Pairs
 from training.model.funnel import needed
-from training.model.loops import ALL, FIRST, NONE, Asked, Menu, Race, Weights, Worths, ask, contest, decide
+from training.model.loops import ALL, FIRST, NONE, Asked, Crossed, Menu, Race, Weights, Worths, ask, contest, decide
 from training.model.rows import spans
 from training.model.select import JUDGED
 
@@ -44,6 +44,8 @@ class Kernel:
             alone=np.empty((count, draws), dtype=np.float32),
             bits=np.empty(draws, dtype=np.int32),
         )
+        self._crossed = Crossed(heads.crosses, heads.crossed, np.ones(count, dtype=np.float32))
+        self._uncrossed = Crossed(np.zeros((1, 1, 0), dtype=np.float32), np.zeros(0, dtype=np.int64), np.ones(count, dtype=np.float32))
         self._race = Race(np.empty(draws, dtype=np.float32), np.empty(draws, dtype=np.int32), np.empty(draws, dtype=np.float32))
         self._e = self._table()
 
@@ -53,7 +55,8 @@ class Kernel:
             self._run(base, plan, self._unkept)
             return np.bincount(self._race.winner, minlength=len(plan.order))
         wins = np.empty(len(plan.order), dtype=np.int64)
-        decide(base.columns, base.each, self._weights, plan.menu, self._e, self._worths, self._asked, self._race, self._unkept, wins)
+        member = base.columns, base.each, base.words
+        decide(*member, self._weights, plan.menu, self._e, self._crossed, self._worths, self._asked, self._race, self._unkept, wins)
         return wins
 
     def utilities(self, base: Base, plan: Plan) -> Singles:
@@ -76,16 +79,17 @@ class Kernel:
     def _run(self, base: Base, plan: Plan, kept: Singles) -> None:
         ask(base.columns, base.each, self._weights, self._worths, self._asked, self._race)
         if not self._turns:
-            contest(plan.menu, self._e, self._worths, self._asked, self._race, kept)
+            contest(plan.menu, self._e, self._crossed, base.words, self._worths, self._asked, self._race, kept)
             return
         pair = self._pairs.columns(base, plan) if self._pairs else None
         for rows in spans(len(plan.order), self._rows):
             some = Menu(plan.menu.rows[rows], plan.menu.product[rows], plan.menu.place[rows], plan.menu.cost[rows])
-            self._fill(some, None if pair is None else pair[rows])
-            contest(some._replace(rows=np.arange(len(some.rows))), self._e, self._worths, self._asked, self._race, kept[rows])
+            self._fill(some, base, None if pair is None else pair[rows])
+            alone = some._replace(rows=np.arange(len(some.rows)))
+            contest(alone, self._e, self._uncrossed, base.words, self._worths, self._asked, self._race, kept[rows])
 
-    def _fill(self, menu: Menu, pair: Singles | None) -> None:
-        """E of the arms of `menu` into the first rows of the table; of heads without odds exp of the negative logit, with the member's part in it."""
+    def _fill(self, menu: Menu, base: Base, pair: Singles | None) -> None:
+        """E of the arms of `menu`, crosses included, into the first rows of the table; of heads without odds exp of the negative logit, member's part too."""
         found = self._e[: len(menu.rows)]
         found[:, : self._rest.start] = self.heads.odds[menu.rows]
         for i, head in enumerate(self.heads.heads[self._rest]):
@@ -96,6 +100,9 @@ class Kernel:
                 logits += head.fixed[menu.rows]
             with np.errstate(over="ignore"):
                 np.exp(logits, out=found[:, self._rest.start + i])
+        if len(self._crossed.heads):
+            changed = self._crossed.table[menu.rows[:, None], base.words].sum(axis=1)
+            found[:, self._crossed.heads] *= np.exp(-changed)[:, :, None]
 
 
 def _worths(heads: Heads, worth: UtilitySettings, shelf: Shelf) -> Worths:

@@ -68,6 +68,14 @@ class Asked(NamedTuple):
     bits: npt.NDArray[np.int32]
 
 
+class Crossed(NamedTuple):
+    """What a word changes of an arm's logit, `table` [rows, W, T], in the `heads` [T]; `tilt` [H] is scratch, 1 where a head has no crosses."""
+
+    table: Singles
+    heads: Ints
+    tilt: Singles
+
+
 class Menu(NamedTuple):
     """Of each arm [A]: its row in the table of E, product (-1 for `none`), place in the menu and cost."""
 
@@ -93,6 +101,7 @@ _WORTHS = record(Worths, _PAIRS, _INTS, _2, numba.boolean[::1])
 _ASKED = record(Asked, _3, _3, _3, _2, _1, _2, _SHORT)
 _MENU = record(Menu, _INTS, _INTS, _SHORT, _1)
 _RACE = record(Race, _1, _SHORT, _1)
+_CROSSED = record(Crossed, _3, _INTS, _1)
 
 
 @compiled(_1, _SHORT)
@@ -197,39 +206,64 @@ def _arrive(race: Race, place: int) -> None:
         winner[s] = place if better else winner[s]
 
 
-@compiled(_MENU, _3, _WORTHS, _ASKED, _RACE, _2)
-def contest(menu: Menu, e: Singles, worths: Worths, asked: Asked, race: Race, kept: Singles) -> None:
-    """Let the arms of `menu` take part, of which `e` [rows, heads, S] are E. Of two that are equally good, the one that stands first in the menu wins.
+@compiled(_CROSSED, _INTS, numba.int64)
+def _tilted(crossed: Crossed, words: Ints, row: int) -> None:
+    """What a member's `words` make of the E of the arm at `row`, by head, into `tilt`."""
+    for t in range(len(crossed.heads)):
+        changed = ZERO
+        for c in range(len(words)):
+            changed += crossed.table[row, words[c], t]
+        crossed.tilt[crossed.heads[t]] = np.exp(-changed)
+
+
+@compiled(_MENU, _3, _CROSSED, _INTS, _WORTHS, _ASKED, _RACE, _2)
+def contest(  # noqa: PLR0913, PLR0917 - tables, each of its own shape
+    menu: Menu, e: Singles, crossed: Crossed, words: Ints, worths: Worths, asked: Asked, race: Race, kept: Singles
+) -> None:
+    """Let the arms of `menu` take part, of which `e` [rows, heads, S] are E, for a member of these `words`. Of two that are equally good, the one that stands
+    first in the menu wins.
 
     `kept` is filled with the utilities [A, S], or is empty. An arm whose utility is not a number does not win.
     """
-    odds, over, now, draws = asked.odds, asked.over, race.now, len(race.now)
+    odds, over, now, draws, tilt = asked.odds, asked.over, race.now, len(race.now), crossed.tilt
     for a in range(len(menu.rows)):
         row, p, cost = menu.rows[a], menu.product[a], menu.cost[a]
         for s in range(draws):
             now[s] = asked.nothing[s] if p < 0 else asked.shift[p, s] - cost
+        _tilted(crossed, words, row)
         for w in range(len(worths.kind) if p >= 0 else 0):
             i, j, k = worths.steps[w, 0], worths.steps[w, 1], worths.steps[w, 2]
             if worths.kind[w] == FIRST:
                 for s in range(draws):
-                    now[s] += over[p, i, s] / (e[row, i, s] + odds[p, i, s])
+                    now[s] += over[p, i, s] / (e[row, i, s] * tilt[i] + odds[p, i, s])
             elif worths.kind[w] == ALL:
                 for s in range(draws):
-                    otherwise = over[p, k, s] / (e[row, k, s] + odds[p, k, s])
-                    gap = over[p, j, s] / (e[row, j, s] + odds[p, j, s]) - otherwise
-                    now[s] += over[p, i, s] / (e[row, i, s] + odds[p, i, s]) * gap + otherwise
+                    otherwise = over[p, k, s] / (e[row, k, s] * tilt[k] + odds[p, k, s])
+                    gap = over[p, j, s] / (e[row, j, s] * tilt[j] + odds[p, j, s]) - otherwise
+                    now[s] += over[p, i, s] / (e[row, i, s] * tilt[i] + odds[p, i, s]) * gap + otherwise
         _arrive(race, menu.place[a])
         for s in range(draws if len(kept) else 0):
             kept[a, s] = now[s]
 
 
-@compiled(_D1, _D2, _WEIGHTS, _MENU, _3, _WORTHS, _ASKED, _RACE, _2, _INTS)
+@compiled(_D1, _D2, _INTS, _WEIGHTS, _MENU, _3, _CROSSED, _WORTHS, _ASKED, _RACE, _2, _INTS)
 def decide(  # noqa: PLR0913, PLR0917 - both, in one call
-    columns: Doubles, each: Doubles, weights: Weights, menu: Menu, e: Singles, worths: Worths, asked: Asked, race: Race, kept: Singles, wins: Ints
+    columns: Doubles,
+    each: Doubles,
+    words: Ints,
+    weights: Weights,
+    menu: Menu,
+    e: Singles,
+    crossed: Crossed,
+    worths: Worths,
+    asked: Asked,
+    race: Race,
+    kept: Singles,
+    wins: Ints,
 ) -> None:
     """`ask` and `contest`; the draws that each place of the menu won, into `wins` [A]. Handing over the tables takes as long as some of the work on them."""
     ask(columns, each, weights, worths, asked, race)
-    contest(menu, e, worths, asked, race, kept)
+    contest(menu, e, crossed, words, worths, asked, race, kept)
     wins[:] = 0
     for s in range(len(race.winner)):
         wins[race.winner[s]] += 1

@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from training.domain.errors import DataError, NotReadyError
 from training.model import text
 from training.model.arms import ArmEncoder
+from training.model.crosses import Crosses
 from training.model.encode import MemberEncoder
 from training.model.expected import Expected
 from training.model.funnel import Stage
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 TENSORS = "model.safetensors"
 MANIFEST = "manifest.json"
-FORMAT = 5
+FORMAT = 6
 
 Parts = tuple[MemberEncoder, ArmEncoder, Towers | Stacked, dict[Stage, LaplaceLogistic], dict[str, Any]]
 
@@ -98,7 +99,7 @@ def _built(manifest: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Parts:
     sizes = manifest["sizes"]
     first, second, third = sizes["factors"]
     deep = Towers(Sizes(sizes["width"], tuple(sizes["categories"]), (first, second, third), sizes["text"]))
-    towers = Stacked(deep, tensors["towers.weights"]) if manifest["wide"] else deep
+    towers = Stacked(deep, tensors["towers.weights"], Crosses(tensors["towers.creative"], tensors["towers.channel"])) if manifest["wide"] else deep
     towers.load_state_dict({name.removeprefix("towers."): value for name, value in tensors.items() if name.startswith("towers.")})
     towers.eval()
     heads = {Stage(name): LaplaceLogistic(tensors[f"heads.{name}.mean"], tensors[f"heads.{name}.precision"]) for name in manifest["stages"]}

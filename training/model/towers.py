@@ -107,18 +107,18 @@ class Towers(nn.Module):
         offsets, scales = rows.ahead[:, :-2], rows.ahead[:, -2:, None]
         return torch.cat([rows.shown, rows.shown * v, offsets, (places * scales).flatten(1)], dim=1)
 
-    def effects(self, base: torch.Tensor, arms: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
-        """Effect part of phi, [n, phi - base + newcomers], for pairs of member rows and arm rows."""
+    def effects(self, base: torch.Tensor, arms: torch.Tensor, members: MemberRows) -> torch.Tensor:
+        """Effect part of phi, [n, phi - base + newcomers], for pairs of member rows and arm rows; of `members` themselves the context alone is read."""
         known = arms[:, : 1 + self.sizes.arm]
         u, v, shown = base[:, 1:], known[:, 1:], known[:, :1]
         product = self.meet(u) * v
-        z = self.match(torch.cat([u, v, product, context], dim=1))
+        z = self.match(torch.cat([u, v, product, members.context], dim=1))
         return torch.cat([known, product, shown * z, arms[:, 1 + self.sizes.arm :]], dim=1)
 
     def forward(self, members: MemberRows, arms: ArmRows) -> torch.Tensor:
         """phi(x, a), [n, phi + newcomers], one arm a member row."""
         base = self.members(members)
-        return torch.cat([base, self.effects(base, self.arms(arms), members.context)], dim=1)
+        return torch.cat([base, self.effects(base, self.arms(arms), members)], dim=1)
 
 
 class Parts(Protocol):
@@ -127,7 +127,7 @@ class Parts(Protocol):
     def members(self, rows: MemberRows) -> torch.Tensor:
         """Base part of phi, [n, base]."""
 
-    def effects(self, base: torch.Tensor, arms: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
+    def effects(self, base: torch.Tensor, arms: torch.Tensor, members: MemberRows) -> torch.Tensor:
         """Effect part of phi, for pairs of member rows and arm rows."""
 
 
@@ -135,8 +135,8 @@ def pairs(net: Parts, members: MemberRows, arms: torch.Tensor) -> torch.Tensor:
     """phi of every member row with every arm of its menu, [B, A, d]; `arms` are rows of what `net.arms` says, [B or 1, A, k]."""
     count = arms.shape[1]
     base = net.members(members)[:, None, :].expand(-1, count, -1)
-    context = members.context[:, None, :].expand(-1, count, -1)
-    flat = net.effects(base.flatten(0, 1), arms.expand(len(base), -1, -1).flatten(0, 1), context.flatten(0, 1))
+    each = MemberRows(*(part[:, None, :].expand(-1, count, -1).flatten(0, 1) for part in members))
+    flat = net.effects(base.flatten(0, 1), arms.expand(len(base), -1, -1).flatten(0, 1), each)
     return torch.cat([base, flat.reshape(len(base), count, -1)], dim=2)
 
 

@@ -16,9 +16,11 @@ from training.model import kernel
 from training.model.arms import ArmBook, counts
 from training.model.compiled import Compiled, pick, seed_of
 from training.model.compiled_heads import Form
+from training.model.crosses import Crosses
 from training.model.funnel import Stage
 from training.model.posterior import LaplaceLogistic, constant
 from training.model.select import Prices, draw_utilities, propensities
+from training.model.stacked import Stacked
 from training.model.towers import pairs
 
 NEAR = 6e-4
@@ -114,6 +116,29 @@ def test_heads_that_read_everything(model, compiled, catalog, cases):
     alone = replace(model, towers=deep, heads=network_heads(deep, columns))
     rates = served(catalog)
     check(Compiled.build(alone, catalog, compiled.settings, "x").with_arms(rates, "today"), catalog, rates, cases)
+
+
+@pytest.mark.parametrize("network", [False, True])
+def test_words_that_change_what_creatives_and_channels_are_worth(model, catalog, settings, cases, network):
+    """Heads of odds, and heads that read the network's part; each reads its own crosses whole, whatever is drawn."""
+    g, rates = torch.Generator().manual_seed(11), served(catalog)
+    crosses = Crosses(*(0.4 * torch.randn(table.shape, generator=g) for table in model.towers.crosses))
+    for table in crosses:
+        table[:, 0] = 0.0
+    crossed = replace(model, towers=Stacked(model.towers.deep, model.towers.weights, crosses), heads=model.heads)
+    if network:
+        heads, first = network_heads(model.towers, len(model.heads[Stage.CLICKED].mean)), model.towers.sizes.phi
+        for stage, head in heads.items():
+            offsets = slice(first, first + model.towers.sizes.labels)
+            head.mean[offsets] = model.heads[stage].mean[offsets]
+            head.precision[offsets, offsets] = model.heads[stage].precision[offsets, offsets]
+        crossed = replace(crossed, heads=heads)
+    found = Compiled.build(crossed, catalog, settings, "3").with_arms(rates, "today")
+    assert len(found.kernel.heads.crossed) == len(found.kernel.heads.heads)
+    assert {Form.LOGITS} == {head.form for head in found.kernel.heads.heads} - (set() if network else {Form.ODDS})
+    check(found, catalog, rates, cases)
+    plain = Compiled.build(model, catalog, settings, "3").with_arms(rates, "today")
+    assert not np.allclose(found.utilities(*cases[0]), plain.utilities(*cases[0]), atol=NEAR)
 
 
 def test_extreme_heads(model, compiled, catalog, cases):

@@ -48,11 +48,12 @@ def test_in_chunks_is_at_once(made, monkeypatch, sample, label):
     rows, towers, phi = made
     monkeypatch.setattr(heads, "CHUNK", 512)
     monkeypatch.setattr(heads, "SAMPLE", sample)
-    found, told = heads.posteriors(towers, rows, SMALLEST, str)
+    found, told, logits = heads.posteriors(towers, rows, SMALLEST, str)
     wanted, correction, precisions = whole(rows, towers, phi, label)
     deviation = torch.linalg.inv(wanted.precision).diagonal().sqrt()
     assert float(((found[label].mean - wanted.mean) / deviation).abs().max()) < 0.02
     assert torch.allclose(found[label].precision, wanted.precision, rtol=1e-2, atol=0.1)
+    assert torch.allclose(logits[:, rows.names.index(label)], phi @ found[label].mean.to(torch.float32), atol=1e-4)
     assert told[label.value]["prior_precisions"] == pytest.approx(list(precisions), rel=0.02)
     assert told[label.value]["correction"]["effect"] == pytest.approx(correction.effect, abs=1e-2)
 
@@ -61,7 +62,7 @@ def test_without_anyone_kept_back_nothing_is_corrected(made):
     """And a head's mean prediction is its base rate."""
     rows, towers, phi = made
     alone = type(rows)(rows.numbers, *rows.batch(slice(0, len(rows))), torch.zeros(len(rows), dtype=torch.bool), rows.kinds, rows.names)
-    found, told = heads.posteriors(towers, alone, SMALLEST, str)
+    found, told, _ = heads.posteriors(towers, alone, SMALLEST, str)
     assert all(about["correction"] == {"unprompted": 1.0, "effect": 1.0} for about in told.values())
     said = torch.sigmoid(phi.to(torch.float64) @ found[Stage.CLICKED].mean)
     assert float(said.mean()) == pytest.approx(float(rows.base_rates[rows.names.index(Stage.CLICKED)]), abs=1e-5)

@@ -10,7 +10,7 @@ import numba
 import numpy as np
 import pytest
 
-from training.model.loops import ALL, FARTHEST, FIRST, NONE, Asked, Menu, Race, Weights, Worths, ask, contest, decide, exponential
+from training.model.loops import ALL, FARTHEST, FIRST, NONE, Asked, Crossed, Menu, Race, Weights, Worths, ask, contest, decide, exponential
 from training.model.machine_code import compiled
 
 DRAWS = 3
@@ -41,6 +41,11 @@ def worths(steps, kind, money, against):
     return Worths(np.array(steps, dtype=np.int64).reshape(len(kinds), 3), kinds, np.array(money, dtype=np.float32), np.array(against, dtype=np.bool_))
 
 
+def uncrossed(heads=1):
+    """No words: crosses that change nothing, and nobody's words."""
+    return Crossed(singles(1, 1, 0), np.zeros(0, dtype=np.int64), singles(heads, value=1.0)), np.zeros(0, dtype=np.int64)
+
+
 def menu(rows, product, place, cost=0.0):
     """Arms of the same cost."""
     return Menu(np.array(rows), np.array(product), np.array(place, dtype=np.int32), singles(len(rows), value=cost))
@@ -67,9 +72,22 @@ def test_one_head_by_hand():
     assert np.allclose(asked.odds[:, 0], [[3.0] * DRAWS, [6.0] * DRAWS])
     assert np.allclose(asked.over[:, 0], [[30.0] * DRAWS, [60.0] * DRAWS])
     kept = singles(3, DRAWS)
-    contest(menu([0, 1, 2], [-1, 0, 1], [0, 1, 2], cost=1.0), singles(3, 1, DRAWS, value=2.0), paid, asked, race, kept)
+    contest(menu([0, 1, 2], [-1, 0, 1], [0, 1, 2], cost=1.0), singles(3, 1, DRAWS, value=2.0), *uncrossed(), paid, asked, race, kept)
     assert np.allclose(kept.T, [0.0, 10 * (3 / 5 - 3 / 4) - 1, 10 * (3 / 4 - 3 / 4) - 1], atol=1e-6)
     assert race.winner.tolist() == [0] * DRAWS
+
+
+def test_words_multiply_odds_by_hand():
+    """As above with an arm of odds 1/2, which words log 2 and log 3 make 3: P = 6 / (6 + 2 / 6); another arm's words change nothing."""
+    weights = Weights(1, np.array([1]), singles(1, 1, DRAWS, value=np.log(3)), singles(1, 1, DRAWS, value=1.0), np.array([0, 1]), singles(2, 1, value=10.0))
+    (asked, race), kept = room(2, 1), singles(2, DRAWS)
+    paid = worths([[0, -1, -1]], [FIRST], [[10.0, 10.0]], [True])
+    ask(np.array([7.0, 1.0]), np.array([[0.0], [np.log(2)]]), weights, paid, asked, race)
+    table = singles(2, 5, 1)
+    table[1, [1, 4], 0] = np.log(2), np.log(3)
+    crossed = Crossed(table, np.array([0]), singles(1, value=1.0))
+    contest(menu([1, 0], [1, 1], [0, 1]), singles(2, 1, DRAWS, value=2.0), crossed, np.array([1, 4]), paid, asked, race, kept)
+    assert np.allclose(kept.T, [10 * (6 / (6 + 2 / 6) - 3 / 4), 10 * (6 / (6 + 2) - 3 / 4)])
 
 
 @pytest.mark.parametrize("rest", [0, 1])
@@ -89,7 +107,7 @@ def test_steps_by_hand(rest):
         assert np.allclose(asked.pull, np.log(3))
         e[:, 2] = 9.0  # 1 / (1 + exp(2.2)) = 1/10, as the other way gives
     kept = singles(1, DRAWS)
-    contest(menu([0], [0], [0]), e, split, asked, race, kept)
+    contest(menu([0], [0], [0]), e, *uncrossed(3), split, asked, race, kept)
     assert np.allclose(kept, 20 * (1 / 4 * 1 / 2 + 3 / 4 * 1 / 10))
 
 
@@ -109,7 +127,7 @@ def held(utilities, place):
     asked.shift[:] = utilities
     race.best[:] = -np.inf
     arms = range(len(utilities))
-    contest(menu(arms, arms, place), singles(len(utilities), 0, DRAWS), worths([], [], [[]], []), asked, race, singles(0, DRAWS))
+    contest(menu(arms, arms, place), singles(len(utilities), 0, DRAWS), *uncrossed(0), worths([], [], [[]], []), asked, race, singles(0, DRAWS))
     return race.winner.tolist()
 
 
@@ -132,9 +150,10 @@ def test_both_in_one_call():
     paid, columns, each = worths([[0, -1, -1]], [FIRST], [[10.0, 10.0]], [True]), np.array([7.0, 1.0]), np.array([[0.0], [np.log(2)]])
     arms, e, wins = menu([0, 1, 2], [-1, 0, 1], [2, 0, 1]), np.array([2.0, 0.5, 9.0] * 3, dtype=np.float32).reshape(3, 1, 3), np.full(3, 7)
     (asked, race), (apart, alone) = room(2, 1), room(2, 1)
-    decide(columns, each, weights, arms, e, paid, asked, race, singles(0, DRAWS), wins)
+    crossed, words = uncrossed()
+    decide(columns, each, words, weights, arms, e, crossed, paid, asked, race, singles(0, DRAWS), wins)
     ask(columns, each, weights, paid, apart, alone)
-    contest(arms, e, paid, apart, alone, singles(0, DRAWS))
+    contest(arms, e, crossed, words, paid, apart, alone, singles(0, DRAWS))
     assert race.winner.tolist() == alone.winner.tolist()
     assert wins.tolist() == np.bincount(alone.winner, minlength=3).tolist()
     assert len(set(race.winner.tolist())) > 1
@@ -146,7 +165,7 @@ def test_other_threads_run_meanwhile():
     asked = Asked(singles(1, 0, draws), singles(1, 0, draws), singles(1, 0, draws), singles(1, draws), singles(draws), singles(0, draws), np.zeros(0, np.int32))
     race, nothing = Race(singles(draws), np.zeros(draws, dtype=np.int32), singles(draws)), worths([], [], [[]], [])
     many, e, kept = menu(np.zeros(arms, dtype=int), np.zeros(arms, dtype=int), np.arange(arms)), singles(1, 0, draws), singles(0, draws)
-    work = Thread(target=contest, args=(many, e, nothing, asked, race, kept))
+    work = Thread(target=contest, args=(many, e, *uncrossed(0), nothing, asked, race, kept))
     work.start()
     counted = 0
     while work.is_alive():
