@@ -13,10 +13,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-from torch.nn.functional import one_hot
 
 from training.model.funnel import SURROGATED, Stage
-from training.model.rows import CHUNK, IMMATURE, Rows, spans
+from training.model.rows import IMMATURE, Rows, narrow, spans
 from training.model.search import LARGEST_PRECISION
 
 BELIEF = 30.0
@@ -27,6 +26,8 @@ ROUNDS, UPDATES = 12, 20
 """Passes over the rows at most, in each of which creatives and then channels learn; updates of mean and precision on what one pass found."""
 STILL = 0.01
 """Log odds less than which no weight moved in the last pass."""
+CHUNK = 8_192
+"""Rows that are looked at together: nothing that is as long as the training set is made beside its logits but the order of its rows."""
 CREATIVE, CHANNEL = 1, 2
 """Places of the two among an arm's factors."""
 
@@ -62,20 +63,25 @@ def fit(rows: Rows, logits: torch.Tensor, factors: tuple[int, int, int], vocabul
     sides = [_Side(rows, asked, place, factors[place], vocabularies) for place in (CREATIVE, CHANNEL)]
     for _ in range(ROUNDS):
         for side in sides:
-            side.learn(logits + offsets(Crosses(*(one.table(whole=True) for one in sides)), rows, vocabularies))
+            side.learn(logits, Crosses(*(one.table(whole=True) for one in sides)))
         if all(side.moved < STILL for side in sides):
             break
     return Crosses(*(side.table(whole=False) for side in sides))
 
 
-def offsets(crosses: Crosses, rows: Rows, vocabularies: Sequence[int]) -> torch.Tensor:
-    """What they add to the logits of each row, float32 [n, L]."""
-    at, found = places(vocabularies), torch.zeros(len(rows), rows.labels.shape[1])
-    for span in spans(len(rows)):
-        arm, words = rows.arm[span].to(torch.int64), at + rows.codes[span].to(torch.int64)
-        for place, table in zip((CREATIVE, CHANNEL), crosses, strict=True):
-            found[span] += table[:, rows.kinds.factors[arm, place][:, None], words].sum(dim=2).T
-    return found
+def add(crosses: Crosses, rows: Rows, vocabularies: Sequence[int], logits: torch.Tensor) -> torch.Tensor:
+    """The `logits` [n, L] of the rows with what the crosses add; they are changed in place."""
+    at = places(vocabularies)
+    for span in spans(len(rows), CHUNK):
+        logits[span] += _added(crosses, rows, at, span)
+    return logits
+
+
+def _added(crosses: Crosses, rows: Rows, at: torch.Tensor, which: slice | torch.Tensor) -> torch.Tensor:
+    """What the crosses add to the logits of the rows at `which`, float32 [n, L]."""
+    factors, words = rows.kinds.factors[rows.arm[which].to(torch.int64)], at + rows.codes[which].to(torch.int64)
+    each = [table[:, factors[:, place, None], words].sum(dim=2) for place, table in zip((CREATIVE, CHANNEL), crosses, strict=True)]
+    return (each[0] + each[1]).T
 
 
 def described(found: Crosses, names: Sequence[Stage], words: Sequence[str], vocabularies: Sequence[int]) -> dict[str, dict[str, dict[str, float]]]:
@@ -98,9 +104,9 @@ class _Side:
     def __init__(self, rows: Rows, asked: list[int], place: int, count: int, vocabularies: Sequence[int]) -> None:
         self.rows, self.asked, self.at = rows, asked, places(vocabularies)
         self.column = torch.cat([torch.full((size + 1,), i) for i, size in enumerate((*vocabularies, 0))])
-        self.code = rows.kinds.factors[:, place][rows.arm.to(torch.int64)]
-        self.order = torch.argsort(self.code, stable=True)
-        self.ends = torch.bincount(self.code, minlength=count + 1).cumsum(0).tolist()
+        code = narrow(rows.kinds.factors[:, place])[rows.arm.to(torch.int64)]
+        self.order = torch.argsort(code, stable=True).to(torch.int32)
+        self.ends = torch.bincount(code, minlength=count + 1).cumsum(0).tolist()
         self.mean = torch.zeros(len(asked), count + 1, len(self.column), dtype=torch.float64)
         self.precisions = torch.full((len(asked), len(vocabularies) + 1), BELIEF, dtype=torch.float64)
         self.gain, self.moved = torch.zeros_like(self.precisions), float("inf")
@@ -115,9 +121,9 @@ class _Side:
         found[self.asked] = kept[..., :-1].to(torch.float32)
         return found
 
-    def learn(self, logits: torch.Tensor) -> None:
-        """One pass over the rows, then the mean and the precisions that are most probable on what it found."""
-        slope, curvature = self._sums(logits)
+    def learn(self, logits: torch.Tensor, now: Crosses) -> None:
+        """One pass over the rows, to whose `logits` the crosses add what they are `now`; then the mean and the precisions that are most probable on that."""
+        slope, curvature = self._sums(logits, now)
         start, target = self.mean, slope + (curvature @ self.mean[..., None])[..., 0]
         for update in range(UPDATES + 1):
             prior = self.precisions[:, self.column]
@@ -141,15 +147,16 @@ class _Side:
         nats = 0.5 * (alone**2 / total + (prior / total).log())
         return torch.zeros_like(self.precisions).index_add(1, self.column, nats.sum(dim=1))
 
-    def _sums(self, logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Slope [L, count + 1, W] and curvature [L, count + 1, W, W] of the log likelihood at the mean, where the rows' logits are `logits`, float64."""
+    def _sums(self, logits: torch.Tensor, now: Crosses) -> tuple[torch.Tensor, torch.Tensor]:
+        """Slope [L, count + 1, W + 1] and curvature [L, count + 1, W + 1, W + 1] of the log likelihood, float64."""
         slope, curvature = torch.zeros_like(self.mean), torch.zeros(*self.mean.shape, self.mean.shape[2], dtype=torch.float64)
         for g, (begin, end) in enumerate(zip(self.ends, self.ends[1:], strict=False), start=1):
             for span in spans(end - begin, CHUNK):
-                some = self.order[begin:end][span]
-                words = one_hot(self.at + self.rows.codes[some].to(torch.int64), len(self.column)).sum(dim=1).to(torch.float32)
+                some = self.order[begin:end][span].to(torch.int64)
+                words = torch.zeros(len(some), len(self.column)).scatter_(1, self.at + self.rows.codes[some].to(torch.int64), 1.0)
                 words[:, -1] = 1.0
-                answers, p = self.rows.labels[some][:, self.asked], torch.sigmoid(logits[some][:, self.asked])
+                p = torch.sigmoid(logits[some] + _added(now, self.rows, self.at, some))[:, self.asked]
+                answers = self.rows.labels[some][:, self.asked]
                 mature = (answers != IMMATURE).to(torch.float32)
                 slope[:, g] += (((answers.to(torch.float32) - p) * mature).T @ words).to(torch.float64)
                 weight = p * (1 - p) * mature

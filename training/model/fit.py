@@ -84,7 +84,8 @@ def learn(prepared: Prepared, settings: TrainingSettings, seed: int, progress: P
     held = Wide(rows, prepared.sizes.categories, prepared.sizes.factors, settings.prior_precision).fit(prepared.folds)
     known, found, logits = posteriors(towers, rows, settings.prior_precision, progress, held)
     crossed = crosses.fit(rows, logits, prepared.sizes.factors, prepared.sizes.categories)
-    stacked, known = Stacked(towers, held.weights, crossed), _levelled(known, rows, logits + crosses.offsets(crossed, rows, prepared.sizes.categories))
+    stacked, known = Stacked(towers, held.weights, crossed), _levelled(known, rows, crosses.add(crossed, rows, prepared.sizes.categories, logits))
+    del logits
     for stage, told in crosses.described(crossed, rows.names, MEMBER_CATEGORICAL, prepared.sizes.categories).items():
         found[stage]["crosses"] = told
     heads, expected = with_newcomers(stacked, rows, known, prepared.texts)

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TypeVar
+from hashlib import sha256
+from types import FunctionType
+from typing import Any, TypeVar, cast
 
 import numba
+import numpy as np
 from numba import types
+from numba.core.dispatcher import Dispatcher
 
 F = TypeVar("F", bound=Callable[..., None])
+FLAGS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
+"""With numba's own model an exact division would be checked for 0; `contract` lets a product and a sum become one instruction, and reorders nothing."""
 
 
 def compiled(*arguments: object) -> Callable[[F], F]:
@@ -19,7 +25,8 @@ def compiled(*arguments: object) -> Callable[[F], F]:
     """
 
     def decorate(function: F) -> F:
-        made = numba.njit(nogil=True, error_model="numpy", fastmath={"contract"})(function)
+        function.__qualname__ = named(function)
+        made = numba.njit(**FLAGS)(function)
         with suppress(RuntimeError):  # no folder to keep it in: it is compiled in each process
             made.enable_caching()
         made.compile(types.void(*arguments))
@@ -28,6 +35,18 @@ def compiled(*arguments: object) -> Callable[[F], F]:
         return found
 
     return decorate
+
+
+def named(function: Callable[..., None]) -> str:
+    """The name of `function` with a mark of what goes into its code and is not in its file: flags, constants, and what it calls. numba keeps code by name,
+    place, the file's time and the bytecode, and would take old code for new where one of these is another.
+    """
+    plain = cast("FunctionType", function)
+    known = {name: plain.__globals__.get(name) for name in sorted(plain.__code__.co_names)}
+    constants = [(name, repr(value)) for name, value in known.items() if isinstance(value, int | float | np.generic)]
+    called = [value.py_func.__qualname__ for value in known.values() if isinstance(value, Dispatcher)]
+    flags = [(name, sorted(value) if isinstance(value, set) else value) for name, value in sorted(FLAGS.items())]
+    return f"{plain.__qualname__}-{sha256(repr((flags, constants, called)).encode()).hexdigest()[:12]}"
 
 
 def record(kind: type, *fields: object) -> object:

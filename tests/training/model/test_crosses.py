@@ -7,7 +7,7 @@ import torch
 from training.domain.nouns import NONE
 from training.model import crosses
 from training.model.arms import ArmRows
-from training.model.crosses import CREATIVE, Crosses, described, fit, offsets, places
+from training.model.crosses import CREATIVE, Crosses, add, described, fit, places
 from training.model.encode import MemberRows
 from training.model.funnel import Stage
 from training.model.rows import IMMATURE, Rows
@@ -79,9 +79,9 @@ def test_the_weights_are_the_most_probable_ones():
         real = crosses._Side
         patch.setattr(crosses, "_Side", lambda *asked: sides.append(real(*asked)) or sides[-1])
         fit(rows, logits, SIZES, VOCABULARIES)
-    now = logits + offsets(Crosses(*(side.table(whole=True) for side in sides)), rows, VOCABULARIES)
+    now = Crosses(*(side.table(whole=True) for side in sides))
     for side in sides:
-        slope, curvature = side._sums(now)
+        slope, curvature = side._sums(logits, now)
         prior = side.precisions[:, side.column][:, None, :]
         away = (slope - prior * side.mean) / (torch.diagonal(curvature, dim1=-2, dim2=-1) + prior)
         assert float(away.abs().max()) < 2 * crosses.STILL
@@ -93,7 +93,7 @@ def test_gain_is_the_evidence_of_a_closed_form(monkeypatch):
     rows, logits, _ = made(30_000, taste=0.5)
     monkeypatch.setattr(crosses, "UPDATES", 1)
     side = crosses._Side(rows, [0], CREATIVE, SIZES[CREATIVE], VOCABULARIES)
-    slope, curvature = side._sums(logits)
+    slope, curvature = side._sums(logits, Crosses.none(2, SIZES, VOCABULARIES))
     c = torch.diagonal(curvature, dim1=-2, dim2=-1)
     side.mean.zero_()
     gain = side._gain(slope, c)
@@ -111,13 +111,13 @@ def test_words_stand_one_column_after_the_other():
     assert places((4,)).tolist() == [0]
 
 
-def test_offsets_are_those_of_the_arms():
+def test_what_is_added_is_what_the_arms_say():
     """What is added to training rows is what an arm's own table says of their words."""
     rows, _, _ = made(500)
     g = torch.Generator().manual_seed(1)
     some = Crosses(*(torch.randn(table.shape, generator=g) for table in Crosses.none(2, SIZES, VOCABULARIES)))
     by_arm, words = some.of(rows.kinds.factors), places(VOCABULARIES) + rows.codes.to(torch.int64)
-    found = offsets(some, rows, VOCABULARIES)
+    found = add(some, rows, VOCABULARIES, torch.zeros(len(rows), 2))
     for i in (0, 17, 499):
         assert torch.allclose(found[i], by_arm[int(rows.arm[i])][:, words[i]].sum(dim=1), atol=1e-6)
 

@@ -10,8 +10,9 @@ import numba
 import numpy as np
 import pytest
 
+from training.model import machine_code
 from training.model.loops import ALL, FARTHEST, FIRST, NONE, Asked, Crossed, Menu, Race, Weights, Worths, ask, contest, decide, exponential
-from training.model.machine_code import compiled
+from training.model.machine_code import compiled, named
 
 DRAWS = 3
 
@@ -175,6 +176,33 @@ def test_other_threads_run_meanwhile():
 
 
 COUNT = "import training.model.loops as l; print(sum(sum(f.stats.cache_hits.values()) for f in (l.exponential, l.ask, l.contest)))"
+
+
+CODE = """
+LIMIT = 2.0
+def cut(x):
+    x[0] = min(x[0], LIMIT)
+def twice(x):
+    cut(x)
+    cut(x)
+"""
+
+
+def test_kept_code_is_found_again_only_where_nothing_of_it_changed(monkeypatch):
+    """A constant of another file, a flag, or what is called has another name, under which nothing is kept; the same has the same."""
+
+    def names(limit):
+        space: dict[str, object] = {}
+        exec(CODE, space)  # noqa: S102 - functions whose constants can be changed
+        space["LIMIT"] = limit
+        cut = space["cut"] = compiled(numba.float32[::1])(space["cut"])
+        return cut.py_func.__qualname__, named(space["twice"])
+
+    first = names(2.0)
+    assert first == names(2.0)
+    assert all(a != b for a, b in zip(first, names(3.0), strict=True))
+    monkeypatch.setitem(machine_code.FLAGS, "fastmath", {"contract", "nsz"})
+    assert all(a != b for a, b in zip(first, names(2.0), strict=True))
 
 
 def test_compiled_once_a_machine(tmp_path):
