@@ -76,10 +76,10 @@ class Heads:
         each = np.array([parts[head.stage].effect for head in heads]).reshape(len(heads), draws, said.own.shape[1])
         columns = np.flatnonzero(bases.any(axis=(0, 1)))
         table = np.stack(odds, axis=1) if odds else np.empty((len(said.own), 0, draws), dtype=np.float32)
-        crosses = np.stack([_crosses(parts[head.stage], said) for head in heads], axis=2) if heads else np.zeros((len(said.own), 0, 0))
-        crossed = np.flatnonzero(crosses.any(axis=(0, 1)))
-        found = np.ascontiguousarray(crosses[:, :, crossed], dtype=np.float32)
-        return cls(heads, table, draws, columns, _laid(bases[:, :, columns]), _laid(each), found, crossed)
+        crosses = {i: found for i, head in enumerate(heads) if (found := _crosses(parts[head.stage], said)).any()}
+        by_word = np.stack([*crosses.values()], axis=2) if crosses else np.zeros((len(said.own), said.crosses.shape[2], 0))
+        crossed = np.array([*crosses], dtype=np.int64)
+        return cls(heads, table, draws, columns, _laid(bases[:, :, columns]), _laid(each), np.ascontiguousarray(by_word, dtype=np.float32), crossed)
 
 
 class _Parts(NamedTuple):
@@ -111,8 +111,9 @@ def _head(stage: Stage, parts: _Parts, said: Said) -> tuple[Head, Singles | None
 
 def _crosses(parts: _Parts, said: Said) -> Doubles:
     """What a word changes of each arm's logit, [A, W]: that of the head's own offset, which every draw reads whole."""
-    labels = said.crosses.shape[1]
-    found: Doubles = np.einsum("l,alw->aw", np.round(parts.rest[0, :labels]), said.crosses)
+    weights, found = np.round(parts.rest[0, : said.crosses.shape[1]]), np.zeros((len(said.crosses), said.crosses.shape[2]))
+    for label in np.flatnonzero(weights):
+        found += weights[label] * said.crosses[:, label]
     return found
 
 

@@ -85,14 +85,15 @@ def _added(crosses: Crosses, rows: Rows, at: torch.Tensor, which: slice | torch.
 
 
 def described(found: Crosses, names: Sequence[Stage], words: Sequence[str], vocabularies: Sequence[int]) -> dict[str, dict[str, dict[str, float]]]:
-    """By stage, of creative and channel, the root mean square of each column of `words` that changes anything, for the manifest."""
+    """By stage, of creative and channel, the root mean square of what each column of `words` that tells members apart changes, for the manifest."""
     told: dict[str, dict[str, dict[str, float]]] = {}
     cuts = [size + 1 for size in vocabularies]
     for name, *tables in zip(names, *found, strict=True):
         told[name.value] = {}
         for side, table in zip(("creative", "channel"), tables, strict=True):
-            size = {word: float((part[1:] ** 2).mean().sqrt()) for word, part in zip(words, torch.split(table, cuts, dim=1), strict=True) if part.any()}
-            told[name.value][side] = {word: round(value, 4) for word, value in size.items()}
+            parts = [part[1:] - part[1:].mean(dim=1, keepdim=True) for part in torch.split(table, cuts, dim=1)]
+            size = {word: round(float((part**2).mean().sqrt()), 4) for word, part in zip(words, parts, strict=True)}
+            told[name.value][side] = {word: value for word, value in size.items() if value}
     return told
 
 

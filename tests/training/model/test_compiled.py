@@ -24,7 +24,7 @@ from training.model.stacked import Stacked
 from training.model.towers import pairs
 
 NEAR = 6e-4
-"""Money: two millionths of what a decision can be worth here (300 for the dearest product, 75 for staying, 20 for an opt-out)."""
+"""Money: a millionth of what a member can be worth here (300 for staying, 300 for the dearest product, 20 for an opt-out)."""
 WEB = Context(Surface.WEB, 13, 2)
 
 
