@@ -11,6 +11,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from training.adapters.ledger_tables import METADATA
 from training.adapters.log_engine import lock
+from training.adapters.log_sqlite import patiently
 
 
 class LedgerDatabase:
@@ -52,4 +53,4 @@ def _write_ahead(connection: object, entry: ConnectionPoolEntry) -> None:
     """A writer waits up to 30 s for another, and readers are not blocked by it."""
     del entry
     connection.execute("PRAGMA busy_timeout=30000")  # type: ignore[attr-defined]
-    connection.execute("PRAGMA journal_mode=WAL")  # type: ignore[attr-defined]
+    patiently(connection.execute, "PRAGMA journal_mode=WAL")  # type: ignore[attr-defined]  # the busy timeout does not always hold here

@@ -156,7 +156,7 @@ class Writer(threading.local):
         """
         own = self._own or self._opened()
         try:
-            _patiently(own.connection.execute, "BEGIN IMMEDIATE", WAIT_MS if patient else 0)
+            patiently(own.connection.execute, "BEGIN IMMEDIATE", WAIT_MS if patient else 0)
         except sqlite3.OperationalError as error:
             if not patient and "locked" in str(error):
                 raise Locked from None
@@ -195,7 +195,7 @@ def _connect(engine: Engine) -> sqlite3.Connection:
 def _prepare(connection: Any, entry: object) -> None:  # noqa: ANN401 - the driver's own
     del entry
     connection.isolation_level = None
-    _patiently(connection.execute, "PRAGMA journal_mode=WAL")  # SQLite does not always wait here by itself: 2 of 900 failed
+    patiently(connection.execute, "PRAGMA journal_mode=WAL")  # SQLite does not always wait here by itself: 2 of 900 failed
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute("PRAGMA journal_size_limit=67108864")
 
@@ -207,12 +207,12 @@ def _begin(connection: Connection) -> None:
         return
     raw.execute("PRAGMA busy_timeout=0")
     try:
-        _patiently(raw.execute, "BEGIN IMMEDIATE")
+        patiently(raw.execute, "BEGIN IMMEDIATE")
     finally:
         raw.execute(f"PRAGMA busy_timeout={WAIT_MS}")
 
 
-def _patiently(ask: Callable[[str], object], words: str, wait_ms: int = WAIT_MS) -> None:
+def patiently(ask: Callable[[str], object], words: str, wait_ms: int = WAIT_MS) -> None:
     """Ask again while another process holds the lock, for `wait_ms`."""
     deadline = time.monotonic() + wait_ms / 1000
     while True:
