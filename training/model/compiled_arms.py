@@ -1,7 +1,7 @@
 """The arms' side of a compiled champion: what is known of every arm before a member asks, and the order in which the arithmetic takes them.
 
-Arms stand by product, then by channel: what a member adds to an arm's logits depends on its product alone, and the arms of one surface lie together, so
-that a menu reads each table in its order.
+Arms stand by product, then by channel: what a member adds to an arm's logits under a draw depends on its product alone (what the member's words change of it,
+no draw does), and the arms of one surface lie together, so that a menu reads each table in its order.
 """
 
 from __future__ import annotations

@@ -17,14 +17,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from training.domain.schema import MEMBER_CATEGORICAL
 from training.model.compiled_arms import Said
 from training.model.compiled_members import Doubles, Singles, double
 from training.model.funnel import Stage
 from training.model.stacked import Stacked
 from training.model.towers import Towers
 
-MOST_WORDS = 8
-"""Words of a member, at most, for which WIDEST has to leave room."""
 WIDEST = 60.0
 """Log odds of an arm up to which its odds are kept; beyond, float32 has no room for their product with a member's."""
 
@@ -103,7 +102,7 @@ def _head(stage: Stage, parts: _Parts, said: Said) -> tuple[Head, Singles | None
     crosses = np.abs(_crosses(parts, said)).max(initial=0.0)
     if not (parts.pair.any() or parts.effect.any() or fixed.any() or crosses):
         return Head(stage, Form.FLAT, None, None), None
-    if not parts.pair.any() and np.abs(fixed).max() + MOST_WORDS * crosses <= WIDEST:
+    if not parts.pair.any() and np.abs(fixed).max() + len(MEMBER_CATEGORICAL) * crosses <= WIDEST:
         return Head(stage, Form.ODDS, None, None), np.exp(-fixed).astype(np.float32)
     pair = np.ascontiguousarray(-parts.pair.T, dtype=np.float32) if parts.pair.any() else None
     return Head(stage, Form.LOGITS, (-fixed).astype(np.float32), pair), None

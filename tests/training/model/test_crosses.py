@@ -1,16 +1,23 @@
 """Crosses of words with creatives and channels: what is there is found, what is not is left out, and the weights are the most probable ones."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from training.domain.nouns import NONE
+from tests.fakes.training_frame import training_frame
+from tests.training.model.test_fit import SMALL
+from training.domain.nouns import NONE, Label
 from training.model import crosses
 from training.model.arms import ArmRows
 from training.model.crosses import CREATIVE, Crosses, add, described, fit, places
 from training.model.encode import MemberRows
+from training.model.fit import fit as train
 from training.model.funnel import Stage
+from training.model.matching import MatchingModel
 from training.model.rows import IMMATURE, Rows
+from training.model.stacked import Stacked
 
 SIZES, VOCABULARIES = (1, 6, 3), (4, 3)
 """One product, six creatives and three channels; words of two columns."""
@@ -88,14 +95,12 @@ def test_the_weights_are_the_most_probable_ones():
         assert float(side.gain[0, 0 if side is sides[0] else 1]) > 100
 
 
-def test_gain_is_the_evidence_of_a_closed_form(monkeypatch):
+def test_gain_is_the_evidence_of_a_closed_form():
     """One word a creative alone: log N(y; 0, 1 / c + 1 / lambda) - log N(y; 0, 1 / c), the ratio of two normal densities."""
     rows, logits, _ = made(30_000, taste=0.5)
-    monkeypatch.setattr(crosses, "UPDATES", 1)
     side = crosses._Side(rows, [0], CREATIVE, SIZES[CREATIVE], VOCABULARIES)
     slope, curvature = side._sums(logits, Crosses.none(2, SIZES, VOCABULARIES))
     c = torch.diagonal(curvature, dim1=-2, dim2=-1)
-    side.mean.zero_()
     gain = side._gain(slope, c)
     seen, prior = c[0] > 0, side.precisions[0][side.column]
     y, noise = slope[0] / c[0].clamp(min=1e-9), 1 / c[0].clamp(min=1e-9)
@@ -129,17 +134,20 @@ def test_immature_answers_teach_nothing():
     assert not any(table.any() for table in fit(rows, logits, SIZES, VOCABULARIES))
 
 
-def test_a_model_learns_and_keeps_them(frame, catalog, tmp_path):
-    """In the training frame who reads which creative depends on the industry; a saved model says the same, and `none` is what it was without."""
-    from tests.training.model.test_fit import SMALL
-    from training.model.fit import fit as train
-    from training.model.matching import MatchingModel
-
+def test_a_model_learns_and_keeps_them(catalog, tmp_path):
+    """One industry clicks on every other creative, the rest on the others; a saved model says the same, and `none` what it does without crosses."""
+    frame, rng = training_frame(catalog, 6_000), np.random.default_rng(2)
+    odd = frame["arm_id"].map({a: sorted(catalog.creatives).index(arm.creative_id) % 2 for a, arm in catalog.arms.items()})
+    frame["clicked"] = (rng.random(len(frame)) < np.where((frame["industry"] == "tech") == (odd == 1), 0.5, 0.1)) & odd.notna()
     model = train(frame, catalog, SMALL, 7, str)
-    told = model.manifest["heads"]["clicked"]["crosses"]
-    assert set(told) == {"creative", "channel"}
+    assert list(model.manifest["heads"]["clicked"]["crosses"]["creative"]) == ["industry"]
     model.save(tmp_path / "model")
     again = MatchingModel.load(tmp_path / "model")
     assert all(torch.equal(a, b) for a, b in zip(model.towers.crosses, again.towers.crosses, strict=True))
-    rows = frame[frame["arm_id"] != NONE].head(200).reset_index(drop=True)
-    assert all((a == b).all() for a, b in zip(model.predict(rows, catalog).values(), again.predict(rows, catalog).values(), strict=True))
+    without = replace(model, towers=Stacked(model.towers.deep, model.towers.weights))
+    rows = frame.head(400)
+    found, same, plain = (one.predict(rows, catalog)[Label.CLICKED] for one in (model, again, without))
+    silent = (rows["arm_id"] == NONE).to_numpy()
+    assert (found == same).all()
+    assert (found == plain)[silent].all()
+    assert (found != plain)[~silent].any()
