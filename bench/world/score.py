@@ -1,7 +1,8 @@
 """What a day's decisions are truly worth, by the world's known chances: no outcome is counted, so that no luck is in the figures.
 
 Utility of an arm is money: what the conversion is expected to bring, plus the settings' price of a member kept (relative to showing nothing) and of
-an opt-out, minus the message's cost. A conversion that would have happened anyway brings what the member's own need buys, whatever was shown.
+an opt-out, minus the message's cost. Revenue is the first part of it alone. A conversion that would have happened anyway brings what the member's own need
+buys, whatever was shown.
 """
 
 from __future__ import annotations
@@ -16,15 +17,16 @@ from sources.simulated.policy import Asked, Menus
 from sources.simulated.world import Floats, World
 from training.config.settings import UtilitySettings
 
-MEASURES = ("decisions", "messages", "conversion", "lapse", "opt_out", "utility")
+MEASURES = ("decisions", "messages", "conversion", "revenue", "lapse", "opt_out", "utility")
 
 
 @dataclass(frozen=True)
 class Worth:
-    """Expected conversion, lapse, opt-out, message and utility of each arm of each menu, [n, widest menu]; 0 where the menu has no arm."""
+    """Expected conversion, revenue, lapse, opt-out, message and utility of each arm of each menu, [n, widest menu]; 0 where the menu has no arm."""
 
     feasible: np.ndarray
     conversion: Floats
+    revenue: Floats
     lapse: Floats
     opt_out: Floats
     messages: Floats
@@ -51,4 +53,4 @@ def worth(world: World, members: Members, menus: Menus, asked: Asked, prices: Ut
     money = c.effect * value[world.arm_product[flat]] + (1 - c.effect) * c.organic * own
     utility = money + prices.retention * (unprompted - c.lapsed) - prices.opt_out * c.opted_out - cost
     shown = (flat != world.none).astype(float)
-    return Worth(feasible, *(np.where(feasible, x.reshape(arms.shape), 0.0) for x in (c.converted, c.lapsed, c.opted_out, shown, utility)))
+    return Worth(feasible, *(np.where(feasible, x.reshape(arms.shape), 0.0) for x in (c.converted, money, c.lapsed, c.opted_out, shown, utility)))

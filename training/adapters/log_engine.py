@@ -14,7 +14,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from training.adapters.log_sqlite import WAIT_MS, WRITES, sqlite_engine
-from training.adapters.log_tables import METADATA
+from training.adapters.log_tables import make
 from training.domain.errors import ConfigError, LogError
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def log_engine(url: str) -> Engine:
     with telling("opened"), _transaction(engine, writes=True) as connection:
         if engine.dialect.name == "postgresql":
             lock(connection, [_SCHEMA])
-        METADATA.create_all(connection)
+        make(connection)
     return engine
 
 

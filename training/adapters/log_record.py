@@ -36,7 +36,7 @@ class Menu(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=T
 
 
 class Record(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """What else has no column. `p` is float64, little endian; order and types of the fields, and of those of the menu, are the format's version 2, to which
+    """What else has no column. `p` is float64, little endian; order and types of the fields, and of those of the menu, are the format's version 3, to which
     fields with a default may be added at the end.
     """
 
@@ -100,34 +100,37 @@ def served_of(row: Row) -> Served:
 
 
 def pack(record: Record, feasible: tuple[str, ...], excluded: Mapping[str, str]) -> bytes:
-    """Version; of record and menu length, packed length and CRC-32; then both as MessagePack in LZ4: 200 arms take 2 to 4 kB instead of 9."""
-    own, menu = _packed(_ENCODER.encode(record)), _menu(feasible, tuple(excluded.items()))
+    """Version; of record and menu length, packed length and CRC-32; then both as MessagePack, the record in LZ4, which is quick, and the menu in Zstandard,
+    since it is packed once for many: 200 arms take 1.3 kB instead of 7.
+    """
+    own, menu = _packed(_ENCODER.encode(record), _LZ4), _menu(feasible, tuple(excluded.items()))
     return b"".join((_HEAD.pack(_VERSION, *own[:3], *menu[:3]), own[3], menu[3]))
 
 
 def unpack(packed: bytes) -> tuple[Record, Menu]:
-    """The other way round. Raises ValueError, OSError or struct.error for anything but what `pack` wrote, now or in version 1."""
+    """The other way round. Raises ValueError, OSError or struct.error for anything but what `pack` wrote, now or in versions 1 and 2."""
     if packed[:1] == b"\1":
         return _first(packed)
     version, size, long, mark, menu_size, menu_long, menu_mark = _HEAD.unpack_from(packed)
-    if version != _VERSION:
+    if version not in _MENU_CODECS:
         raise ValueError(f"its record has format {version}, known is {_VERSION}")
     end = _HEAD.size + long
     if len(packed) != end + menu_long:
         raise ValueError(f"its record has {len(packed)} bytes, and says that they are {end + menu_long}")
-    body, menu = _body(packed[_HEAD.size : end], size, mark), _body(packed[end:], menu_size, menu_mark)
+    body, menu = _body(packed[_HEAD.size : end], size, mark, _LZ4), _body(packed[end:], menu_size, menu_mark, _MENU_CODECS[version])
     return _DECODER.decode(body), _MENU_DECODER.decode(menu)
 
 
 def _first(packed: bytes) -> tuple[Record, Menu]:
     """Version 1, of which a log may be full: the menu stood among the rest."""
-    values = msgspec.msgpack.decode(_body(packed[_HEAD_1.size :], *_HEAD_1.unpack_from(packed)), type=list[Any])
+    size, mark = _HEAD_1.unpack_from(packed)
+    values = msgspec.msgpack.decode(_body(packed[_HEAD_1.size :], size, mark, _LZ4), type=list[Any])
     menu = {name: values.pop(at) for name, at in (("excluded", 6), ("feasible", 4)) if at < len(values)}
     return msgspec.convert(values, Record), Menu(tuple(menu.get("feasible", ())), menu.get("excluded", {}))
 
 
 class _Part(NamedTuple):
-    """Its length before and after LZ4, its CRC-32, and what LZ4 made of it."""
+    """Its length before and after packing, its CRC-32, and what was made of it."""
 
     size: int
     long: int
@@ -135,15 +138,15 @@ class _Part(NamedTuple):
     packed: bytes
 
 
-def _packed(body: bytes) -> _Part:
-    packed: bytes = _LZ4.compress(body, asbytes=True)
+def _packed(body: bytes, codec: pa.Codec) -> _Part:
+    packed: bytes = codec.compress(body, asbytes=True)
     return _Part(len(body), len(packed), zlib.crc32(body), packed)
 
 
-def _body(packed: bytes, size: int, mark: int) -> bytes:
+def _body(packed: bytes, size: int, mark: int, codec: pa.Codec) -> bytes:
     if size > _LARGEST:
         raise ValueError(f"its record claims {size} bytes")
-    body: bytes = _LZ4.decompress(packed, size, asbytes=True)
+    body: bytes = codec.decompress(packed, size, asbytes=True)
     if zlib.crc32(body) != mark:
         raise ValueError("the checksum of its record does not fit")
     return body
@@ -151,7 +154,7 @@ def _body(packed: bytes, size: int, mark: int) -> bytes:
 
 @lru_cache(_MENUS)
 def _menu(feasible: tuple[str, ...], excluded: tuple[tuple[str, str], ...]) -> _Part:
-    return _packed(_ENCODER.encode(Menu(feasible, dict(excluded))))
+    return _packed(_ENCODER.encode(Menu(feasible, dict(excluded))), _ZSTD)
 
 
 def _plain(value: object) -> object:
@@ -161,9 +164,10 @@ def _plain(value: object) -> object:
     raise TypeError(f"{type(value).__name__} {value!r} cannot be kept in the log. Give text, numbers or None.")
 
 
-_VERSION, _LARGEST = 2, 1 << 26
+_VERSION, _LARGEST = 3, 1 << 26
 _HEAD, _HEAD_1 = struct.Struct("<BIIIIII"), struct.Struct("<xII")
-_LZ4 = pa.Codec("lz4_raw")
+_LZ4, _ZSTD = pa.Codec("lz4_raw"), pa.Codec("zstd", compression_level=3)
+_MENU_CODECS = {2: _LZ4, _VERSION: _ZSTD}
 _ENCODER, _DECODER = msgspec.msgpack.Encoder(enc_hook=_plain), msgspec.msgpack.Decoder(Record)
 _MENU_DECODER = msgspec.msgpack.Decoder(Menu)
 

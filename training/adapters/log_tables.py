@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Float, Index, Integer, LargeBinary, MetaData, String, Table, Text, UniqueConstraint
+from sqlalchemy import BigInteger, Column, Connection, Float, Index, Integer, LargeBinary, MetaData, String, Table, Text, UniqueConstraint, text
 
 METADATA = MetaData()
 SEQUENCE = BigInteger().with_variant(Integer, "sqlite")
 """SQLite counts rows by INTEGER alone."""
+_SHOWN = text("channel_id IS NOT NULL")
+"""What counts against a cap."""
 
 decision_table = Table(
     "served_decisions",
@@ -26,7 +28,7 @@ decision_table = Table(
     Column("posterior", BigInteger, nullable=False),
     Column("expires_at", BigInteger, nullable=False),
     Column("record", LargeBinary, nullable=False, comment="msgpack of the rest of domain.served.Served"),
-    Index("served_by_member", "member_id", "decided_at"),
+    Index("served_messages", "member_id", "decided_at", "channel_id", sqlite_where=_SHOWN, postgresql_where=_SHOWN),
     Index("served_by_time", "decided_at"),
 )
 
@@ -107,3 +109,15 @@ service_time_table = Table(
 
 cursor_table = Table("cursors", METADATA, Column("name", String(64), primary_key=True), Column("value", BigInteger, nullable=False))
 """How far a reader of the log has come, by its name."""
+
+_OUTDATED = ("served_by_member",)
+"""Indexes of earlier versions: this one held no channel, so that each message that a cap counts was looked up in the table."""
+
+
+def make(connection: Connection) -> None:
+    """All tables, where they are missing; the indexes of decisions also where an earlier version made the table."""
+    METADATA.create_all(connection)
+    for index in decision_table.indexes:
+        index.create(connection, checkfirst=True)
+    for name in _OUTDATED:
+        connection.execute(text(f"DROP INDEX IF EXISTS {name}"))

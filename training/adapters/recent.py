@@ -171,7 +171,7 @@ def _events(connection: Connection, members: Sequence[str], since: int) -> dict[
     d, o = decision_table.c, outcome_table.c
     for start in range(0, len(members), AT_ONCE):
         some = members[start : start + AT_ONCE]
-        shown = select(d.member_id, func.count()).where(d.member_id.in_(some), d.decided_at >= since, d.chosen_arm != NONE).group_by(d.member_id)
+        shown = select(d.member_id, func.count()).where(d.member_id.in_(some), d.decided_at >= since, d.channel_id.is_not(None)).group_by(d.member_id)
         found |= {(member, "message"): count for member, count in connection.execute(shown)}
         answers = select(o.member_id, o.kind, func.count()).where(o.member_id.in_(some), o.occurred_at >= since, o.kind.in_(ANSWERS))
         found |= {(member, kind): count for member, kind, count in connection.execute(answers.group_by(o.member_id, o.kind))}

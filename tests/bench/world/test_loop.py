@@ -104,27 +104,34 @@ def test_the_truth_of_a_menu_by_hand(played, stage, settings):
     assert (truth.messages[:, 0] == 0).all()
     prices = sorted({p.value for p in stage.world.catalog.products.values()})
     paid = truth.utility[:, 0] / truth.conversion[:, 0]
+    assert np.array_equal(truth.revenue[:, 0], truth.utility[:, 0])
     assert np.isclose(paid[:, None], prices, rtol=1e-9).any(axis=1).all()
     sums = truth.expected(uniform(stage.menus, asked).probabilities)
     assert set(sums) == set(MEASURES)
     again = worth(stage.world, stage.members, stage.menus, asked, settings.utility.model_copy(update={"retention": 0.0}))
     assert np.array_equal(again.conversion, truth.conversion)
+    assert np.array_equal(again.revenue, truth.revenue)
+    bought = truth.revenue[truth.feasible] / truth.conversion[truth.feasible]  # between the message's product and that of the need
+    assert min(prices) - 1e-6 <= bought.min() < bought.max() <= max(prices) + 1e-6
 
 
 def test_totals_and_shares_by_hand():
     """Two days, 10 members: 3 conversions are 0.3 a member; ours halfway between uniform and the oracle is a share of one half."""
-    day = {"decisions": 5.0, "messages": 4.0, "conversion": 1.5, "lapse": 0.5, "opt_out": 0.1, "utility": 2.0}
+    day = {"decisions": 5.0, "messages": 4.0, "conversion": 1.5, "revenue": 225.0, "lapse": 0.5, "opt_out": 0.1, "utility": 2.0}
     found = totals([day, day], 10.0)
     assert found["conversion"] == pytest.approx(0.3)
+    assert found["revenue"] == pytest.approx(45.0)
     assert found["retention"] == pytest.approx(0.9)
     assert found["conversion_per_decision"] == pytest.approx(0.3)
     policies = {
-        n: {**found, "utility": u, "conversion": c} for n, u, c in (("uniform", 1.0, 0.1), ("siloed", 0.0, 0.2), ("ours", 2.0, 0.25), ("oracle", 3.0, 0.4))
+        n: {**found, "utility": u, "conversion": c, "revenue": 150 * u + 10}
+        for n, u, c in (("uniform", 1.0, 0.1), ("siloed", 0.0, 0.2), ("ours", 2.0, 0.25), ("oracle", 3.0, 0.4))
     }
     told = compared(policies)
     assert told["oracle_share"] == pytest.approx(0.5)
     assert told["oracle_share_conversion"] == pytest.approx(0.5)
     assert told["lift_over_siloed"] == pytest.approx(0.25)
+    assert told["revenue_over_siloed"] == pytest.approx(30.0)
 
 
 def test_ridge_in_two_parts_is_ridge_at_once():

@@ -9,8 +9,9 @@ from datetime import timedelta
 import pytest
 
 from tests.fakes.logs import ARM, AT, EMAIL, served
-from training.adapters import log_outcomes
+from training.adapters import log_hot, log_outcomes
 from training.adapters.decision_log import DecisionLog
+from training.adapters.log_engine import reading
 from training.adapters.log_outcomes import LONGEST
 from training.adapters.log_tables import decision_table, outcome_table
 from training.config.serving import Clock
@@ -61,6 +62,16 @@ def test_messages_of_seven_days_count_and_none_does_not(log):
     assert states["m1"].messages == (("email", AT - week + timedelta(microseconds=1)), ("email", AT))
     assert states["m2"].messages == (("feed", AT),)
     assert states["m3"] == MemberState()
+
+
+def test_what_a_cap_counts_is_read_from_an_index_alone(tmp_path):
+    """A look at the table is a page more for each message, from the disk where the log is large."""
+    with reading(DecisionLog(f"sqlite:///{tmp_path}/log.db").engine) as connection:
+        question = log_hot._said(log_hot._STATES, "sqlite", 2)
+        plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {question}", ("a", "b", 0, "a", "b")).all()
+    looks = [row[3] for row in plan if "SEARCH" in row[3] or "SCAN" in row[3]]
+    assert len(looks) == 2
+    assert all("USING COVERING INDEX" in look for look in looks)
 
 
 def test_a_clock_that_jumped_back_still_sees_what_was_shown(log):

@@ -22,6 +22,17 @@ def test_six_processes_make_the_tables_of_an_empty_log_together(log_url):
     assert set(inspect(log_engine(log_url)).get_table_names()) == set(METADATA.tables)
 
 
+def test_a_log_of_before_gets_the_index_of_now(log_url):
+    """What a cap counts is read from the index alone; the one that it replaces is gone. Opening it again changes nothing."""
+    with writing(log_engine(log_url)) as connection:
+        connection.exec_driver_sql("DROP INDEX served_messages")
+        connection.exec_driver_sql("CREATE INDEX served_by_member ON served_decisions (member_id, decided_at)")
+    for _ in range(2):
+        found = {index["name"]: index["column_names"] for index in inspect(log_engine(log_url)).get_indexes("served_decisions")}
+        assert found["served_messages"] == ["member_id", "decided_at", "channel_id"]
+        assert "served_by_member" not in found
+
+
 def test_sqlite_syncs_each_commit_and_lets_readers_go_on(tmp_path):
     """WAL and FULL (2) on every connection."""
     with reading(log_engine(f"sqlite:///{tmp_path}/log.db")) as connection:
