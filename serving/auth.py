@@ -42,10 +42,13 @@ class Guard:
     def __init__(self, keys: RecentKeys, rate: str) -> None:
         self._keys, self._windows = keys, Windows(rate)
         self._reading, self._failed = asyncio.Lock(), float("-inf")
+        self._renewing: asyncio.Future[None] | None = None
 
     def admits(self, token: str, scope: Scope) -> bool:
-        """Whether `check` would let it in without having to ask for keys; then it has been counted."""
+        """Whether `check` would let it in without having to ask for keys; then it has been counted. Keys are read again before anybody has to wait for that."""
         held = self._keys.held()
+        if self._keys.ageing and not self._reading.locked() and self._renewing is None:
+            self._renewing = asyncio.ensure_future(self._renewed())
         key = match(token, held) if token and held is not None else None
         return key is not None and not {scope, Scope.ADMIN}.isdisjoint(key.scopes) and self._windows.hit(key.key_id, monotonic())
 
@@ -65,6 +68,17 @@ class Guard:
                 429, "Too many requests", f"Key {key.key_id} made more than {self._windows.rate}. Wait, or raise serving.rate_limit.", {"Retry-After": "1"}
             )
         return key
+
+    async def _renewed(self) -> None:
+        """Read the keys again, in nobody's name: where that fails, whoever comes when those at hand are too old is told."""
+        try:
+            async with self._reading:
+                if monotonic() - self._failed >= AGAIN:
+                    await asyncio.to_thread(self._keys.read)
+        except Exception:  # noqa: BLE001 - as above
+            self._failed = monotonic()
+        finally:
+            self._renewing = None
 
     async def _valid(self) -> Mapping[str, Key]:
         """The keys as read a moment ago. A database that hangs keeps those waiting who come with a key, not the event loop, and is asked by one at a time."""

@@ -28,9 +28,8 @@ from training.domain.catalog import load_catalog
 from training.domain.experiment import Experiment
 from training.model.compiled import Compiled
 
-EVERY = 0.1
-"""Seconds between two looks."""
-PAUSES_EVERY, ROLES_EVERY, ARMS_EVERY = 0.25, 0.5, 5.0
+POSTERIORS_EVERY, PAUSES_EVERY, ROLES_EVERY, ARMS_EVERY = 0.2, 0.25, 0.5, 5.0
+"""Seconds between two looks. Each look takes Python's lock from whoever decides."""
 EXPERIMENT = "experiment"
 """What is read of the ledger, in `troubles` beside these."""
 START = 60.0
@@ -84,9 +83,10 @@ class Watch:
         self._world = World(Menus(catalog, settings.serving.caps), None, None, settings.serving, {"policy": policy_note(settings)})
         self._pauses = Pauses(outside.log)
         self._showing = threading.Lock()
-        self._stopped = threading.Event()
-        looks = (self._look_at_pauses, self._look_at_roles, self._look_at_models)
-        self._threads = [threading.Thread(target=self._run, args=(look,), name="watch", daemon=True) for look in looks]
+        self._stopped, self._woken = threading.Event(), threading.Event()
+        looks = ((self._look_at_pauses, PAUSES_EVERY), (self._look_at_models, POSTERIORS_EVERY))
+        self._threads = [threading.Thread(target=self._run, args=look, name="watch", daemon=True) for look in looks]
+        self._threads.append(threading.Thread(target=self._run_roles, name="watch", daemon=True))
 
     def start(self) -> None:
         """Look once, then go on looking."""
@@ -97,6 +97,7 @@ class Watch:
     def stop(self) -> None:
         """End the threads."""
         self._stopped.set()
+        self._woken.set()
         for thread in self._threads:
             thread.join(LEAVE)
 
@@ -147,13 +148,14 @@ class Watch:
             self._show()
 
     def _look_at_models(self) -> None:
-        for name, every, what in (("arms", ARMS_EVERY, self._renew_arms), ("posterior", EVERY, self._models.follow)):
+        for name, every, what in (("arms", ARMS_EVERY, self._renew_arms), ("posterior", POSTERIORS_EVERY, self._models.follow)):
             self._look(name, every, what)
             self._show()
 
     def _again(self) -> None:
         """A model was loaded, or could not be: whoever it is for is looked at next."""
         self._next |= dict.fromkeys(self._roles, 0.0)
+        self._woken.set()
 
     def _look(self, name: str, every: float, what: Callable[[], None]) -> None:
         now = monotonic()
@@ -166,9 +168,16 @@ class Watch:
         except Exception as error:  # noqa: BLE001 - whatever cannot be read, the last good world goes on (or fails closed: pauses)
             self._trouble(name, error)
 
-    def _run(self, look: Callable[[], None]) -> None:
-        while not self._stopped.wait(EVERY):
+    def _run(self, look: Callable[[], None], every: float) -> None:
+        while not self._stopped.wait(every):
             look()
+
+    def _run_roles(self) -> None:
+        """At once where a model was loaded."""
+        while not self._stopped.is_set():
+            self._woken.wait(ROLES_EVERY)
+            self._woken.clear()
+            self._look_at_roles()
 
     def _trouble(self, name: str, error: Exception) -> None:
         words = f"{type(error).__name__}: {error}"

@@ -19,7 +19,7 @@ from training.domain.served import FALLBACK, Served
 
 SECONDS = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 NATS = (0.01, 0.1, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0)
-EVERY = 0.25
+EVERY = 1.0
 """Seconds between two writings of what is counted, and the most that a killed worker forgets."""
 LEAST = np.finfo(np.float64).tiny
 """In the place of a probability of 0, whose part of the entropy is 0 so."""

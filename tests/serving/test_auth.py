@@ -75,6 +75,57 @@ def test_a_store_that_hangs_does_not_hold_the_loop(keys):
     assert keys.asked == 1
 
 
+class Timed(RecentKeys):
+    """Keys that are trusted for ten seconds of a clock that the test moves."""
+
+    def __init__(self, keys):
+        self.now = 0.0
+        super().__init__(keys, 10.0, lambda: self.now)
+
+
+def admitted(guard, recent, token, at):
+    """Whether `token` is let in at once when it is `at`; then whatever that began is done."""
+
+    async def once():
+        recent.now = at
+        found = guard.admits(token, Scope.READ)
+        while guard._renewing is not None:
+            await guard._renewing
+        return found
+
+    return once()
+
+
+def test_keys_are_read_again_before_anybody_waits_for_them(keys):
+    """Half way to the end of their time, once; a key that was revoked meanwhile is refused from then on."""
+    token, recent = keys.create("a", ["read"], AT), Timed(keys)
+    guard = Guard(recent, "9/second")
+
+    async def story():
+        assert not await admitted(guard, recent, token, 0.0)  # nobody has asked for keys yet: `check` does
+        assert (await guard.check(token, Scope.READ)).name == "a"
+        assert [await admitted(guard, recent, token, at) for at in (1.0, 4.9, 5.1, 6.0)] == [True] * 4
+        assert keys.asked == 2
+        keys.revoke(token.split("_")[1], AT)
+        assert [await admitted(guard, recent, token, at) for at in (10.0, 10.2, 10.3)] == [True, True, False]
+
+    asyncio.run(story())
+
+
+def test_keys_that_cannot_be_read_again_are_held_to_their_end(keys):
+    """Then nobody is let in at once, and who asks is told."""
+    token, recent = keys.create("a", ["read"], AT), Timed(keys)
+    guard = Guard(recent, "9/second")
+
+    async def story():
+        await guard.check(token, Scope.READ)
+        keys.fails = True
+        assert [await admitted(guard, recent, token, at) for at in (6.0, 9.9, 10.1)] == [True, True, False]
+        return await checks(guard, token)
+
+    assert [status(f) for f in asyncio.run(story())] == [503]
+
+
 def test_a_rate_holds_over_the_border_of_two_windows():
     """What was let through shortly before counts for its share; after a window without a request all are let through again."""
     windows = Windows("10/minute")

@@ -98,6 +98,11 @@ class RecentKeys:
         held = self.held()
         return match(token, self.read() if held is None else held)
 
+    @property
+    def ageing(self) -> bool:
+        """Whether half the time is over for which they are held."""
+        return self._read is not None and self._clock() - self._read[0] > self._ttl / 2
+
     def held(self) -> Mapping[str, Key] | None:
         """The valid keys by their ids as they were read, None where that is too long ago. Asks no database."""
         if self._read is None or self._clock() - self._read[0] > self._ttl:

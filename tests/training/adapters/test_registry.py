@@ -1,6 +1,7 @@
 """The registry's contract, on the fake and on MLflow over SQLite."""
 
 import logging
+import os
 import shutil
 
 import pytest
@@ -116,3 +117,31 @@ def test_a_glance_at_an_alias_says_what_mlflow_says(settings, folder):
     assert registry.peek("champion") is None
     registry.point("champion", version)
     assert registry.peek("champion") == registry.version("champion") == version
+
+
+def test_a_kept_glance_sees_what_others_change(settings, folder):
+    """An alias that another process's client moves, and a database that is put in the place of the one that was looked at, such as a backup."""
+    registry, other = MlflowRegistry(settings), MlflowRegistry(settings)
+    first = registry.register(folder, {"run_id": "2026-01-05"})
+    registry.point("champion", first)
+    assert registry.peek("champion") == first
+    shutil.copy(settings.home / "mlflow.db", settings.home / "backup.db")
+    second = other.register(folder, {"run_id": "2026-01-06"})
+    other.point("champion", second)
+    assert registry.peek("champion") == second
+    (settings.home / "backup.db").rename(settings.home / "mlflow.db")
+    assert registry.peek("champion") == first
+    (settings.home / "mlflow.db").unlink()
+    assert registry.peek("champion") is None
+
+
+def test_a_forked_process_looks_for_itself(settings, folder):
+    """It neither uses nor closes the connection of the process that it was forked from."""
+    registry = MlflowRegistry(settings)
+    registry.point("champion", registry.register(folder, {"run_id": "2026-01-05"}))
+    assert registry.peek("champion") == "1"
+    pid = os.fork()
+    if not pid:
+        os._exit(0 if registry.peek("champion") == "1" and registry._looking._inherited is not None else 1)
+    assert os.waitpid(pid, 0)[1] == 0
+    assert registry.peek("champion") == "1"
