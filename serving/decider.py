@@ -184,6 +184,8 @@ class Decider:
 
     def _distinct(self, waiting: deque[Asking]) -> tuple[list[Asking], deque[Asking]]:
         """Those of one batch, a member and a request once, and those of later ones."""
+        if len(waiting) == 1:
+            return list(waiting), deque()
         batch, later, taken, size = list[Asking](), deque[Asking](), set[str](), self._source.world.serving.batch
         while waiting and len(batch) < size and len(later) < size:
             one = waiting.popleft()

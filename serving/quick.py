@@ -6,6 +6,7 @@ is handed to it as if it had never been looked at, so that there is one place th
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from time import perf_counter
 from typing import Any
@@ -25,7 +26,7 @@ from training.domain.served import Asked, Served
 PATH, JSON = b"/v1/decisions", b"application/json"
 DIGITS = 4
 """Of the size of a body that is taken here: it has less than 10 kB."""
-_NO_KEY = "bearer "
+_NO_KEY, _TRACE = "bearer ", HEADER.encode()
 
 
 class Pending:
@@ -52,6 +53,8 @@ class Quick(HttpToolsProtocol):
     cycle: Any
     _body: bytearray | None = None
     """Of a request that may be answered here, as far as it has come."""
+    _named: Mapping[bytes, bytes]
+    """The headers of such a request, of several of one name the first."""
 
     def on_headers_complete(self) -> None:
         """The parser's call."""
@@ -95,21 +98,15 @@ class Quick(HttpToolsProtocol):
             return False
         if self.pipeline or self.flow.write_paused or not (self.cycle is None or self.cycle.response_complete):
             return False
-        size = self._header(b"content-length")
-        return size.isdigit() and len(size) <= DIGITS and not self._header(b"transfer-encoding")
-
-    def _header(self, wanted: bytes) -> bytes:
-        """The first of that name, or nothing."""
-        for name, value in self.headers:
-            if name == wanted:
-                return value
-        return b""
+        self._named = dict(reversed(self.headers))
+        size = self._named.get(b"content-length", b"")
+        return size.isdigit() and len(size) <= DIGITS and b"transfer-encoding" not in self._named
 
     def _taken(self, body: bytes) -> bool:
         """Whether the request is being answered here; what is not is looked at once more by uvicorn's way."""
-        since, token = perf_counter(), self._header(b"authorization").decode("latin-1")
-        trace = valid(self._header(HEADER.encode()).decode("latin-1"))
-        if token[:7].lower() != _NO_KEY or self._header(b"content-type") not in {b"", JSON}:
+        since, named = perf_counter(), self._named
+        token, trace = named.get(b"authorization", b"").decode("latin-1"), valid(named.get(_TRACE, b"").decode("latin-1"))
+        if token[:7].lower() != _NO_KEY or named.get(b"content-type", JSON) not in {b"", JSON}:
             return False
         try:
             asked = decisions.asked(self.core, body, id_of(trace))
@@ -128,7 +125,7 @@ class Quick(HttpToolsProtocol):
         except Exception as error:  # noqa: BLE001 - a caller gets a problem
             status, headers, body = _parts(failed(self.core, error, told))
         if told.trace:
-            headers.append((HEADER.encode(), told.trace.encode()))
+            headers.append((_TRACE, told.trace.encode()))
         self._write(pending, status, headers, body)
         close(self.core, told, status)
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from functools import cached_property, partial
 
 from sqlalchemy import Connection, Engine, delete, select
 
 from training.adapters import log_hot, log_outcomes, log_reads
-from training.adapters.log_engine import in_order, insert_new, log_engine, micros, reading, telling, writing
+from training.adapters.log_engine import in_order, insert_new, log_engine, micros, reading, told, writing
 from training.adapters.log_hot import Hot
 from training.adapters.log_outcomes import Receipt, lock_members
 from training.adapters.log_reads import Event, Known
@@ -60,6 +61,30 @@ class Writing:
         return stands
 
 
+class _Alone:
+    """The block of a transaction of a file, whose one writer it is. Without contextlib's generators, which cost each decision some microseconds."""
+
+    __slots__ = ("_own", "_patient", "_writer")
+
+    def __init__(self, writer: Writer, *, patient: bool) -> None:
+        self._writer, self._patient = writer, patient
+
+    def __enter__(self) -> Writing:
+        try:
+            self._own = self._writer.begin(patient=self._patient)
+        except sqlite3.Error as error:
+            raise told("written", error) from error
+        return Writing(Hot("sqlite", self._own.connection), None, partial(_settle, self._own.wal))
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        try:
+            self._writer.end(self._own, keep=error is None)
+        except sqlite3.Error as failed:
+            raise told("written", failed) from failed
+        if isinstance(error, sqlite3.Error):
+            raise told("written", error) from error
+
+
 class DecisionLog:
     """The log at an SQLAlchemy URL; connects, and makes its tables, when it is first used.
 
@@ -96,20 +121,15 @@ class DecisionLog:
             yield staged
         staged.settle()
 
-    @contextmanager
-    def staged(self, members: Collection[str], *, patient: bool = True) -> Iterator[Writing]:
+    def staged(self, members: Collection[str], *, patient: bool = True) -> AbstractContextManager[Writing]:
         """The same, but durable only once it has been settled. Raises log_sqlite.Locked where a file is locked and nobody is to wait for it."""
-        if self._writer is not None:
-            with telling("written", self.engine), self._writer.transaction(patient=patient) as own:
-                yield Writing(Hot("sqlite", own.connection), None, partial(self._settle, own.wal))
-            return
+        return self._shared(members) if self._writer is None else _Alone(self._writer, patient=patient)
+
+    @contextmanager
+    def _shared(self, members: Collection[str]) -> Iterator[Writing]:
         with writing(self.engine) as connection:
             lock_members(connection, set(members))
             yield Writing(Hot.of(connection), connection, _settled)
-
-    def _settle(self, wal: Wal) -> None:
-        with telling("written", self.engine):
-            wal.settle()
 
     def append_outcomes(self, outcomes: Sequence[Outcome], received_at: datetime, clock: Clock = Clock.WALL) -> list[Receipt]:
         """Keep outcomes in one transaction; receipts in their order, of which those accepted or repeated are durable.
@@ -174,6 +194,13 @@ class DecisionLog:
         """Content of that version, or None."""
         with reading(self.engine) as connection:
             return connection.execute(select(arms_table.c.content).where(arms_table.c.version == version)).scalar()
+
+
+def _settle(wal: Wal) -> None:
+    try:
+        wal.settle()
+    except sqlite3.Error as error:
+        raise told("written", error) from error
 
 
 def _settled() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import chain
+from operator import itemgetter
 from typing import Any, Protocol
 
 from feast import FeatureView, utils
@@ -50,6 +52,15 @@ class Plan:
     kinds: Mapping[str, tuple[type, str]]
     types: Mapping[str, ValueType]
     full_names: bool
+    memo: dict[tuple[str, ...], Callable[[Sequence[Any]], tuple[Any, ...]]] = field(default_factory=dict)
+
+    def chosen(self, labels: tuple[str, ...]) -> Callable[[Sequence[Any]], tuple[Any, ...]]:
+        """What takes the values of `labels`, at least two, from those of all reads in turn. Feast orders these otherwise in each process."""
+        found = self.memo.get(labels)
+        if found is None:
+            place = {label: i for i, label in enumerate(label for read in self.reads for label in read.labels)}
+            found = self.memo[labels] = itemgetter(*(place[label] for label in labels))
+        return found
 
 
 class PackedResponse(OnlineResponse):  # type: ignore[misc]
@@ -86,15 +97,18 @@ class PackedResponse(OnlineResponse):  # type: ignore[misc]
                 answer[label + TIMESTAMP_POSTFIX] = seconds.copy()
         return answer
 
-    def each(self) -> list[dict[str, Any]]:
-        """The same by entity, without the entities: names and values, and `event_timestamp`, the newest of its rows in whole seconds; {} where it has none."""
+    def each(self, labels: tuple[str, ...]) -> list[dict[str, Any]]:
+        """By entity, without the entities: these `labels` of the answer, at least two, in their order, and `event_timestamp`, the newest of its rows in whole
+        seconds; {} where it has none.
+        """
+        chosen = self._plan.chosen(labels)
         answer: list[dict[str, Any]] = []
         for rows in zip(*self._rows, strict=True):
             seconds = max(0 if row is None else row.event_us // 1_000_000 for row in rows)
             found: dict[str, Any] = {}
             if seconds > 0:
-                for read, row in zip(self._plan.reads, rows, strict=True):
-                    found.update(zip(read.labels, _python(read, row), strict=True))
+                values = [_python(read, row) for read, row in zip(self._plan.reads, rows, strict=True)]
+                found = dict(zip(labels, chosen(values[0] if len(values) == 1 else [*chain(*values)]), strict=True))
                 found["event_timestamp"] = datetime.fromtimestamp(seconds, UTC)
             answer.append(found)
         return answer

@@ -130,8 +130,7 @@ class FeastStore:
                 f"View {view} is not registered in the feature store: no {key} can be looked up. Run the feature DAG (`rightmatch run`) first."
             ) from error
         if isinstance(response, PackedResponse):  # Feast's columns would only be turned into rows again
-            names = (*feature_names(VIEWS[view]), "event_timestamp")  # Feast's own order differs from process to process
-            return [{name: row[name] for name in names} if row else row for row in response.each()]
+            return response.each(feature_names(VIEWS[view]))
         return list(_rows(response.to_dict(include_event_timestamps=True), feature_names(VIEWS[view]), len(ids)))
 
     @cached_property

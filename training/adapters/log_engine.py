@@ -59,11 +59,16 @@ def telling(done: str, engine: Engine | None = None) -> Iterator[None]:
     try:
         yield
     except refusals as error:
-        own = str(getattr(error, "orig", None) or error).strip().splitlines()
-        raise LogError(
-            f"The decision log could not be {done}: {own[0] if own else type(error).__name__}. {_MEANS[done]} "
-            "Free disk space, or bring the database back, and ask again."
-        ) from error
+        raise told(done, error) from error
+
+
+def told(done: str, error: Exception) -> LogError:
+    """What the database refused: what could not be `done`, and the database's own words."""
+    own = str(getattr(error, "orig", None) or error).strip().splitlines()
+    return LogError(
+        f"The decision log could not be {done}: {own[0] if own else type(error).__name__}. {_MEANS[done]} "
+        "Free disk space, or bring the database back, and ask again."
+    )
 
 
 def lock(connection: Connection, names: Sequence[str]) -> None:

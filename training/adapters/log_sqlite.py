@@ -7,8 +7,8 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -149,10 +149,9 @@ class Writer(threading.local):
         self._engine = engine
         self._own: Own | None = None
 
-    @contextmanager
-    def transaction(self, *, patient: bool = True) -> Iterator[Own]:
-        """Committed when the block has ended, nothing of it kept if the block raises. Holds the write lock from the start. Raises the driver's errors; Locked
-        where another one holds the lock and nobody is to wait for it.
+    def begin(self, *, patient: bool = True) -> Own:
+        """A transaction, which holds the write lock from the start and must be ended. Raises the driver's errors; Locked where another one holds the lock and
+        nobody is to wait for it.
         """
         own = self._own or self._opened()
         try:
@@ -163,8 +162,14 @@ class Writer(threading.local):
             self._closed(own)
             raise
         self._own = None
+        return own
+
+    def end(self, own: Own, *, keep: bool) -> None:
+        """Commit, or keep nothing of it. Raises the driver's errors: then nothing of it is kept."""
+        if not keep:
+            self._closed(own)
+            return
         try:
-            yield own
             own.connection.execute("COMMIT")
         except BaseException:
             self._closed(own)

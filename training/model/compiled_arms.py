@@ -65,6 +65,8 @@ class Shelf:
     value: Singles
     plans: dict[tuple[int, ...], Plan] = field(default_factory=dict, init=False, repr=False)
     """Filled as menus are met. Threads may share it: an entry is whole when it is put in, and equal ones may replace each other."""
+    met: dict[int, tuple[tuple[int, ...], Plan]] = field(default_factory=dict, init=False, repr=False)
+    """The same by the identity of the menu, which is kept beside: so no other object can have it."""
 
     @classmethod
     def build(cls, encoder: ArmEncoder, catalog: Catalog) -> Shelf:
@@ -92,12 +94,19 @@ class Shelf:
 
     def plan(self, feasible: Sequence[int]) -> Plan:
         """The plan of a menu, given as positions in `ids`. Raises DataError where there is nothing to draw from, IndexError for a position that is none."""
+        same = self.met.get(id(feasible))
+        if same is not None and same[0] is feasible:  # most menus are met as the very same object, whose positions take long to read again
+            return same[1]
         key = tuple(feasible)
         found = self.plans.get(key)
         if found is None:
             if len(self.plans) >= PLANS:
                 self.plans.clear()
             found = self.plans[key] = self._planned(np.array(key, dtype=np.int64))
+        if isinstance(feasible, tuple):  # nothing else stays as it is
+            if len(self.met) >= PLANS:
+                self.met.clear()
+            self.met[id(feasible)] = feasible, found
         return found
 
     def _planned(self, menu: Ints) -> Plan:

@@ -33,14 +33,14 @@ def test_each_thread_keeps_a_connection(log):
     writer, seen = Writer(log.engine), []
 
     def look():
-        with writer.transaction() as own:
-            seen.append((id(own), own.connection.execute("PRAGMA synchronous").fetchone()[0], own.connection.execute("PRAGMA journal_mode").fetchone()[0]))
+        own = writer.begin()
+        seen.append((id(own), own.connection.execute("PRAGMA synchronous").fetchone()[0], own.connection.execute("PRAGMA journal_mode").fetchone()[0]))
+        writer.end(own, keep=True)
 
     look()
     look()
     held = writer._own
-    with pytest.raises(ValueError, match="no"), writer.transaction():
-        raise ValueError("no")
+    writer.end(writer.begin(), keep=False)
     assert {each[1:] for each in seen} == {(1, "wal")}  # 1: NORMAL, which syncs WAL's beginnings; what is appended is settled
     assert seen[0] == seen[1]
     assert (held is not None, writer._own) == (True, None)
@@ -126,15 +126,16 @@ def test_who_does_not_wait_is_told_that_another_one_writes(log):
 
     def other():
         try:
-            with writer.transaction(patient=False):
-                told.append("written")
+            writer.end(writer.begin(patient=False), keep=True)
+            told.append("written")
         except Locked:
             told.append("locked")
 
-    with writer.transaction():
-        thread = threading.Thread(target=other)
-        thread.start()
-        thread.join()
+    own = writer.begin()
+    thread = threading.Thread(target=other)
+    thread.start()
+    thread.join()
+    writer.end(own, keep=True)
     other()
     assert told == ["locked", "written"]
 
