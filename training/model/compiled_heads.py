@@ -18,6 +18,7 @@ import numpy.typing as npt
 import torch
 
 from training.domain.schema import MEMBER_CATEGORICAL
+from training.model.aligned import aligned
 from training.model.compiled_arms import Said
 from training.model.compiled_members import Doubles, Singles, double
 from training.model.funnel import Stage
@@ -74,7 +75,9 @@ class Heads:
         bases = np.array([weights[head.stage][:, :cut] for head in heads]).reshape(len(heads), draws, cut)
         each = np.array([parts[head.stage].effect for head in heads]).reshape(len(heads), draws, said.own.shape[1])
         columns = np.flatnonzero(bases.any(axis=(0, 1)))
-        table = np.stack(odds, axis=1) if odds else np.empty((len(said.own), 0, draws), dtype=np.float32)
+        table = aligned((len(said.own), len(odds), draws), np.float32)
+        for i, e in enumerate(odds):
+            table[:, i] = e
         crosses = {i: found for i, head in enumerate(heads) if (found := _crosses(parts[head.stage], said)).any()}
         by_word = np.stack([*crosses.values()], axis=2) if crosses else np.zeros((len(said.own), said.crosses.shape[2], 0))
         crossed = np.array([*crosses], dtype=np.int64)
@@ -118,4 +121,6 @@ def _crosses(parts: _Parts, said: Said) -> Doubles:
 
 def _laid(weights: Doubles) -> Singles:
     """[H, S, k] as float32 [k, H, S]."""
-    return np.ascontiguousarray(weights.transpose(2, 0, 1), dtype=np.float32)
+    found = aligned((weights.shape[2], *weights.shape[:2]), np.float32)
+    found[:] = weights.transpose(2, 0, 1)
+    return found

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from training.config.settings import UtilitySettings
 from training.domain.nouns import Label
+from training.model.aligned import aligned
 from training.model.compiled_arms import Plan, Shelf
 from training.model.compiled_heads import Form, Heads
 from training.model.compiled_members import Base, Singles
@@ -36,17 +37,18 @@ class Kernel:
         self._weights = Weights(self._rest.start, heads.columns, heads.base, heads.each, shelf.known, _money(self._worths, products, count))
         self._rows, self._unkept = max(1, TURN // draws), np.empty((0, draws), dtype=np.float32)
         self._asked = Asked(
-            odds=np.ones((products, count, draws), dtype=np.float32),
-            over=np.empty((products, count, draws), dtype=np.float32),
-            pull=np.empty((products, self._rest.stop - self._rest.start, draws), dtype=np.float32),
-            shift=np.empty((products, draws), dtype=np.float32),
-            nothing=np.empty(draws, dtype=np.float32),
-            alone=np.empty((count, draws), dtype=np.float32),
-            bits=np.empty(draws, dtype=np.int32),
+            odds=aligned((products, count, draws), np.float32),
+            over=aligned((products, count, draws), np.float32),
+            pull=aligned((products, self._rest.stop - self._rest.start, draws), np.float32),
+            shift=aligned((products, draws), np.float32),
+            nothing=aligned((draws,), np.float32),
+            alone=aligned((count, draws), np.float32),
+            bits=aligned((draws,), np.int32),
         )
+        self._asked.odds[:] = 1.0
         self._crossed = Crossed(heads.crosses, heads.crossed, np.ones(count, dtype=np.float32))
         self._uncrossed = Crossed(np.zeros((1, 1, 0), dtype=np.float32), np.zeros(0, dtype=np.int64), np.ones(count, dtype=np.float32))
-        self._race = Race(np.empty(draws, dtype=np.float32), np.empty(draws, dtype=np.int32), np.empty(draws, dtype=np.float32))
+        self._race = Race(aligned((draws,), np.float32), aligned((draws,), np.int32), aligned((draws,), np.float32))
         self._e = self._table()
 
     def wins(self, base: Base, plan: Plan) -> npt.NDArray[np.int64]:
@@ -66,13 +68,15 @@ class Kernel:
         return kept[np.argsort(plan.order)]
 
     def _table(self) -> Singles:
-        """E by row, [rows, H, S]: of all arms; or room for those of a turn, where some depend on the member. 0 of heads that read no arm."""
-        odds, asked = self.heads.odds, self._worths.steps[self._worths.kind == ALL]
+        """E by row, [rows, H, S]: of all arms; or room for those of a turn, where some depend on the member. 0 of heads that read no arm; without these
+        where `contest` asks for none.
+        """
+        odds, asked = self.heads.odds, self._worths.steps[self._worths.kind == ALL][:, :2]
         if self._turns:
-            return np.zeros((self._rows, len(self.heads.heads), self.heads.draws), dtype=np.float32)
-        if asked.max(initial=-1) < odds.shape[1]:  # no head that reads no arm is asked for
+            return aligned((self._rows, len(self.heads.heads), self.heads.draws), np.float32)
+        if asked.max(initial=-1) < odds.shape[1]:
             return odds
-        found = np.zeros((len(odds), len(self.heads.heads), self.heads.draws), dtype=np.float32)
+        found = aligned((len(odds), len(self.heads.heads), self.heads.draws), np.float32)
         found[:, : odds.shape[1]] = odds
         return found
 

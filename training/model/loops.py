@@ -216,12 +216,28 @@ def _tilted(crossed: Crossed, words: Ints, row: int) -> None:
         crossed.tilt[crossed.heads[t]] = np.exp(-changed)
 
 
+@compiled(_3, numba.int64, _1, _3, _3, numba.int64, numba.int64, numba.int64, numba.int64, _1)
+def _all(  # noqa: PLR0913, PLR0917 - as `contest`
+    e: Singles, row: int, tilt: Singles, over: Singles, odds: Singles, p: int, i: int, j: int, k: int, now: Singles
+) -> None:
+    """What a worth of all three steps gives the arm at `row`, added to `now`."""
+    if k >= e.shape[1]:
+        for s in range(len(now)):
+            gap = over[p, j, s] / (e[row, j, s] * tilt[j] + odds[p, j, s]) - over[p, k, s]
+            now[s] += over[p, i, s] / (e[row, i, s] * tilt[i] + odds[p, i, s]) * gap + over[p, k, s]
+        return
+    for s in range(len(now)):
+        otherwise = over[p, k, s] / (e[row, k, s] * tilt[k] + odds[p, k, s])
+        gap = over[p, j, s] / (e[row, j, s] * tilt[j] + odds[p, j, s]) - otherwise
+        now[s] += over[p, i, s] / (e[row, i, s] * tilt[i] + odds[p, i, s]) * gap + otherwise
+
+
 @compiled(_MENU, _3, _CROSSED, _INTS, _WORTHS, _ASKED, _RACE, _2)
 def contest(  # noqa: PLR0913, PLR0917 - tables, each of its own shape
     menu: Menu, e: Singles, crossed: Crossed, words: Ints, worths: Worths, asked: Asked, race: Race, kept: Singles
 ) -> None:
     """Let the arms of `menu` take part, of which `e` [rows, heads, S] are E, for a member of these `words`. Of two that are equally good, the one that stands
-    first in the menu wins.
+    first in the menu wins. Heads that read no arm may be left out at the end of `e` where they are the last step of a worth: their `odds` are 1.
 
     `kept` is filled with the utilities [A, S], or is empty. An arm whose utility is not a number does not win.
     """
@@ -237,10 +253,7 @@ def contest(  # noqa: PLR0913, PLR0917 - tables, each of its own shape
                 for s in range(draws):
                     now[s] += over[p, i, s] / (e[row, i, s] * tilt[i] + odds[p, i, s])
             elif worths.kind[w] == ALL:
-                for s in range(draws):
-                    otherwise = over[p, k, s] / (e[row, k, s] * tilt[k] + odds[p, k, s])
-                    gap = over[p, j, s] / (e[row, j, s] * tilt[j] + odds[p, j, s]) - otherwise
-                    now[s] += over[p, i, s] / (e[row, i, s] * tilt[i] + odds[p, i, s]) * gap + otherwise
+                _all(e, row, tilt, over, odds, p, i, j, k, now)
         _arrive(race, menu.place[a])
         for s in range(draws if len(kept) else 0):
             kept[a, s] = now[s]

@@ -112,6 +112,25 @@ def test_steps_by_hand(rest):
     assert np.allclose(kept, 20 * (1 / 4 * 1 / 2 + 3 / 4 * 1 / 10))
 
 
+@pytest.mark.parametrize("tilted", [False, True])
+def test_a_last_step_that_no_arm_changes_needs_no_table(tilted):
+    """Left out of E it gives the bytes that it gives where it stands in it as 0."""
+    rng = np.random.default_rng(3)
+    asked, race = room(2, 3)
+    for part in (asked.odds, asked.over, asked.shift):
+        part[:] = rng.uniform(0.5, 2.0, part.shape)
+    asked.odds[:, 2] = 1.0
+    e, split = rng.uniform(0.5, 2.0, (4, 3, DRAWS)).astype(np.float32), worths([[0, 1, 2]], [ALL], [[1.0, 1.0]], [True])
+    e[:, 2] = 0.0
+    heads = np.array([0, 1] if tilted else [], dtype=np.int64)
+    crossed = Crossed(rng.normal(size=(4, 5, len(heads))).astype(np.float32), heads, singles(3, value=1.0))
+    found = [singles(4, DRAWS), singles(4, DRAWS)]
+    for table, kept in zip((e, np.ascontiguousarray(e[:, :2])), found, strict=True):
+        contest(menu([0, 1, 2, 3], [0, 1, 0, 1], [0, 1, 2, 3]), table, crossed, np.array([1, 4]), split, asked, race, kept)
+    assert found[0].tobytes() == found[1].tobytes()
+    assert len(np.unique(found[0])) > DRAWS
+
+
 @pytest.mark.parametrize(("against", "shift", "nothing"), [(True, 0.0, 0.0), (False, -5.0, -5.0)])
 def test_a_worth_that_no_arm_changes(against, shift, nothing):
     """It cancels where nothing shown is compared with, and is the same for all where it is not."""
