@@ -45,10 +45,8 @@ class Guard:
         self._renewing: asyncio.Future[None] | None = None
 
     def admits(self, token: str, scope: Scope) -> bool:
-        """Whether `check` would let it in without having to ask for keys; then it has been counted. Keys are read again before anybody has to wait for that."""
-        held = self._keys.held()
-        if self._keys.ageing and not self._reading.locked() and self._renewing is None:
-            self._renewing = asyncio.ensure_future(self._renewed())
+        """Whether `check` would let it in without having to ask for keys; then it has been counted."""
+        held = self._held()
         key = match(token, held) if token and held is not None else None
         return key is not None and not {scope, Scope.ADMIN}.isdisjoint(key.scopes) and self._windows.hit(key.key_id, monotonic())
 
@@ -69,12 +67,18 @@ class Guard:
             )
         return key
 
+    def _held(self) -> Mapping[str, Key] | None:
+        """The keys as read a moment ago, which are read again before anybody has to wait for that; None where it was too long ago."""
+        held = self._keys.held()
+        if held is not None and self._keys.ageing and self._renewing is None and monotonic() - self._failed >= AGAIN:
+            self._renewing = asyncio.ensure_future(self._renewed())
+        return held
+
     async def _renewed(self) -> None:
         """Read the keys again, in nobody's name: where that fails, whoever comes when those at hand are too old is told."""
         try:
             async with self._reading:
-                if monotonic() - self._failed >= AGAIN:
-                    await asyncio.to_thread(self._keys.read)
+                await asyncio.to_thread(self._keys.read)
         except Exception:  # noqa: BLE001 - as above
             self._failed = monotonic()
         finally:
@@ -82,7 +86,7 @@ class Guard:
 
     async def _valid(self) -> Mapping[str, Key]:
         """The keys as read a moment ago. A database that hangs keeps those waiting who come with a key, not the event loop, and is asked by one at a time."""
-        held = self._keys.held()
+        held = self._held()
         if held is not None:
             return held
         async with self._reading:
