@@ -154,7 +154,7 @@ class Watch:
 
     def _again(self) -> None:
         """A model was loaded, or could not be: whoever it is for is looked at next."""
-        self._next |= dict.fromkeys(self._roles, 0.0)
+        self._next |= dict.fromkeys((*self._roles, EXPERIMENT), 0.0)
         self._woken.set()
 
     def _look(self, name: str, every: float, what: Callable[[], None]) -> None:
@@ -177,7 +177,8 @@ class Watch:
         while not self._stopped.is_set():
             self._woken.wait(ROLES_EVERY)
             self._woken.clear()
-            self._look_at_roles()
+            if not self._stopped.is_set():
+                self._look_at_roles()
 
     def _trouble(self, name: str, error: Exception) -> None:
         words = f"{type(error).__name__}: {error}"

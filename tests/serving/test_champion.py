@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from datetime import UTC, datetime
+from time import monotonic
 
 import pytest
 
@@ -84,3 +85,15 @@ def test_pauses_that_cannot_be_read_are_not_known(watch, monkeypatch):
     wait(lambda: watching.world.paused is None)
     log.gate.set()
     wait(lambda: watching.world.paused == frozenset())
+
+
+def test_what_a_model_is_loaded_for_is_looked_at_at_once(watch, monkeypatch):
+    """Not when the next look would be due anyway."""
+    watching, _, registry = watch
+    registry.gate.set()
+    monkeypatch.setattr("serving.champion.ROLES_EVERY", 600.0)
+    watching._again()
+    wait(lambda: watching._next["champion"] > monotonic() + 500)  # it waits for so long from here on
+    before = registry.looks
+    watching._again()
+    wait(lambda: registry.looks > before)

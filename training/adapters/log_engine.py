@@ -8,13 +8,13 @@ from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Engine, Table, create_engine, event, text
+from sqlalchemy import Connection, Engine, Table, create_engine, event, inspect, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from training.adapters.log_sqlite import WAIT_MS, WRITES, sqlite_engine
-from training.adapters.log_tables import make
+from training.adapters.log_tables import drop, make, outdated, whole
 from training.domain.errors import ConfigError, LogError
 
 if TYPE_CHECKING:
@@ -31,10 +31,13 @@ def log_engine(url: str) -> Engine:
     """
     parsed = _parsed(url)
     engine = sqlite_engine(parsed) if parsed.get_backend_name() == "sqlite" else _postgres(parsed)
-    with telling("opened"), _transaction(engine, writes=True) as connection:
-        if engine.dialect.name == "postgresql":
-            lock(connection, [_SCHEMA])
-        make(connection)
+    with telling("opened", engine):
+        if not whole(inspect(engine)):  # who only opens waits for no writer
+            with _schema(engine) as connection:
+                make(connection)
+        if old := outdated(inspect(engine)):
+            with _schema(engine) as connection:
+                drop(connection, old)
     return engine
 
 
@@ -128,6 +131,15 @@ def _parsed(url: str) -> URL:
             "Postgres do. Write sqlite:////PATH or postgresql+psycopg://USER@HOST/DATABASE."
         )
     return parsed
+
+
+@contextmanager
+def _schema(engine: Engine) -> Iterator[Connection]:
+    """One at a time."""
+    with _transaction(engine, writes=True) as connection:
+        if engine.dialect.name == "postgresql":
+            lock(connection, [_SCHEMA])
+        yield connection
 
 
 @contextmanager

@@ -212,7 +212,7 @@ def _begin(connection: Connection) -> None:
         return
     raw.execute("PRAGMA busy_timeout=0")
     try:
-        patiently(raw.execute, "BEGIN IMMEDIATE")
+        patiently(raw.execute, "BEGIN IMMEDIATE", WAIT_MS)
     finally:
         raw.execute(f"PRAGMA busy_timeout={WAIT_MS}")
 

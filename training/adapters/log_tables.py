@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Connection, Float, Index, Integer, LargeBinary, MetaData, String, Table, Text, UniqueConstraint, text
+from collections.abc import Iterable
+
+from sqlalchemy import BigInteger, Column, Connection, Float, Index, Inspector, Integer, LargeBinary, MetaData, String, Table, Text, UniqueConstraint, text
 
 METADATA = MetaData()
 SEQUENCE = BigInteger().with_variant(Integer, "sqlite")
@@ -110,8 +112,13 @@ service_time_table = Table(
 cursor_table = Table("cursors", METADATA, Column("name", String(64), primary_key=True), Column("value", BigInteger, nullable=False))
 """How far a reader of the log has come, by its name."""
 
-_OUTDATED = ("served_by_member",)
-"""Indexes of earlier versions: this one held no channel, so that each message that a cap counts was looked up in the table."""
+_OUTDATED = {"served_by_member"}
+"""Indexes of decisions of earlier versions: this one held no channel, so that each message that a cap counts was looked up in the table."""
+
+
+def whole(there: Inspector) -> bool:
+    """Whether nothing is missing."""
+    return METADATA.tables.keys() <= set(there.get_table_names()) and {index.name for index in decision_table.indexes} <= _indexes(there)
 
 
 def make(connection: Connection) -> None:
@@ -119,5 +126,18 @@ def make(connection: Connection) -> None:
     METADATA.create_all(connection)
     for index in decision_table.indexes:
         index.create(connection, checkfirst=True)
-    for name in _OUTDATED:
+
+
+def outdated(there: Inspector) -> list[str]:
+    """Indexes that nothing reads any more."""
+    return sorted(_OUTDATED & _indexes(there))
+
+
+def drop(connection: Connection, indexes: Iterable[str]) -> None:
+    """Drop those, in a transaction of their own: Postgres lets nobody read the table until it ends."""
+    for name in indexes:
         connection.execute(text(f"DROP INDEX IF EXISTS {name}"))
+
+
+def _indexes(there: Inspector) -> set[str]:
+    return {str(index["name"]) for index in there.get_indexes(decision_table.name)}

@@ -41,7 +41,7 @@ class _Looking(threading.local):
         """To read with; None where there is no such file."""
         try:
             there = database.stat()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         if self._process != os.getpid():
             self._process, self._inherited, self._connection = os.getpid(), self._connection, None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime
 
 import pytest
@@ -31,6 +33,25 @@ def test_a_log_of_before_gets_the_index_of_now(log_url):
         found = {index["name"]: index["column_names"] for index in inspect(log_engine(log_url)).get_indexes("served_decisions")}
         assert found["served_messages"] == ["member_id", "decided_at", "channel_id"]
         assert "served_by_member" not in found
+
+
+def test_a_log_that_is_whole_is_opened_beside_a_writer(tmp_path, monkeypatch):
+    """Nobody waits for the lock then; where something is to be made first, and the lock cannot be had, it says so."""
+    monkeypatch.setattr("training.adapters.log_sqlite.WAIT_MS", 100)
+    url = f"sqlite:///{tmp_path}/log.db"
+    engine = log_engine(url)
+    for made in (True, False):
+        with closing(sqlite3.connect(tmp_path / "log.db", isolation_level=None)) as other:
+            if not made:
+                other.execute("DROP INDEX served_messages")
+            other.execute("BEGIN IMMEDIATE")
+            if made:
+                log_engine(url).dispose()
+            else:
+                with pytest.raises(LogError, match="could not be opened"):
+                    log_engine(url)
+    log_engine(url).dispose()
+    assert "served_messages" in {index["name"] for index in inspect(engine).get_indexes("served_decisions")}
 
 
 def test_sqlite_syncs_each_commit_and_lets_readers_go_on(tmp_path):

@@ -142,6 +142,9 @@ def test_a_forked_process_looks_for_itself(settings, folder):
     assert registry.peek("champion") == "1"
     pid = os.fork()
     if not pid:
-        os._exit(0 if registry.peek("champion") == "1" and registry._looking._inherited is not None else 1)
+        try:
+            os._exit(0 if registry.peek("champion") == "1" and registry._looking._inherited is not None else 1)
+        finally:
+            os._exit(2)
     assert os.waitpid(pid, 0)[1] == 0
     assert registry.peek("champion") == "1"

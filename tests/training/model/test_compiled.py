@@ -15,6 +15,7 @@ from training.domain.schema import ARM_NUMERIC, MEMBER_CATEGORICAL, MEMBER_NUMER
 from training.model import kernel
 from training.model.arms import ArmBook, counts
 from training.model.compiled import Compiled, pick, seed_of
+from training.model.compiled_arms import PLANS
 from training.model.compiled_heads import Form
 from training.model.crosses import Crosses
 from training.model.funnel import Stage
@@ -224,6 +225,20 @@ def test_draws_belong_to_version_and_posterior():
     """Seeds are stable, and every pair has its own."""
     assert seed_of("1", 0) == 5_995_469_358_269_906_430
     assert len({seed_of(v, n) for v in ("1", "2", "12") for n in range(40)}) == 120
+
+
+def test_a_menu_is_known_by_what_it_is_not_by_where_it_lies(compiled):
+    """A list that is changed in place is another menu, and so is a tuple at the address of one that has gone; more of them than are remembered do no harm."""
+    shelf, count = compiled.shelf, len(compiled.arm_ids)
+    menu = [0, 1]
+    assert shelf.plan(menu).order.tolist() != shelf.plan([0]).order.tolist()
+    menu.append(2)
+    assert len(shelf.plan(menu).order) == 3
+    for i in range(2 * PLANS):
+        arms = tuple(k for k in range(count) if k < 2 or i >> (k - 2) & 1)
+        assert sorted(shelf.row[list(arms)].tolist()) == shelf.plan(arms).menu.rows.tolist()
+        assert shelf.plan(arms) is shelf.plan(arms)
+    assert len(shelf.met) <= PLANS
 
 
 def test_a_menu_without_arms_or_with_a_wrong_one_is_refused(compiled):
