@@ -1,4 +1,4 @@
-"""Connections to the decision log: SQLite (WAL, every commit synced) or Postgres, with the tables made once however many processes start together."""
+"""Connections to the decision log: SQLite (WAL, synced after every commit) or Postgres, with the tables made once however many processes start together."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
-from training.adapters.log_sqlite import WAIT_MS, WRITES, sqlite_engine
+from training.adapters.log_sqlite import WAIT_MS, WRITES, settle, sqlite_engine
 from training.adapters.log_tables import drop, make, outdated, whole
 from training.domain.errors import ConfigError, LogError
 
@@ -50,7 +50,9 @@ def reading(engine: Engine) -> Iterator[Connection]:
 
 @contextmanager
 def writing(engine: Engine) -> Iterator[Connection]:
-    """One transaction: durable when the block has ended, nothing of it kept if the block raises. SQLite takes its write lock at once."""
+    """One transaction: durable when the block has ended, nothing of it kept if the block raises. SQLite takes its write lock at once, and gives it back before
+    the disk has all of it: whoever decides waits for no sync of another.
+    """
     with telling("written", engine), _transaction(engine, writes=True) as connection:
         yield connection
 
@@ -144,8 +146,11 @@ def _schema(engine: Engine) -> Iterator[Connection]:
 
 @contextmanager
 def _transaction(engine: Engine, *, writes: bool = False) -> Iterator[Connection]:
-    with engine.connect() as connection, connection.execution_options(**{WRITES: writes}).begin():
-        yield connection
+    with engine.connect() as connection:
+        with connection.execution_options(**{WRITES: writes}).begin():
+            yield connection
+        if writes and engine.dialect.name == "sqlite":
+            settle(engine)  # before the connection is given back: it keeps the WAL where it is
 
 
 def _postgres(url: URL) -> Engine:

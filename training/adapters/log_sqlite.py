@@ -11,8 +11,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, cast
+from weakref import WeakKeyDictionary, finalize
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Dialect, Engine, create_engine, event
 from sqlalchemy.engine import URL
 
 WAIT_MS = 5_000
@@ -71,7 +72,7 @@ class Tending:
                 with suppress(sqlite3.Error, OSError):  # a log in trouble is told of by whoever writes to it
                     if wal.stat().st_size > _TEND_BYTES:
                         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)  # an OSError where another one does it
-                        connection = connection or _connect(self._engine)
+                        connection = connection or _connect(self._engine.dialect, self._engine.url)
                         connection.execute("PRAGMA wal_checkpoint(PASSIVE)")  # waits for nobody, and nobody waits for it
             if connection is not None:
                 connection.close()
@@ -96,13 +97,23 @@ class Wal:
 
     def __init__(self, engine: Engine) -> None:
         database = Path(str(engine.url.database))
-        self._engine, self._shared = engine, _syncing.setdefault(database, Syncing())
-        self._file = database.with_name(f"{database.name}-wal").open("rb", buffering=0)
+        self._dialect, self._url, self._shared = engine.dialect, engine.url, _syncing.setdefault(database, Syncing())
+        self._path = database.with_name(f"{database.name}-wal")
+        self._file = os.open(self._path, os.O_RDONLY)
+        finalize(self, os.close, self._file)
         folder = os.open(database.parent, os.O_RDONLY)
         try:
             os.fsync(folder)  # a file whose name is lost is lost
         finally:
             os.close(folder)
+
+    @property
+    def current(self) -> bool:
+        """Whether it is still the one that is written to: after everybody has left a log there is none, and whoever comes next makes another."""
+        try:
+            return os.path.samestat(os.fstat(self._file), self._path.stat())
+        except FileNotFoundError:
+            return False
 
     def settle(self) -> None:
         """Any thread may, also while others commit. Raises sqlite3.OperationalError where the disk refuses.
@@ -114,13 +125,13 @@ class Wal:
             try:
                 if self._shared.doubt:
                     self._move()
-                os.fdatasync(self._file.fileno())
+                os.fdatasync(self._file)
             except OSError as error:
                 self._shared.doubt = True
                 raise sqlite3.OperationalError(f"the disk did not keep it: {error.strerror}") from error
 
     def _move(self) -> None:
-        connection = _connect(self._engine)
+        connection = _connect(self._dialect, self._url)
         try:
             connection.execute(f"PRAGMA busy_timeout={_MOVE_MS}")
             busy, pages, moved = connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
@@ -129,6 +140,17 @@ class Wal:
         if busy and pages != moved:
             raise sqlite3.OperationalError("after a failed sync the log's WAL could not be moved into its file yet")
         self._shared.doubt = bool(busy)
+
+
+_wals: WeakKeyDictionary[Engine, Wal] = WeakKeyDictionary()
+
+
+def settle(engine: Engine) -> None:
+    """Make durable what was committed through `engine`, of which a connection is open. Raises sqlite3.OperationalError as `Wal.settle`."""
+    wal = _wals.get(engine)
+    if wal is None or not wal.current:
+        wal = _wals[engine] = Wal(engine)
+    wal.settle()
 
 
 class Own(NamedTuple):
@@ -177,8 +199,7 @@ class Writer(threading.local):
         self._own = own
 
     def _opened(self) -> Own:
-        connection = _connect(self._engine)
-        connection.execute("PRAGMA synchronous=NORMAL")
+        connection = _connect(self._engine.dialect, self._engine.url)
         connection.execute(f"PRAGMA wal_autocheckpoint={_MOST_PAGES}")
         self._own = Own(connection, Wal(self._engine))
         return self._own
@@ -189,10 +210,10 @@ class Writer(threading.local):
         own.connection.close()
 
 
-def _connect(engine: Engine) -> sqlite3.Connection:
+def _connect(dialect: Dialect, url: URL) -> sqlite3.Connection:
     """A connection that nobody else uses."""
-    words, options = engine.dialect.create_connect_args(engine.url)
-    connection = cast("sqlite3.Connection", engine.dialect.connect(*words, **{**options, "timeout": 0, "check_same_thread": False}))
+    words, options = dialect.create_connect_args(url)
+    connection = cast("sqlite3.Connection", dialect.connect(*words, **{**options, "timeout": 0, "check_same_thread": False}))
     _prepare(connection, None)
     return connection
 
@@ -201,7 +222,7 @@ def _prepare(connection: Any, entry: object) -> None:  # noqa: ANN401 - the driv
     del entry
     connection.isolation_level = None
     patiently(connection.execute, "PRAGMA journal_mode=WAL")  # SQLite does not always wait here by itself: 2 of 900 failed
-    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA synchronous=NORMAL")  # beginnings of the WAL are synced, and what goes into the file; whoever commits must `settle`
     connection.execute("PRAGMA journal_size_limit=67108864")
 
 

@@ -29,6 +29,9 @@ COUNTED: Mapping[str, str] = {"messages_7d": "message", "messages_28d": "message
 """The features that the log can count, and the events that they count."""
 ANSWERS = (OutcomeKind.CLICK.value, OutcomeKind.DISMISS.value)
 
+RECORDED = 64
+"""Rows of one transaction: who decides waits for no longer one."""
+
 Counts = Mapping[str, float]
 
 
@@ -126,9 +129,10 @@ class Recent:
             }
             for member, each in changed.items()
         ]
-        with writing(self._engine) as connection:
-            connection.execute(delete(recent_table).where(recent_table.c.member_id.in_(list(changed))))
-            connection.execute(insert(recent_table), rows)
+        for some in (rows[i : i + RECORDED] for i in range(0, len(rows), RECORDED)):
+            with writing(self._engine) as connection:
+                connection.execute(delete(recent_table).where(recent_table.c.member_id.in_([row["member_id"] for row in some])))
+                connection.execute(insert(recent_table), some)
 
 
 def _counts(row: Mapping[str, object]) -> dict[str, float]:

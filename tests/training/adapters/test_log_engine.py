@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime
@@ -54,12 +55,44 @@ def test_a_log_that_is_whole_is_opened_beside_a_writer(tmp_path, monkeypatch):
     assert "served_messages" in {index["name"] for index in inspect(engine).get_indexes("served_decisions")}
 
 
-def test_sqlite_syncs_each_commit_and_lets_readers_go_on(tmp_path):
-    """WAL and FULL (2) on every connection."""
-    with reading(log_engine(f"sqlite:///{tmp_path}/log.db")) as connection:
+def test_sqlite_syncs_each_commit_and_lets_others_go_on(tmp_path, monkeypatch):
+    """The WAL that was written to, before the block has ended and when others may write already; also where everybody had left and the WAL is another."""
+    log, synced = tmp_path / "log.db", []
+
+    def sync(file):
+        with closing(sqlite3.connect(log, timeout=0, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            synced.append((os.fstat(file).st_ino == (tmp_path / "log.db-wal").stat().st_ino, other.execute("SELECT count(*) FROM paused_arms").fetchone()[0]))
+
+    engine = log_engine(f"sqlite:///{log}")
+    monkeypatch.setattr(os, "fdatasync", sync)
+    for count in (1, 2):
+        with writing(engine) as connection:
+            connection.execute(insert(pause_table), {"arm_id": str(count), "paused_at": count})
+            assert len(synced) == count - 1
+        assert synced[count - 1 :] == [(True, count)]
+        engine.dispose()
+        assert not (tmp_path / "log.db-wal").exists()
+    with reading(engine) as connection:
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
-        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 1  # NORMAL: beginnings of the WAL, and what goes into the file
         assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar() == 5000
+    assert len(synced) == 2
+
+
+def test_what_the_disk_did_not_keep_is_not_acknowledged(tmp_path, monkeypatch):
+    """The block ends with an error; it may be there all the same, and the same ids may be sent again."""
+    engine = log_engine(f"sqlite:///{tmp_path}/log.db")
+
+    def refuse(_):
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fdatasync", refuse)
+        with pytest.raises(LogError, match="Input/output error"), writing(engine) as connection:
+            connection.execute(insert(pause_table), {"arm_id": "a", "paused_at": 1})
+    with writing(engine) as connection:
+        connection.execute(insert_new(connection, pause_table), {"arm_id": "a", "paused_at": 1})
 
 
 def test_postgres_syncs_each_commit_even_if_the_server_would_not(postgres_server):

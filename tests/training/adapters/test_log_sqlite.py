@@ -54,6 +54,7 @@ def test_each_thread_keeps_a_connection(log):
 def test_nothing_is_written_without_a_sync_behind_it(log, tmp_path, monkeypatch):
     """Of the very WAL that the rows went to, and after they did, whatever connections came and went; what is only staged waits for its own."""
     synced, wal = [], tmp_path / "log.db-wal"
+    assert log.decisions_since(0, 1) == []  # it is there
 
     def sync(file):
         synced.append((os.fstat(file).st_ino == wal.stat().st_ino, len(log.decisions_since(0, 10))))
