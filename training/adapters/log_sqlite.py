@@ -149,7 +149,10 @@ def settle(engine: Engine) -> None:
     """Make durable what was committed through `engine`, of which a connection is open. Raises sqlite3.OperationalError as `Wal.settle`."""
     wal = _wals.get(engine)
     if wal is None or not wal.current:
-        wal = _wals[engine] = Wal(engine)
+        try:
+            wal = _wals[engine] = Wal(engine)
+        except OSError as error:
+            raise sqlite3.OperationalError(f"its WAL could not be opened to be synced: {error.strerror}") from error
     wal.settle()
 
 

@@ -84,13 +84,18 @@ def test_what_the_disk_did_not_keep_is_not_acknowledged(tmp_path, monkeypatch):
     """The block ends with an error; it may be there all the same, and the same ids may be sent again."""
     engine = log_engine(f"sqlite:///{tmp_path}/log.db")
 
-    def refuse(_):
+    def refuse(*_):
         raise OSError(5, "Input/output error")
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "fdatasync", refuse)
         with pytest.raises(LogError, match="Input/output error"), writing(engine) as connection:
             connection.execute(insert(pause_table), {"arm_id": "a", "paused_at": 1})
+    engine.dispose()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", refuse)
+        with pytest.raises(LogError, match="could not be opened to be synced"), writing(engine) as connection:
+            connection.execute(insert(pause_table), {"arm_id": "b", "paused_at": 1})
     with writing(engine) as connection:
         connection.execute(insert_new(connection, pause_table), {"arm_id": "a", "paused_at": 1})
 
