@@ -58,12 +58,11 @@ def writing(engine: Engine) -> Iterator[Connection]:
 
 
 @contextmanager
-def telling(done: str, engine: Engine | None = None) -> Iterator[None]:
+def telling(done: str, engine: Engine) -> Iterator[None]:
     """A database's error, or that of the driver of `engine`, as LogError: what could not be `done`, and the database's own words."""
-    refusals: tuple[type[Exception], ...] = (SQLAlchemyError, engine.dialect.loaded_dbapi.Error) if engine else (SQLAlchemyError,)
     try:
         yield
-    except refusals as error:
+    except (SQLAlchemyError, engine.dialect.loaded_dbapi.Error) as error:
         raise told(done, error) from error
 
 

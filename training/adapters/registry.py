@@ -26,7 +26,7 @@ RUN_ID, DIGEST = "run_id", "digest"
 
 
 class _Looking(threading.local):
-    """A connection that each thread keeps to look at one file: to open one takes thirty times as long as to ask. Any change of the file's own attributes has
+    """A connection that each thread keeps to look at one file: to open one takes sixty times as long as to ask. Any change of the file's own attributes has
     it opened anew, since SQLite sees what is written through it, but not that a file was put in the place of another.
     """
 
