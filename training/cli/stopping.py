@@ -13,6 +13,8 @@ from training.domain.errors import ConfigError
 
 Handler = Callable[[int, FrameType | None], object] | int | None
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+SOON = 0.02
+"""Seconds until it is looked again whether an import has ended."""
 
 
 @contextmanager
@@ -35,24 +37,55 @@ def stoppable() -> Iterator[None]:
     """The first SIGINT, SIGTERM or SIGHUP raises KeyboardInterrupt; later ones do nothing, so that what was started is always stopped.
 
     They do nothing for as long as the process lives: one that comes while it says goodbye would change its exit code.
-    A hang-up that the caller ignores (`nohup`) stays ignored.
+    A hang-up that the caller ignores (`nohup`) stays ignored. One that comes within an import is raised when that has ended.
     """
-    interrupted = False
-
-    def interrupt(number: int, frame: object) -> None:
-        nonlocal interrupted
-        del number, frame
-        interrupted = True
-        _ignore()
-        raise KeyboardInterrupt
-
-    heard = [n for n in SIGNALS if n is not signal.SIGHUP or signal.getsignal(n) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, interrupt) for number in heard}
+    interruption = _Interruption()
+    listened = [n for n in SIGNALS if n is not signal.SIGHUP or signal.getsignal(n) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, interruption) for number in listened}
     try:
         yield
+        if interruption.waits:
+            raise KeyboardInterrupt
     finally:
-        if not interrupted:
+        if not interruption.heard:
             _restore(before)
+        else:
+            interruption.forget()
+
+
+class _Interruption:
+    """The handler: raises KeyboardInterrupt once, never within an import.
+
+    An exception there may abort the process (DuckDB's extension has no way back while it makes its types), be swallowed, or leave half a module.
+    """
+
+    def __init__(self) -> None:
+        self.heard = self.waits = False
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        del number
+        _ignore()
+        self.heard = True
+        if _importing(frame):
+            self.waits = True
+            signal.signal(signal.SIGALRM, self)
+            signal.setitimer(signal.ITIMER_REAL, SOON)
+            return
+        self.waits = False
+        raise KeyboardInterrupt
+
+    def forget(self) -> None:
+        """Whatever ends the block ends the command."""
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        _ignore()
+
+
+def _importing(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
+            return True
+        frame = frame.f_back
+    return False
 
 
 @contextmanager
@@ -66,7 +99,7 @@ def undisturbed() -> Iterator[None]:
 
 
 def _ignore() -> dict[signal.Signals, Handler]:
-    return {number: signal.signal(number, signal.SIG_IGN) for number in SIGNALS}
+    return {number: signal.signal(number, signal.SIG_IGN) for number in (*SIGNALS, signal.SIGALRM)}
 
 
 def _restore(before: dict[signal.Signals, Handler]) -> None:

@@ -67,6 +67,38 @@ def test_the_first_signal_stops_and_later_ones_do_not_disturb(first):
     assert err == "rightmatch: stopped; everything that it started has ended\n"
 
 
+IMPORTED = """
+import os, signal
+os.kill(os.getpid(), signal.SIGINT)
+for _ in range(10_000):
+    pass
+whole = True
+"""
+IMPORTS = """
+import sys, time
+from training.cli.stopping import stoppable
+
+try:
+    with stoppable():
+        import interrupted_within
+        {then}
+except KeyboardInterrupt:
+    print("stopped", sys.modules["interrupted_within"].whole)
+time.sleep(0.2)
+print("undisturbed")
+"""
+
+
+@pytest.mark.parametrize("then", ["time.sleep(60)", "sys.stdout.flush()"], ids=["block goes on", "block ends"])
+def test_a_signal_within_an_import_waits_for_its_end(tmp_path, then):
+    """DuckDB's extension aborts the process if Ctrl-C is raised while it is imported, and an import may swallow it."""
+    (tmp_path / "interrupted_within.py").write_text(IMPORTED)
+    (tmp_path / "command.py").write_text(IMPORTS.format(then=then))
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join((str(tmp_path), str(ROOT)))}
+    done = subprocess.run([sys.executable, tmp_path / "command.py"], env=env, capture_output=True, text=True, check=False, timeout=50)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "stopped True\nundisturbed\n", "")
+
+
 def test_the_handlers_come_back():
     """What calls us (pytest, a notebook) keeps its own Ctrl-C."""
     before = [signal.getsignal(n) for n in SIGNALS]
