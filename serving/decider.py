@@ -156,7 +156,7 @@ class Decider:
         try:
             with self._turn:
                 made = self._serve(batch, features)
-            made.settle()
+            made.writing.settle()
         except Exception as error:  # noqa: BLE001 - whatever is raised, callers must be told, and the next batch served
             if len(batch) == 1 or isinstance(error, LogError):
                 self._metrics.trouble("log", error)
@@ -220,7 +220,7 @@ class Decider:
             stands = staged.append(new, known.earlier)
         for name, seconds in (("state", read - began), ("decide", made - read), ("log", perf_counter() - made)):
             self._metrics.stage(name, seconds)
-        return Made(batch, _in_order(asked, [*new, *known.earlier.values(), *stands.values()]), staged.settle)
+        return Made(batch, _in_order(asked, [*new, *known.earlier.values(), *stands.values()]), staged)
 
     def _one(self, asked: Asked, features: Features | Reason, state: MemberState, world: World) -> Served:
         """Decided; where the champion fails on this member, as it may if it is damaged, the safe default, which keeps nothing that a learner would fail on."""
@@ -236,7 +236,7 @@ class Decider:
         new = [decide(w.asked, features[w.asked.member_id], None, world, self._draw()) for w in batch]
         with self._log.staged([w.asked.member_id for w in batch]) as staged:
             stands = staged.append(new)
-        return Made(batch, [stands.get(s.asked.request_id, s) for s in new], staged.settle)
+        return Made(batch, [stands.get(s.asked.request_id, s) for s in new], staged)
 
     def _answer(self, made: Made) -> None:
         """Count what is durable; counting that fails ends nothing."""

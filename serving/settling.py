@@ -1,16 +1,20 @@
-"""From committed to durable, and to whoever asked: one decision on the spot, several by a thread, while the loop decides on the next ones."""
+"""From committed to durable, and to whoever asked, while the loop decides on the next ones."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from queue import Empty
 from time import perf_counter
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from serving.line import Line, Waiting
+from serving.logs import say
 from serving.metrics import Metrics
+from training.adapters.kernel_sync import KernelSync
+from training.domain.errors import LogError
 from training.domain.served import Asked, Served
 
 SLOW = 0.005
@@ -23,24 +27,49 @@ class Unlogged(Exception):  # noqa: N818 - it says what happened
     """The log could not be written or synced, so nothing may be shown. What was committed and not synced still counts against caps, as if it had been shown."""
 
 
+class Staged(Protocol):
+    """What was committed (`decision_log.Writing`)."""
+
+    def settle(self) -> None:
+        """Make it durable."""
+
+    def begin(self, kernel: KernelSync, done: Callable[[LogError | None], None]) -> bool:
+        """The same by the kernel; False where only `settle` can."""
+
+
 class Made(NamedTuple):
     """A batch that is decided and committed; whoever asked hears of it once it has been settled."""
 
     batch: Sequence[Asking]
     served: Sequence[Served]
-    settle: Callable[[], None]
+    writing: Staged
 
 
 class Settling:
-    """`take` on the loop; `count` hears of each batch that was answered."""
+    """`take` on the loop; `count` hears of each batch that was answered. The kernel syncs; where it cannot, the loop for a single decision, else a thread."""
 
     def __init__(self, metrics: Metrics, count: Callable[[Made], None]) -> None:
         self._metrics, self._count, self._slow, self._handed = metrics, count, False, 0
         self._line: Line[Made, None] = Line("settling", self._run)
-        self.start, self.stop = self._line.start, self._line.stop
+        self._ahead = Ahead(self._synced, self._tell, self._wait_for)
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Begin; `take` is called on `loop`."""
+        self._line.start(loop)
+        self._ahead.start(loop)
+
+    def stop(self) -> None:
+        """Answer what was taken, then end. From the loop's thread."""
+        self._ahead.stop()
+        self._line.stop()
 
     def take(self, made: Made) -> None:
-        """Settle and answer. A single decision saves the hand-over to the thread, where that has nothing to do: else the loop would wait for its sync too."""
+        """Settle and answer, in the order in which batches were taken."""
+        if self._handed or not self._ahead.take(made):
+            self._wait_for(made)
+
+    def _wait_for(self, made: Made) -> None:
+        """A single decision saves the hand-over to the thread, where that has nothing to do: else the loop would wait for its sync too."""
         if len(made.batch) == 1 and not self._slow and not self._handed:
             self._tell(made, self._settled(made))
         else:
@@ -66,13 +95,15 @@ class Settling:
     def _settled(self, made: Made) -> Exception | None:
         begin, told = perf_counter(), None
         try:
-            made.settle()
+            made.writing.settle()
         except Exception as error:  # noqa: BLE001 - whatever the log raises, callers must be told
             told = error
-        seconds = perf_counter() - begin
-        self._slow = seconds > SLOW
-        self._metrics.stage("sync", seconds)
+        self._slow = self._synced(perf_counter() - begin) > SLOW
         return told
+
+    def _synced(self, seconds: float) -> float:
+        self._metrics.stage("sync", seconds)
+        return seconds
 
     def _taken(self, made: Made, error: Exception | None) -> None:
         self._handed -= 1
@@ -87,3 +118,56 @@ class Settling:
         for one, served in zip(made.batch, made.served, strict=True):
             one.done(served)
         self._count(made)
+
+
+class Ahead:
+    """Batches that the kernel syncs, one sync at a time: what is committed meanwhile goes with the next. `left` takes what it cannot."""
+
+    def __init__(self, synced: Callable[[float], object], tell: Callable[[Made, Exception | None], None], left: Callable[[Made], None]) -> None:
+        self._synced, self._tell, self._left = synced, tell, left
+        self._kernel: KernelSync | None = None
+        self._under_way, self._next, self._since = list[Made](), list[Made](), 0.0
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Begin, where this system can."""
+        try:
+            self._kernel = KernelSync(loop)
+        except Exception as error:  # noqa: BLE001 - no Linux, or one that does not let us: syncs are waited for
+            say("no kernel syncs", error=f"{type(error).__name__}: {error}")
+
+    def stop(self) -> None:
+        """Answer all."""
+        while self._under_way and self._kernel is not None:
+            self._kernel.wait()
+        if self._kernel is not None:
+            self._kernel.close()
+
+    def take(self, made: Made) -> bool:
+        """Whether it was taken."""
+        if self._kernel is None:
+            return False
+        self._next.append(made)
+        if not self._under_way:
+            self._begin(self._kernel)
+        return True
+
+    def _begin(self, kernel: KernelSync) -> None:
+        self._under_way, self._next = self._next, []
+        self._since = perf_counter()
+        try:
+            begun = self._under_way[-1].writing.begin(kernel, self._ended)  # the last sync does for those before it
+        except Exception as error:  # noqa: BLE001 - whatever the kernel refuses
+            self._kernel, begun = None, False
+            say("no kernel syncs", error=f"{type(error).__name__}: {error}")
+        if not begun:
+            left, self._under_way = self._under_way, []
+            for made in left:
+                self._left(made)
+
+    def _ended(self, error: Exception | None) -> None:
+        self._synced(perf_counter() - self._since)
+        ended, self._under_way = self._under_way, []
+        if self._next and self._kernel is not None:
+            self._begin(self._kernel)
+        for made in ended:
+            self._tell(made, error)

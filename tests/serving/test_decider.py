@@ -98,9 +98,21 @@ class Raced(DecisionLog):
 
 
 class Unsynced(Broken):
-    """What is committed is not known to be on the disk."""
+    """What is committed is not known to be on the disk, and the kernel does not sync it."""
 
-    part = "settle"
+    part, begin = "settle", staticmethod(lambda *_: False)
+
+    @contextmanager
+    def staged(self, members, **how):
+        with super().staged(members, **how) as real:
+            real.begin = self.begin
+            yield real
+
+
+class Unkept(Unsynced):
+    """The same, where the kernel does, and tells of it later."""
+
+    begin = staticmethod(lambda _, done: asyncio.get_running_loop().call_soon(done, LogError("the disk is gone")))
 
 
 class Closed(DecisionLog):
@@ -264,10 +276,11 @@ def test_what_cannot_be_kept_is_not_decided(answers):
     assert "the disk is gone" in str(found[0])
 
 
+@pytest.mark.parametrize("refused", [Unsynced, Unkept])
 @pytest.mark.parametrize("count", [1, 3])
-def test_what_is_not_durable_is_not_answered(answers, count):
-    """One that is settled on the spot, and several together."""
-    found, _ = answers(Unsynced, [asked(f"m{i}", f"r{i}") for i in range(count)])
+def test_what_is_not_durable_is_not_answered(answers, count, refused):
+    """One alone, and several together."""
+    found, _ = answers(refused, [asked(f"m{i}", f"r{i}") for i in range(count)])
     assert all(isinstance(one, Unlogged) for one in found)
 
 

@@ -1,4 +1,4 @@
-"""From committed to answered: on the spot or by the thread, and never with the loop waiting for a sync that the thread is at."""
+"""From committed to answered: by the kernel, on the spot or by the thread, and never with the loop waiting for a sync that another one is at."""
 
 from __future__ import annotations
 
@@ -7,14 +7,98 @@ import threading
 
 from prometheus_client import CollectorRegistry
 
+from serving import settling as module
 from serving.line import Waiting
 from serving.metrics import Metrics
-from serving.settling import Made, Settling
+from serving.settling import Made, Settling, Unlogged
 from tests.fakes.logs import served
 
 
-def test_a_single_decision_waits_for_no_sync_of_the_thread_on_the_loop():
-    """While the thread syncs for two, the third is handed over as well and `take` returns; all are answered in order. Later one alone is settled at once."""
+class Staged:
+    """Committed; settled when the test lets it."""
+
+    def __init__(self, settle=lambda: None, *, begins=True):
+        self.settle, self._begins, self.done = settle, begins, None
+
+    def begin(self, kernel, done):
+        """Of `decision_log.Writing`."""
+        assert kernel is not None
+        self.done = done
+        return self._begins
+
+
+def batch(told, staged, *numbers):
+    """Decisions that were made together; `told` is what those who asked have heard."""
+    return Made([Waiting(served(i).asked, told.append, 0.0) for i in numbers], [served(i) for i in numbers], staged)
+
+
+def names(*numbers):
+    """Decision ids."""
+    return [served(i).asked.decision_id for i in numbers]
+
+
+def heard(told):
+    """The same of what was told."""
+    return [answer if isinstance(answer, Unlogged) else answer.asked.decision_id for answer in told]
+
+
+def kernels(test):
+    """Run `test(settling, told)` on a loop whose syncs are the kernel's."""
+
+    async def run():
+        settling = Settling(Metrics(CollectorRegistry()), lambda _: None)
+        settling.start(asyncio.get_running_loop())
+        test(settling, [])
+        settling.stop()
+
+    asyncio.run(asyncio.wait_for(run(), 120))
+
+
+def test_a_disk_that_hangs_stops_no_loop():
+    """`take` returns, also for one decision alone; what was committed meanwhile goes with one next sync, and all are answered in order."""
+
+    def test(settling, told):
+        first, second, third = Staged(), Staged(), Staged()
+        settling.take(batch(told, first, 1))
+        settling.take(batch(told, second, 2, 3))
+        settling.take(batch(told, third, 4))
+        assert (told, second.done, third.done) == ([], None, None)
+        first.done(None)
+        assert heard(told) == names(1)
+        assert second.done is None  # the sync of the last one does for it
+        third.done(None)
+        assert heard(told) == names(1, 2, 3, 4)
+
+    kernels(test)
+
+
+def test_a_sync_that_the_kernel_could_not_do_is_told_and_the_next_ones_are_waited_for():
+    """Whoever asked is refused. What follows a failure is settled by who may move the log, until the kernel may go on."""
+
+    def test(settling, told):
+        settled, first = [], Staged()
+        settling.take(batch(told, first, 1))
+        settling.take(batch(told, Staged(lambda: settled.append(2), begins=False), 2))
+        first.done(OSError("Input/output error"))
+        assert settled == [2]
+        settling.take(batch(told, last := Staged(), 3))
+        last.done(None)
+        assert heard(told)[0] == names(2)[0]
+        assert str(told[1]) == "Input/output error"
+        assert heard(told)[2:] == names(3)
+
+    kernels(test)
+
+
+def test_a_single_decision_waits_for_no_sync_of_the_thread_on_the_loop(monkeypatch):
+    """Without a kernel that syncs: while the thread does it for two, the third is handed over as well and `take` returns; all are answered in order.
+    Later one alone is settled at once.
+    """
+
+    def none(_):
+        raise ImportError("no Linux")
+
+    monkeypatch.setattr(module, "KernelSync", none)
     gate, syncing, third, threads, told = threading.Event(), threading.Event(), asyncio.Event(), [], []
 
     def settle(wait):
@@ -29,7 +113,7 @@ def test_a_single_decision_waits_for_no_sync_of_the_thread_on_the_loop():
 
     def made(*numbers, wait=False):
         batch = [Waiting(served(i).asked, hear, 0.0) for i in numbers]
-        return Made(batch, [served(i) for i in numbers], lambda: settle(wait))
+        return Made(batch, [served(i) for i in numbers], Staged(lambda: settle(wait)))
 
     async def run():
         settling = Settling(Metrics(CollectorRegistry()), lambda _: None)

@@ -6,11 +6,12 @@ import sqlite3
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
-from functools import cached_property, partial
+from functools import cached_property
 
 from sqlalchemy import Connection, Engine, delete, select
 
 from training.adapters import log_hot, log_outcomes, log_reads
+from training.adapters.kernel_sync import KernelSync
 from training.adapters.log_engine import in_order, insert_new, log_engine, micros, reading, told, writing
 from training.adapters.log_hot import Hot
 from training.adapters.log_outcomes import Receipt, lock_members
@@ -18,6 +19,7 @@ from training.adapters.log_reads import Event, Known
 from training.adapters.log_sqlite import Wal, Writer
 from training.adapters.log_tables import arms_table, decision_table, pause_table, withdrawal_table
 from training.config.serving import Clock
+from training.domain.errors import LogError
 from training.domain.nouns import Outcome
 from training.domain.served import UNNAMED, Served
 
@@ -25,11 +27,23 @@ from training.domain.served import UNNAMED, Served
 class Writing:
     """One transaction on the members that were locked for it. `shared` is its connection where others write at the same time, None where it is alone.
 
-    `settle`, from any thread and once the transaction has ended, makes it durable, with whatever it read. Raises LogError where it cannot be said to be kept.
+    Once the transaction has ended, `settle` or `begin` makes it durable, with whatever it read.
     """
 
-    def __init__(self, hot: Hot, shared: Connection | None, settle: Callable[[], None]) -> None:
-        self._hot, self._shared, self.settle = hot, shared, settle
+    def __init__(self, hot: Hot, shared: Connection | None, wal: Wal | None) -> None:
+        self._hot, self._shared, self._wal = hot, shared, wal
+
+    def settle(self) -> None:
+        """From any thread; a server's commit is durable anyway. Raises LogError where it cannot be said to be kept."""
+        if self._wal is not None:
+            try:
+                self._wal.settle()
+            except sqlite3.Error as error:
+                raise told("written", error) from error
+
+    def begin(self, kernel: KernelSync, done: Callable[[LogError | None], None]) -> bool:
+        """The same by the kernel, with `done` to hear of its end. False where only `settle` can. As `Wal.begin`."""
+        return self._wal is not None and self._wal.begin(kernel, lambda error: done(None if error is None else told("written", error)))
 
     def read(self, members: Collection[str], request_ids: Collection[str], now: datetime) -> Known:
         """As `DecisionLog.read`, with nobody else deciding on the members between this and the commit."""
@@ -74,7 +88,7 @@ class _Alone:
             self._own = self._writer.begin(patient=self._patient)
         except sqlite3.Error as error:
             raise told("written", error) from error
-        return Writing(Hot("sqlite", self._own.connection), None, partial(_settle, self._own.wal))
+        return Writing(Hot("sqlite", self._own.connection), None, self._own.wal)
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         try:
@@ -129,7 +143,7 @@ class DecisionLog:
     def _shared(self, members: Collection[str]) -> Iterator[Writing]:
         with writing(self.engine) as connection:
             lock_members(connection, set(members))
-            yield Writing(Hot.of(connection), connection, _settled)
+            yield Writing(Hot.of(connection), connection, None)
 
     def append_outcomes(self, outcomes: Sequence[Outcome], received_at: datetime, clock: Clock = Clock.WALL) -> list[Receipt]:
         """Keep outcomes in one transaction; receipts in their order, of which those accepted or repeated are durable.
@@ -194,14 +208,3 @@ class DecisionLog:
         """Content of that version, or None."""
         with reading(self.engine) as connection:
             return connection.execute(select(arms_table.c.content).where(arms_table.c.version == version)).scalar()
-
-
-def _settle(wal: Wal) -> None:
-    try:
-        wal.settle()
-    except sqlite3.Error as error:
-        raise told("written", error) from error
-
-
-def _settled() -> None:
-    """A server's commit is durable."""

@@ -16,6 +16,8 @@ from weakref import WeakKeyDictionary, finalize
 from sqlalchemy import Connection, Dialect, Engine, create_engine, event
 from sqlalchemy.engine import URL
 
+from training.adapters.kernel_sync import KernelSync
+
 WAIT_MS = 5_000
 """How long a writer waits for another one before it gives up; transactions here last milliseconds."""
 WRITES = "rightmatch_writes"
@@ -99,8 +101,9 @@ class Wal:
         database = Path(str(engine.url.database))
         self._dialect, self._url, self._shared = engine.dialect, engine.url, _syncing.setdefault(database, Syncing())
         self._path = database.with_name(f"{database.name}-wal")
-        self._file = os.open(self._path, os.O_RDONLY)
-        finalize(self, os.close, self._file)
+        self._file = self._opened()
+        self._begun = self._opened()
+        """The same file, as `begin` knows it: the system tells of a failure once whoever has opened it."""
         folder = os.open(database.parent, os.O_RDONLY)
         try:
             os.fsync(folder)  # a file whose name is lost is lost
@@ -129,6 +132,27 @@ class Wal:
             except OSError as error:
                 self._shared.doubt = True
                 raise sqlite3.OperationalError(f"the disk did not keep it: {error.strerror}") from error
+
+    def begin(self, kernel: KernelSync, done: Callable[[sqlite3.OperationalError | None], None]) -> bool:
+        """`settle`, without waiting: `done` hears of its end on the loop. False where only `settle` can, after a failed sync. Raises as `KernelSync.sync`.
+
+        Never again before `done` was told: of two the first would hear what the other must know too.
+        """
+        if self._shared.doubt:
+            return False
+        kernel.sync(self._begun, lambda failure: done(self._kept(failure)))
+        return True
+
+    def _kept(self, failure: str | None) -> sqlite3.OperationalError | None:
+        if failure is None:
+            return None
+        self._shared.doubt = True
+        return sqlite3.OperationalError(f"the disk did not keep it: {failure}")
+
+    def _opened(self) -> int:
+        file = os.open(self._path, os.O_RDONLY)
+        finalize(self, os.close, file)
+        return file
 
     def _move(self) -> None:
         connection = _connect(self._dialect, self._url)

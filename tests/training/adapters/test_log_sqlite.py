@@ -72,6 +72,43 @@ def test_nothing_is_written_without_a_sync_behind_it(log, tmp_path, monkeypatch)
     assert synced[2:] == [(True, 3)]
 
 
+class Kernel:
+    """Syncs that end when, and as, the test says."""
+
+    def __init__(self):
+        self.begun = []
+
+    def sync(self, file, done):
+        self.begun.append((os.fstat(file).st_ino, done))
+
+
+def test_a_sync_by_the_kernel_is_of_the_same_wal_and_its_failure_is_everybodys(log, tmp_path):
+    """It is heard by who began it; from then on only `settle` may say that something is kept, and does so after all was moved."""
+    kernel, heard = Kernel(), []
+    with log.staged(["m1"]) as staged:
+        staged.append([served("1")])
+    assert staged.begin(kernel, heard.append)
+    (inode, done), before = kernel.begun[0], (tmp_path / "log.db").stat().st_size
+    assert inode == (tmp_path / "log.db-wal").stat().st_ino
+    assert heard == []
+    done(None)
+    assert heard == [None]
+    with log.staged(["m1"]) as staged:
+        staged.append([served("2")])
+    assert staged.begin(kernel, heard.append)
+    kernel.begun[1][1]("Input/output error")
+    assert "Input/output error" in str(heard[1])
+    with log.staged(["m1"]) as staged:
+        staged.append([served("3")])
+    assert not staged.begin(kernel, heard.append)
+    assert (tmp_path / "log.db").stat().st_size == before
+    staged.settle()
+    assert (tmp_path / "log.db").stat().st_size > before
+    with log.staged(["m1"]) as staged:
+        staged.append([served("4")])
+    assert staged.begin(kernel, heard.append)
+
+
 def failed(log, folder, monkeypatch):
     """The log's file, and its size before the second of two decisions was refused by the disk, which works again."""
     append(log, "1")
