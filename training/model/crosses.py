@@ -26,6 +26,8 @@ ROUNDS, UPDATES = 12, 20
 """Passes over the rows at most, in each of which creatives and then channels learn; updates of mean and precision on what one pass found."""
 STILL = 0.01
 """Log odds less than which no weight moved in the last pass."""
+FARTHEST = 1.0
+"""Log odds that a pass moves a weight by at most: where nearly all answers agree Newton's step leads far away."""
 CHUNK = 8_192
 """Rows that are looked at together: nothing that is as long as the training set is made beside its logits but the order of its rows."""
 CREATIVE, CHANNEL = 1, 2
@@ -138,6 +140,7 @@ class _Side:
             gamma = by_column.index_add(1, self.column, determined.sum(dim=1)).clamp(min=1e-6)
             square = by_column.index_add(1, self.column, (self.mean**2).sum(dim=1)).clamp(min=1e-12)
             self.precisions = (gamma / square).clamp(1.0, LARGEST_PRECISION)
+        self.mean = start + (self.mean - start).clamp(-FARTHEST, FARTHEST)
         self.moved = float((self.mean - start).abs().max())
         self.gain = self._gain(slope - (curvature @ (self.mean - start)[..., None])[..., 0], torch.diagonal(curvature, dim1=-2, dim2=-1))
 

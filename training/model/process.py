@@ -13,6 +13,8 @@ import torch
 
 STEPS = 60
 """Evaluations of the evidence at most."""
+FAR = 4.0
+"""Deviations of its belief beyond which no log scale goes: what a search tries there overflows, or leaves a covariance that cannot be factored."""
 Kernel = Callable[[torch.Tensor], torch.Tensor]
 """From log scales [k] to the covariance [G, G] of what was measured."""
 
@@ -41,9 +43,12 @@ def fit(kernel: Kernel, measured: torch.Tensor, error: torch.Tensor, belief: Seq
     scales = centre.clone().requires_grad_()
     optimiser = torch.optim.LBFGS([scales], max_iter=STEPS, max_eval=STEPS, line_search_fn="strong_wolfe")
 
+    def within(tried: torch.Tensor) -> torch.Tensor:
+        return torch.clamp(tried, centre - FAR * spread, centre + FAR * spread)
+
     def loss() -> torch.Tensor:
         optimiser.zero_grad()
-        factor = torch.linalg.cholesky(kernel(scales) + torch.diag(error))
+        factor = torch.linalg.cholesky(kernel(within(scales)) + torch.diag(error))
         white = torch.linalg.solve_triangular(factor, measured[:, None], upper=False)
         value = (white**2).sum() / 2 + factor.diagonal().log().sum() + (((scales - centre) / spread) ** 2).sum() / 2
         torch.autograd.backward(value)
@@ -52,6 +57,6 @@ def fit(kernel: Kernel, measured: torch.Tensor, error: torch.Tensor, belief: Seq
     with torch.enable_grad():
         if len(measured):
             optimiser.step(loss)  # type: ignore[no-untyped-call]
-    found = scales.detach()
+    found = within(scales.detach())
     inverse = torch.cholesky_inverse(torch.linalg.cholesky(kernel(found) + torch.diag(error)))
     return Process(found, inverse @ measured, inverse)

@@ -21,6 +21,8 @@ UPDATES = 20
 """At most so many updates on one quadratic."""
 NEAR = 1.0
 """A pass that moved the weights further than this says too little about where they end: one update follows, not UPDATES."""
+TOO_FAR = 0.5
+"""A step at whose end the log posterior falls by more than this share of how it rose at its beginning is taken back in part."""
 STILL = 1e-3
 """Weights that a pass moved less than this, and precisions that it changed by less than this share, stand still."""
 
@@ -37,14 +39,19 @@ class Search:
         self.mean = torch.zeros(len(self.groups), dtype=torch.float64)
         self.mean[0] = torch.logit(torch.tensor(base_rate, dtype=torch.float64))
         self.precision = torch.eye(len(self.groups), dtype=torch.float64)
+        self._from: tuple[torch.Tensor, torch.Tensor] | None = None
+        """Where the last step began, and the slope of the log likelihood there."""
 
     def again(self) -> None:
         """Go on from here, on other rows."""
-        self.passes, self.still, self.moved = 0, False, float("inf")
+        self.passes, self.still, self.moved, self._from = 0, False, float("inf"), None
 
     def learn(self, slope: torch.Tensor, curvature: torch.Tensor) -> None:
         """Move to where the quadratic with this `slope` [d] and `curvature` [d, d] of the log likelihood at `mean` says, float64."""
+        if self._overshot(slope):
+            return
         start, before = self.mean, self.precisions
+        self._from = start, slope
         for _ in range(UPDATES if self.moved < NEAR else 1):
             last, prior = self.precisions, self.precisions[self.groups]
             self.precision = curvature + torch.diag(prior)
@@ -58,6 +65,22 @@ class Search:
             prior = self.precisions[self.groups]
             self.precision = curvature + torch.diag(prior)
             self.mean = self.mean + _shortened(torch.linalg.solve(self.precision, slope - curvature @ (self.mean - start) - prior * self.mean))
+
+    def _overshot(self, slope: torch.Tensor) -> bool:
+        """Whether the last step went too far; then only to where the slope along it would be 0 if it changed evenly. Newton's step can lead from rows of
+        which nearly all agree to where they all seem certain, and no curvature is left to find back by; the log posterior is concave.
+        """
+        if self._from is None:
+            return False
+        (start, before), prior = self._from, self.precisions[self.groups]
+        step = self.mean - start
+        rose, rises = float(step @ (before - prior * start)), float(step @ (slope - prior * self.mean))
+        if rose <= 0 or rises >= -TOO_FAR * rose:
+            return False
+        self.mean = start + step * (rose / (rose - rises))
+        self.passes, self.moved = self.passes + 1, float("inf")
+        self.still = self.passes >= PASSES
+        return True
 
     def _evidence(self, prior: torch.Tensor) -> torch.Tensor:
         """The precision of each block under which the rows are most probable, as far as the current weights tell."""

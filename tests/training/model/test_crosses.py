@@ -151,3 +151,23 @@ def test_a_model_learns_and_keeps_them(catalog, tmp_path):
     assert (found == same).all()
     assert (found == plain)[silent].all()
     assert (found != plain)[~silent].any()
+
+
+def test_a_head_that_is_certain_and_wrong_throws_no_weight_away():
+    """It gives all rows 30 log odds, where 1 in 500 says otherwise: there is no curvature to go by, and Newton's step would be 100 log odds long. The weights
+    walk to where the answers are, and take nothing from another label.
+    """
+    rows, logits, _ = made(60_000, taste=0.4)
+    alone = fit(rows, logits, SIZES, VOCABULARIES)
+    labels = torch.stack([rows.labels[:, 0], torch.ones_like(rows.labels[:, 0])], dim=1)
+    labels[::500, 1] = 0
+    both, said = replace(rows, labels=labels, names=(Stage.CLICKED, Stage.VISITED)), torch.stack([logits[:, 0], torch.full((60_000,), 30.0)], dim=1)
+    side = crosses._Side(both, [0, 1], CREATIVE, SIZES[CREATIVE], VOCABULARIES)
+    side.learn(said, Crosses.none(2, SIZES, VOCABULARIES))
+    assert side.moved == crosses.FARTHEST
+    found = fit(both, said, SIZES, VOCABULARIES)
+    known = rows.kinds.factors[rows.arm.to(torch.int64), CREATIVE] > 0
+    rate = torch.sigmoid(add(found, both, VOCABULARIES, said.clone())[known, 1]).mean()
+    assert 0.997 < float(rate) < 0.999
+    assert torch.allclose(found.creative[0], alone.creative[0], atol=0.02)
+    assert found.creative[0].abs().max() > 0.2

@@ -53,3 +53,11 @@ def test_nothing_measured_leaves_the_belief():
     found = process.fit(lambda scales: torch.zeros(0, 0, dtype=torch.float64) * scales[0], torch.zeros(0).double(), torch.zeros(0).double(), ((-2.0, 1.0),))
     assert found.scales.tolist() == [-2.0]
     assert found.deviation(torch.zeros(0)) == 1.0
+
+
+def test_no_scale_goes_where_the_covariance_cannot_be_factored():
+    """Three things that are one, measured far outside of the belief: their variance alone would have to be 1e18, where nothing is left of the errors."""
+    measured, error, belief = torch.full((3,), 1e9, dtype=torch.float64), torch.full((3,), 1e-4, dtype=torch.float64), ((-3.0, 1.5),)
+    found = process.fit(lambda scales: torch.ones(3, 3, dtype=torch.float64) * scales[0].exp(), measured, error, belief)
+    assert float(found.scales[0]) == -3.0 + process.FAR * 1.5
+    assert found.inverse.isfinite().all()

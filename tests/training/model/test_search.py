@@ -53,3 +53,17 @@ def test_going_on_takes_fewer_passes():
     run(warm, phi, label)
     assert warm.passes < fresh.passes
     assert torch.allclose(warm.mean, fresh.mean, atol=1e-3)
+
+
+def test_rows_that_nearly_all_agree_do_not_throw_it_back_and_forth():
+    """Sixty rows far out, a third of which say otherwise: Newton's step leads to where all of them seem certain, and from there back to where it began."""
+    rows = 20_000
+    far, label = torch.zeros(rows), torch.ones(rows)
+    far[:60] = 8.0
+    label[:20], label[1000:1015] = 0.0, 0.0
+    phi = torch.stack([torch.ones(rows), far], dim=1)
+    s = run(Search(float(label.mean()), (1, 1), 1.0), phi, label)
+    slope = phi.double().T @ (label - torch.sigmoid(phi.double() @ s.mean)) - s.precisions[s.groups] * s.mean
+    assert slope.abs().max() < 1e-2
+    assert s.passes < PASSES
+    assert float(torch.sigmoid(s.mean[0] + 8 * s.mean[1])) == pytest.approx(2 / 3, abs=0.02)
