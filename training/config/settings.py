@@ -95,7 +95,7 @@ class TrainingSettings(Strict):
     processes: int = Field(1, ge=1, le=64, description="Processes of this machine that train together; more than one are started by torchrun")
     parts: int = Field(0, ge=0, le=64, description="Parts in which each batch is added up (0: one a process); one process with 2 gives the bytes of two")
     holdout: float = Field(0.5, gt=0, lt=1, description="Share of members kept from training, on whom the challenger is judged")
-    window_days: int = Field(182, ge=1, description="Decisions older than this are not learned from; a policy's own log no longer shows what it has learned to avoid")
+    window_days: int = Field(182, ge=1, description="Older decisions are not learned from; a policy's own log no longer shows what it avoids")
 
     @model_validator(mode="after")
     def _shared_evenly(self) -> TrainingSettings:
