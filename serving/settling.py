@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -51,7 +52,7 @@ class Settling:
     def __init__(self, metrics: Metrics, count: Callable[[Made], None]) -> None:
         self._metrics, self._count, self._slow, self._handed = metrics, count, False, 0
         self._line: Line[Made, None] = Line("settling", self._run)
-        self._ahead = Ahead(self._synced, self._tell, self._wait_for)
+        self._ahead = Ahead(self._synced, self._tell, self._hand)
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Begin; `take` is called on `loop`."""
@@ -59,7 +60,7 @@ class Settling:
         self._ahead.start(loop)
 
     def stop(self) -> None:
-        """Answer what was taken, then end. From the loop's thread."""
+        """Answer what was taken, then end. From any thread."""
         self._ahead.stop()
         self._line.stop()
 
@@ -73,8 +74,12 @@ class Settling:
         if len(made.batch) == 1 and not self._slow and not self._handed:
             self._tell(made, self._settled(made))
         else:
-            self._handed += 1
-            self._line.put(Waiting(made, partial(self._taken, made), perf_counter()))
+            self._hand(made)
+
+    def _hand(self, made: Made) -> None:
+        """To the thread."""
+        self._handed += 1
+        self._line.put(Waiting(made, partial(self._taken, made), perf_counter()))
 
     def _run(self) -> None:
         while waiting := self._next():
@@ -98,12 +103,12 @@ class Settling:
             made.writing.settle()
         except Exception as error:  # noqa: BLE001 - whatever the log raises, callers must be told
             told = error
-        self._slow = self._synced(perf_counter() - begin) > SLOW
+        self._synced(perf_counter() - begin)
         return told
 
-    def _synced(self, seconds: float) -> float:
+    def _synced(self, seconds: float) -> None:
+        self._slow = seconds > SLOW
         self._metrics.stage("sync", seconds)
-        return seconds
 
     def _taken(self, made: Made, error: Exception | None) -> None:
         self._handed -= 1
@@ -123,24 +128,48 @@ class Settling:
 class Ahead:
     """Batches that the kernel syncs, one sync at a time: what is committed meanwhile goes with the next. `left` takes what it cannot."""
 
-    def __init__(self, synced: Callable[[float], object], tell: Callable[[Made, Exception | None], None], left: Callable[[Made], None]) -> None:
+    def __init__(self, synced: Callable[[float], None], tell: Callable[[Made, Exception | None], None], left: Callable[[Made], None]) -> None:
         self._synced, self._tell, self._left = synced, tell, left
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = 0
         self._kernel: KernelSync | None = None
         self._under_way, self._next, self._since = list[Made](), list[Made](), 0.0
+        self._idle: Callable[[], object] | None = None
+        """Who is told when nothing is under way any more."""
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Begin, where this system can."""
+        """Begin, where this system can. From the loop's thread."""
+        self._loop, self._thread = loop, threading.get_ident()
         try:
             self._kernel = KernelSync(loop)
         except Exception as error:  # noqa: BLE001 - no Linux, or one that does not let us: syncs are waited for
             say("no kernel syncs", error=f"{type(error).__name__}: {error}")
 
     def stop(self) -> None:
-        """Answer all."""
-        while self._under_way and self._kernel is not None:
-            self._kernel.wait()
-        if self._kernel is not None:
-            self._kernel.close()
+        """Answer all, on the loop where it runs."""
+        if self._loop is None or not self._loop.is_running() or threading.get_ident() == self._thread:
+            while self._under_way and self._kernel is not None:
+                self._kernel.wait()
+            self._close()
+            return
+        ended = threading.Event()
+        self._loop.call_soon_threadsafe(self._finish, ended.set)
+        ended.wait()
+
+    def _finish(self, idle: Callable[[], object]) -> None:
+        self._idle = idle
+        self._rest()
+
+    def _rest(self) -> None:
+        if self._idle is not None and not self._under_way:
+            self._close()
+            self._idle()
+            self._idle = None
+
+    def _close(self) -> None:
+        kernel, self._kernel = self._kernel, None
+        if kernel is not None:
+            kernel.close()
 
     def take(self, made: Made) -> bool:
         """Whether it was taken."""
@@ -148,26 +177,29 @@ class Ahead:
             return False
         self._next.append(made)
         if not self._under_way:
-            self._begin(self._kernel)
+            for left in self._begin(self._kernel):
+                self._left(left)
         return True
 
-    def _begin(self, kernel: KernelSync) -> None:
+    def _begin(self, kernel: KernelSync) -> list[Made]:
+        """Sync what waits; what the kernel does not."""
         self._under_way, self._next = self._next, []
         self._since = perf_counter()
         try:
-            begun = self._under_way[-1].writing.begin(kernel, self._ended)  # the last sync does for those before it
+            if self._under_way[-1].writing.begin(kernel, self._ended):  # the last sync does for those before it
+                return []
         except Exception as error:  # noqa: BLE001 - whatever the kernel refuses
-            self._kernel, begun = None, False
+            self._close()
             say("no kernel syncs", error=f"{type(error).__name__}: {error}")
-        if not begun:
-            left, self._under_way = self._under_way, []
-            for made in left:
-                self._left(made)
+        left, self._under_way = self._under_way, []
+        return left
 
     def _ended(self, error: Exception | None) -> None:
-        self._synced(perf_counter() - self._since)
         ended, self._under_way = self._under_way, []
-        if self._next and self._kernel is not None:
-            self._begin(self._kernel)
+        self._synced(perf_counter() - self._since)
+        left = self._begin(self._kernel) if self._next and self._kernel is not None else []
         for made in ended:
             self._tell(made, error)
+        for made in left:
+            self._left(made)
+        self._rest()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 
+import pytest
 from prometheus_client import CollectorRegistry
 
 from serving import settling as module
@@ -42,19 +44,34 @@ def heard(told):
     return [answer if isinstance(answer, Unlogged) else answer.asked.decision_id for answer in told]
 
 
-def kernels(test):
-    """Run `test(settling, told)` on a loop whose syncs are the kernel's."""
+class Kernel:
+    """Has nothing to do: `Staged` says when a sync ends."""
 
-    async def run():
-        settling = Settling(Metrics(CollectorRegistry()), lambda _: None)
-        settling.start(asyncio.get_running_loop())
-        test(settling, [])
-        settling.stop()
+    def __init__(self, loop):
+        self.loop = loop
 
-    asyncio.run(asyncio.wait_for(run(), 120))
+    def close(self):
+        """Of `KernelSync`."""
 
 
-def test_a_disk_that_hangs_stops_no_loop():
+@pytest.fixture
+def kernels(monkeypatch):
+    """Runs a test of `settling` and `told` on a loop whose syncs are the kernel's, and stops it."""
+    monkeypatch.setattr(module, "KernelSync", Kernel)
+
+    def on_loop(test, told):
+        async def run():
+            settling = Settling(Metrics(CollectorRegistry()), lambda _: None)
+            settling.start(asyncio.get_running_loop())
+            test(settling, told)
+            await asyncio.to_thread(settling.stop)
+
+        asyncio.run(asyncio.wait_for(run(), 120))
+
+    return on_loop
+
+
+def test_a_disk_that_hangs_stops_no_loop(kernels):
     """`take` returns, also for one decision alone; what was committed meanwhile goes with one next sync, and all are answered in order."""
 
     def test(settling, told):
@@ -69,25 +86,49 @@ def test_a_disk_that_hangs_stops_no_loop():
         third.done(None)
         assert heard(told) == names(1, 2, 3, 4)
 
-    kernels(test)
+    kernels(test, [])
 
 
-def test_a_sync_that_the_kernel_could_not_do_is_told_and_the_next_ones_are_waited_for():
+def test_a_sync_that_the_kernel_could_not_do_is_told_and_the_next_ones_are_waited_for(kernels):
     """Whoever asked is refused. What follows a failure is settled by who may move the log, until the kernel may go on."""
+    told, settled = [], []
 
     def test(settling, told):
-        settled, first = [], Staged()
+        first, last = Staged(), Staged(lambda: settled.append(threading.current_thread().name), begins=False)
         settling.take(batch(told, first, 1))
-        settling.take(batch(told, Staged(lambda: settled.append(2), begins=False), 2))
+        settling.take(batch(told, last, 2))
         first.done(OSError("Input/output error"))
-        assert settled == [2]
-        settling.take(batch(told, last := Staged(), 3))
-        last.done(None)
-        assert heard(told)[0] == names(2)[0]
-        assert str(told[1]) == "Input/output error"
-        assert heard(told)[2:] == names(3)
+        assert [str(one) for one in told] == ["Input/output error"]
 
-    kernels(test)
+    kernels(test, told)
+    assert settled == ["settling"]
+    assert heard(told)[1:] == names(2)
+
+
+def test_what_is_under_way_is_answered_on_the_loop_before_a_stop_from_another_thread_ends(tmp_path):
+    """As the service stops: many times, since the end of a sync and the stop race."""
+    file = os.open(tmp_path / "file", os.O_RDWR | os.O_CREAT)
+
+    class Synced(Staged):
+        def begin(self, kernel, done):
+            kernel.sync(file, done)
+            return True
+
+    async def run():
+        settling, told, threads = Settling(Metrics(CollectorRegistry()), lambda _: threads.append(threading.get_ident())), [], []
+        settling.start(asyncio.get_running_loop())
+        for i in (1, 2):
+            os.write(file, bytes(100_000))
+            settling.take(batch(told, Synced(), i))
+        await asyncio.to_thread(settling.stop)
+        assert heard(told) == names(1, 2)
+        assert set(threads) == {threading.get_ident()}
+
+    try:
+        for _ in range(50):
+            asyncio.run(asyncio.wait_for(run(), 60))
+    finally:
+        os.close(file)
 
 
 def test_a_single_decision_waits_for_no_sync_of_the_thread_on_the_loop(monkeypatch):

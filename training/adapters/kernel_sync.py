@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from select import select
 
 DEPTH = 8
 """Most syncs at a time."""
@@ -27,8 +28,9 @@ class KernelSync:
             raise OSError("the kernel took no sync")
 
     def wait(self) -> None:
-        """Until one has ended, and was told of. From the loop's thread."""
-        self._context.process_events(DEPTH, 1, -1)
+        """Until one has ended, and was told of. From the loop's thread, or where the loop does not run."""
+        select([self._context.fileno], [], [])  # begins again after a signal
+        self._heard()
 
     def close(self) -> None:
         """Hear no more; none may be under way."""

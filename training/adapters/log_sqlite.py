@@ -85,10 +85,14 @@ class Locked(Exception):  # noqa: N818 - it says what is so
 
 
 class Syncing:
-    """What the threads of a process share that sync one file: they take turns, as the kernel tells of a failure once, and whether one has failed."""
+    """What the threads of a process share that sync one file: they take turns, as the kernel tells of a failure once; whether one has failed, and how many."""
 
     def __init__(self) -> None:
-        self.turn, self.doubt = threading.Lock(), False
+        self.turn, self.doubt, self.failures = threading.Lock(), False, 0
+
+    def failed(self) -> None:
+        """From now on nothing is kept that was not moved."""
+        self.doubt, self.failures = True, self.failures + 1
 
 
 _syncing: dict[Path, Syncing] = {}
@@ -127,10 +131,11 @@ class Wal:
         with self._shared.turn:
             try:
                 if self._shared.doubt:
+                    self._hear()
                     self._move()
                 os.fdatasync(self._file)
             except OSError as error:
-                self._shared.doubt = True
+                self._shared.failed()
                 raise sqlite3.OperationalError(f"the disk did not keep it: {error.strerror}") from error
 
     def begin(self, kernel: KernelSync, done: Callable[[sqlite3.OperationalError | None], None]) -> bool:
@@ -144,10 +149,17 @@ class Wal:
         return True
 
     def _kept(self, failure: str | None) -> sqlite3.OperationalError | None:
-        if failure is None:
+        if failure is not None:
+            self._shared.failed()
+        elif not self._shared.doubt:
             return None
-        self._shared.doubt = True
-        return sqlite3.OperationalError(f"the disk did not keep it: {failure}")
+        return sqlite3.OperationalError(f"the disk did not keep it: {failure or 'another sync failed meanwhile'}")
+
+    def _hear(self) -> None:
+        """Each of the open files tells of the failure that is known already: what is to be moved is in memory still."""
+        for file in (self._file, self._begun):
+            with suppress(OSError):
+                os.fdatasync(file)
 
     def _opened(self) -> int:
         file = os.open(self._path, os.O_RDONLY)
@@ -155,7 +167,7 @@ class Wal:
         return file
 
     def _move(self) -> None:
-        connection = _connect(self._dialect, self._url)
+        connection, before = _connect(self._dialect, self._url), self._shared.failures
         try:
             connection.execute(f"PRAGMA busy_timeout={_MOVE_MS}")
             busy, pages, moved = connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
@@ -163,7 +175,7 @@ class Wal:
             connection.close()
         if busy and pages != moved:
             raise sqlite3.OperationalError("after a failed sync the log's WAL could not be moved into its file yet")
-        self._shared.doubt = bool(busy)
+        self._shared.doubt = bool(busy) or self._shared.failures != before
 
 
 _wals: WeakKeyDictionary[Engine, Wal] = WeakKeyDictionary()

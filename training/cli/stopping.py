@@ -69,14 +69,15 @@ class _Interruption:
         if _importing(frame):
             self.waits = True
             signal.signal(signal.SIGALRM, self)
-            signal.setitimer(signal.ITIMER_REAL, SOON)
+            signal.setitimer(signal.ITIMER_REAL, SOON, SOON)
             return
-        self.waits = False
+        self.forget()
         raise KeyboardInterrupt
 
     def forget(self) -> None:
-        """Whatever ends the block ends the command."""
+        """It is raised, or the block ends, which ends the command."""
         signal.setitimer(signal.ITIMER_REAL, 0)
+        self.waits = False
         _ignore()
 
 

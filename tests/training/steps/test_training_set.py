@@ -43,9 +43,9 @@ def platform(store: FeatureStore) -> Platform:
 
 @pytest.fixture
 def settings(tmp_path):
-    """Feature marts with one member over 60 days, under a temporary home."""
+    """Feature marts with one member over some days more than are learned from, under a temporary home."""
     settings = Settings(home=tmp_path)
-    days = [END - i * DAY for i in range(60)]
+    days = [END - i * DAY for i in range(settings.training.window_days + 4)]
     write_mart(settings.marts, MEMBER_FEATURES, [feature_row(at, member_id="m1", visits_7d=float(at.timetuple().tm_yday)) for at in days])
     write_mart(settings.marts, ARM_FEATURES, [feature_row(at, arm_id="p.c.web", product_id="p", clicks_28d=1.0) for at in days])
     return settings
@@ -81,7 +81,7 @@ def test_fallbacks_are_kept_apart(settings, store):
     """What the service showed because nobody could decide is in the marts, but is neither learned from nor judged on."""
     report, rows = run(settings, store, [decision("a", END - 30 * HOUR), decision("b", END - 30 * HOUR) | {"assignment_group": "fallback"}])
     assert ([r["decision_id"] for r in rows], report.rows) == (["a"], 1)
-    with pytest.raises(NotReadyError, match="No decision of the 56 days"):
+    with pytest.raises(NotReadyError, match=f"No decision of the {settings.training.window_days} days"):
         run(settings, store, [decision("b", END - 30 * HOUR) | {"assignment_group": "fallback"}])
 
 
@@ -93,8 +93,8 @@ def rows_features():
 
 
 def test_only_the_window_is_learned_from(settings, store):
-    """56 days back from the end of the day: the first instant is in, the one before is out, the next day is out."""
-    first = END - 56 * DAY
+    """So many days back from the end of the day: the first instant is in, the one before is out, the next day is out."""
+    first = END - settings.training.window_days * DAY
     later = END + 10 * DAY
     rows = [decision(i, at, as_of=later) for i, at in (("in", first), ("old", first - timedelta(microseconds=1)), ("next", END))]
     assert [r["decision_id"] for r in run(settings, store, rows)[1]] == ["in"]
