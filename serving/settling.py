@@ -18,9 +18,6 @@ from training.adapters.kernel_sync import KernelSync
 from training.domain.errors import LogError
 from training.domain.served import Asked, Served
 
-SLOW = 0.005
-"""Seconds of a sync after which the loop waits for none until one was quicker again."""
-
 Asking = Waiting[Asked, Served]
 
 
@@ -47,12 +44,12 @@ class Made(NamedTuple):
 
 
 class Settling:
-    """`take` on the loop; `count` hears of each batch that was answered. The kernel syncs; where it cannot, the loop for a single decision, else a thread."""
+    """`take` on the loop, which waits for no sync; `count` hears of each batch that was answered. The kernel syncs; where it cannot, a thread."""
 
     def __init__(self, metrics: Metrics, count: Callable[[Made], None]) -> None:
-        self._metrics, self._count, self._slow, self._handed = metrics, count, False, 0
+        self._metrics, self._count, self._handed = metrics, count, 0
         self._line: Line[Made, None] = Line("settling", self._run)
-        self._ahead = Ahead(self._synced, self._tell, self._hand)
+        self._ahead = Ahead(partial(metrics.stage, "sync"), self._tell, self._hand)
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Begin; `take` is called on `loop`."""
@@ -67,17 +64,9 @@ class Settling:
     def take(self, made: Made) -> None:
         """Settle and answer, in the order in which batches were taken."""
         if self._handed or not self._ahead.take(made):
-            self._wait_for(made)
-
-    def _wait_for(self, made: Made) -> None:
-        """A single decision saves the hand-over to the thread, where that has nothing to do: else the loop would wait for its sync too."""
-        if len(made.batch) == 1 and not self._slow and not self._handed:
-            self._tell(made, self._settled(made))
-        else:
             self._hand(made)
 
     def _hand(self, made: Made) -> None:
-        """To the thread."""
         self._handed += 1
         self._line.put(Waiting(made, partial(self._taken, made), perf_counter()))
 
@@ -103,12 +92,8 @@ class Settling:
             made.writing.settle()
         except Exception as error:  # noqa: BLE001 - whatever the log raises, callers must be told
             told = error
-        self._synced(perf_counter() - begin)
+        self._metrics.stage("sync", perf_counter() - begin)
         return told
-
-    def _synced(self, seconds: float) -> None:
-        self._slow = seconds > SLOW
-        self._metrics.stage("sync", seconds)
 
     def _taken(self, made: Made, error: Exception | None) -> None:
         self._handed -= 1

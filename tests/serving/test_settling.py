@@ -1,4 +1,4 @@
-"""From committed to answered: by the kernel, on the spot or by the thread, and never with the loop waiting for a sync that another one is at."""
+"""From committed to answered: by the kernel or by the thread, and never with the loop waiting for a sync."""
 
 from __future__ import annotations
 
@@ -131,44 +131,30 @@ def test_what_is_under_way_is_answered_on_the_loop_before_a_stop_from_another_th
         os.close(file)
 
 
-def test_a_single_decision_waits_for_no_sync_of_the_thread_on_the_loop(monkeypatch):
-    """Without a kernel that syncs: while the thread does it for two, the third is handed over as well and `take` returns; all are answered in order.
-    Later one alone is settled at once.
-    """
+def test_where_no_kernel_syncs_a_thread_does_and_the_loop_waits_for_none(monkeypatch):
+    """`take` returns while the thread is at it, also for one decision alone; all are answered on the loop, in order."""
 
     def none(_):
         raise ImportError("no Linux")
 
     monkeypatch.setattr(module, "KernelSync", none)
-    gate, syncing, third, threads, told = threading.Event(), threading.Event(), asyncio.Event(), [], []
+    gate, threads = threading.Event(), []
 
-    def settle(wait):
+    def settle():
         threads.append(threading.current_thread().name)
-        syncing.set()
-        assert gate.wait(60) or not wait
-
-    def hear(answer):
-        told.append(answer.asked.decision_id)
-        if len(told) == 3:
-            third.set()
-
-    def made(*numbers, wait=False):
-        batch = [Waiting(served(i).asked, hear, 0.0) for i in numbers]
-        return Made(batch, [served(i) for i in numbers], Staged(lambda: settle(wait)))
+        assert gate.wait(60)
 
     async def run():
-        settling = Settling(Metrics(CollectorRegistry()), lambda _: None)
+        all_of_them, told = asyncio.Event(), []
+        settling = Settling(Metrics(CollectorRegistry()), lambda _: all_of_them.set() if len(told) == 4 else None)
         settling.start(asyncio.get_running_loop())
-        settling.take(made(1, 2, wait=True))
-        assert await asyncio.to_thread(syncing.wait, 60)
-        settling.take(made(3))
+        for numbers in ((1,), (2, 3), (4,)):
+            settling.take(batch(told, Staged(settle), *numbers))
         assert told == []
         gate.set()
-        await third.wait()
-        settling.take(made(4))
-        assert len(told) == 4
+        await all_of_them.wait()
         settling.stop()
+        return heard(told)
 
-    asyncio.run(asyncio.wait_for(run(), 120))
-    assert told == [served(i).asked.decision_id for i in (1, 2, 3, 4)]
-    assert threads == ["settling", "settling", "MainThread"]
+    assert asyncio.run(asyncio.wait_for(run(), 120)) == names(1, 2, 3, 4)
+    assert set(threads) == {"settling"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from select import select
+from select import POLLIN, poll
 
 DEPTH = 8
 """Most syncs at a time."""
@@ -29,7 +29,9 @@ class KernelSync:
 
     def wait(self) -> None:
         """Until one has ended, and was told of. From the loop's thread, or where the loop does not run."""
-        select([self._context.fileno], [], [])  # begins again after a signal
+        ready = poll()
+        ready.register(self._context.fileno, POLLIN)
+        ready.poll()  # begins again after a signal
         self._heard()
 
     def close(self) -> None:

@@ -167,7 +167,7 @@ class Wal:
         return file
 
     def _move(self) -> None:
-        connection, before = _connect(self._dialect, self._url), self._shared.failures
+        before, connection = self._shared.failures, _connect(self._dialect, self._url)
         try:
             connection.execute(f"PRAGMA busy_timeout={_MOVE_MS}")
             busy, pages, moved = connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()

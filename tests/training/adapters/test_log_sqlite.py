@@ -109,6 +109,41 @@ def test_a_sync_by_the_kernel_is_of_the_same_wal_and_its_failure_is_everybodys(l
     assert staged.begin(kernel, heard.append)
 
 
+def test_a_failure_is_told_of_once_though_every_open_file_hears_of_it(log, monkeypatch):
+    """Whoever opened the file is told by the system at their next sync: the one after the refused one is none to refuse."""
+    kernel, heard, told = Kernel(), [], set()
+    with log.staged(["m1"]) as staged:
+        staged.append([served("1")])
+    assert staged.begin(kernel, heard.append)
+    kernel.begun[0][1]("Input/output error")
+
+    def sync(file):
+        if file not in told:
+            told.add(file)
+            raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "fdatasync", sync)
+    append(log, "2")
+    assert len(told) == 2
+
+
+def test_a_failure_that_is_heard_while_the_log_is_moved_is_not_forgotten(log, tmp_path, monkeypatch):
+    """What was committed since may be what failed."""
+    file, _ = failed(log, tmp_path, monkeypatch)
+    connect = log_sqlite._connect
+
+    def meanwhile(*where):
+        log_sqlite._syncing[file].failures += 1
+        return connect(*where)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(log_sqlite, "_connect", meanwhile)
+        append(log, "3")
+    assert log_sqlite._syncing[file].doubt
+    append(log, "4")
+    assert not log_sqlite._syncing[file].doubt
+
+
 def failed(log, folder, monkeypatch):
     """The log's file, and its size before the second of two decisions was refused by the disk, which works again."""
     append(log, "1")
