@@ -62,7 +62,7 @@ class RuleSettings(Strict):
 class UtilitySettings(Strict):
     """Weights of the utility: value(product) (P(convert|a) - P(convert|none)) + retention (P(retain|a) - P(retain|none)) - opt_out P(opt out|a) - cost."""
 
-    retention: float = Field(300.0, ge=0, description="Money that one retained member is worth")
+    retention: float = Field(75.0, ge=0, description="Money that one retained member is worth: about what a member has brought so far")
     opt_out: float = Field(20.0, ge=0, description="Money that one opt-out costs")
 
 
