@@ -46,7 +46,8 @@ class Decider:
     """`put` and `ask` from the event loop; what waits is taken together, `batch` at most, and answered once it is durable.
 
     Where log and online store are files of this machine's, the loop decides by itself what has come in one of its turns: a hand-over to a thread and back costs
-    as much as a decision. It never waits there: what meets a lock, or fails, goes to the thread that otherwise takes everything.
+    as much as a decision. It waits there for no disk, and some milliseconds for who else writes: what meets a lock for longer, or fails, goes to the thread
+    that otherwise takes everything.
     """
 
     def __init__(self, log: DecisionLog, lookup: Lookup, source: Source, metrics: Metrics, draw: Callable[[], float], times: Times | None = None) -> None:

@@ -109,6 +109,13 @@ def insert_new(engine: Engine | Connection, table: Table) -> Insert:
     return sqlite.insert(table).on_conflict_do_nothing()
 
 
+def insert_or_replace(connection: Connection, table: Table) -> Insert:
+    """INSERT that puts its values in the place of a row of the same key."""
+    made = postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
+    keys = [column.name for column in table.primary_key]
+    return made.on_conflict_do_update(index_elements=keys, set_={c.name: made.excluded[c.name] for c in table.columns if c.name not in keys})
+
+
 _MEANS = {
     "opened": "Nothing can be decided without it, for nobody would know what was shown.",
     "read": "Caps, consent and earlier answers are in it.",

@@ -28,6 +28,8 @@ _MOST_PAGES = 8_192
 """Pages of the WAL, 32 MB, beyond which a decision's commit moves what is left and starts it anew: `Tending` cannot where somebody always writes."""
 _MOVE_MS = 1_000
 """How long the WAL's way into the file after a failed sync waits for writers and readers."""
+_BRIEF_MS = 3
+"""How long who is not to wait waits all the same: the learner holds the lock for less, and to go to a thread instead costs more."""
 _PAUSE = 0.0003
 """Seconds between two looks at the lock. SQLite's own pauses grow to 0.1 s, and a busy writer then keeps another one out for seconds."""
 
@@ -211,12 +213,12 @@ class Writer(threading.local):
         self._own: Own | None = None
 
     def begin(self, *, patient: bool = True) -> Own:
-        """A transaction, which holds the write lock from the start and must be ended. Raises the driver's errors; Locked where another one holds the lock and
-        nobody is to wait for it.
+        """A transaction, which holds the write lock from the start and must be ended. Raises the driver's errors; Locked where another one goes on holding the
+        lock and nobody is to wait for it.
         """
         own = self._own or self._opened()
         try:
-            patiently(own.connection.execute, "BEGIN IMMEDIATE", WAIT_MS if patient else 0)
+            patiently(own.connection.execute, "BEGIN IMMEDIATE", WAIT_MS if patient else _BRIEF_MS)
         except sqlite3.OperationalError as error:
             if not patient and "locked" in str(error):
                 raise Locked from None

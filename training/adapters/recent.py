@@ -11,17 +11,17 @@ materialization. Visits, purchases and subscriptions are told by other tables th
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 
-from sqlalchemy import Connection, Engine, delete, func, insert, select
+import msgspec
+from sqlalchemy import Connection, Engine, func, select
 
 from training.adapters.answers import AT_ONCE, newest
-from training.adapters.log_engine import instant, micros, reading, writing
+from training.adapters.log_engine import insert_or_replace, instant, micros, reading, writing
 from training.adapters.log_tables import decision_table, outcome_table, recent_table
 from training.domain.nouns import NONE, OutcomeKind
 
@@ -123,7 +123,7 @@ class Recent:
         rows = [
             {
                 "member_id": member,
-                "base": json.dumps({"base": each.base, "before": each.before, "after": each.after}),
+                "base": msgspec.json.encode({"base": each.base, "before": each.before, "after": each.after}).decode(),
                 "base_at": micros(each.at),
                 "pushed_at": micros(each.at),
             }
@@ -131,8 +131,7 @@ class Recent:
         ]
         for some in (rows[i : i + RECORDED] for i in range(0, len(rows), RECORDED)):
             with writing(self._engine) as connection:
-                connection.execute(delete(recent_table).where(recent_table.c.member_id.in_([row["member_id"] for row in some])))
-                connection.execute(insert(recent_table), some)
+                connection.execute(insert_or_replace(connection, recent_table), some)
 
 
 def _counts(row: Mapping[str, object]) -> dict[str, float]:
@@ -151,7 +150,7 @@ def _base(row: Mapping[str, object], recorded: Base | None) -> Base:
 def _recorded(connection: Connection, members: Iterable[str]) -> list[Base | None]:
     wanted = list(members)
     found = {row.member_id: row for row in connection.execute(select(recent_table).where(recent_table.c.member_id.in_(wanted)))}
-    return [Base(instant(row.base_at), **json.loads(row.base)) if (row := found.get(member)) else None for member in wanted]
+    return [Base(instant(row.base_at), **msgspec.json.decode(row.base)) if (row := found.get(member)) else None for member in wanted]
 
 
 def _counted(connection: Connection, bases: Mapping[str, Base]) -> dict[str, Base]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from time import monotonic, sleep
 
 import pytest
@@ -193,24 +194,41 @@ def test_the_wal_of_a_linked_file_is_the_one_that_is_synced(tmp_path):
     assert (tmp_path / "real" / "kept.db-wal").stat().st_size > 0
 
 
-def test_who_does_not_wait_is_told_that_another_one_writes(log):
-    """At once, and its connection is there for the next time."""
-    writer, told = Writer(log.engine), []
+@pytest.fixture
+def hurried(log):
+    """Writes in a thread without patience, and says what came of it."""
+    writer = Writer(log.engine)
 
-    def other():
+    def write():
         try:
             writer.end(writer.begin(patient=False), keep=True)
-            told.append("written")
         except Locked:
-            told.append("locked")
+            return "locked"
+        return "written"
 
+    with ThreadPoolExecutor(1) as pool:
+        yield lambda: pool.submit(write)
+
+
+def test_who_does_not_wait_is_told_that_another_one_writes(log, hurried):
+    """Soon, and its connection is there for the next time."""
+    writer = Writer(log.engine)
     own = writer.begin()
-    thread = threading.Thread(target=other)
-    thread.start()
-    thread.join()
+    assert hurried().result() == "locked"
     writer.end(own, keep=True)
-    other()
-    assert told == ["locked", "written"]
+    assert hurried().result() == "written"
+
+
+def test_who_does_not_wait_lets_a_short_writer_end(log, hurried, monkeypatch):
+    """Going to a thread instead would cost more than the learner's few rows."""
+    monkeypatch.setattr(log_sqlite, "_BRIEF_MS", 10_000)
+    writer = Writer(log.engine)
+    own = writer.begin()
+    waiting = hurried()
+    with pytest.raises(TimeoutError):
+        waiting.result(0.2)
+    writer.end(own, keep=True)
+    assert waiting.result() == "written"
 
 
 def test_what_was_appended_moves_into_the_file_while_others_write(log, tmp_path, monkeypatch):
