@@ -34,7 +34,7 @@ PR_SET_PDEATHSIG = 1
 """Of prctl(2)."""
 HEAVY = (
     *("feast", "feast.infra.offline_stores.duckdb", "training.adapters.feast_online", "training.adapters.feast_engine", "training.adapters.feast_store"),
-    "training.model.loops",
+    "training.model.loops_score",
 )
 """What a child would import when it first asks the store, and compile when it first decides."""
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)

@@ -48,8 +48,7 @@ def _timed(found: Compiled, seed: int) -> dict[str, object]:
     ways: dict[str, Timed] = {
         "decision": lambda features, context: ready.score(features, context, menu),
         "layer_by_layer": lambda features, context: _by_layers(ready, features, context),
-        "member": ready.members.base,
-        "wins": lambda features, context: ready.kernel.wins(ready.members.base(features, context), ready.shelf.plan(menu)),
+        "reading": lambda features, _: ready.members.read(features),
     }
     taken: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(ROUNDS):
@@ -65,11 +64,7 @@ def _timed(found: Compiled, seed: int) -> dict[str, object]:
         "least_ms": round(min(taken["decision"]), 4),
         "layer_by_layer_p50_ms": median["layer_by_layer"],
         "ratio": round(median["layer_by_layer"] / median["decision"], 1),
-        "of_which_ms": {
-            "member": median["member"],
-            "wins": round(median["wins"] - median["member"], 4),
-            "propensities": round(median["decision"] - median["wins"], 4),
-        },
+        "of_which_ms": {"reading": median["reading"], "machine_code": round(median["decision"] - median["reading"], 4)},
         "anew_least_ms": {
             "posterior": round(min(_times(lambda: ready.with_heads(ready.model.heads, 1))), 1),
             "rates": round(min(_times(lambda: ready.with_arms({}, "then"))), 1),

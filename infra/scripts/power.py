@@ -31,6 +31,9 @@ from training.config.settings import ROOT, Settings
 from training.domain.nouns import RuleKind, Verdict
 from training.steps import evaluate, judge, land, train, training_set, transform, validate
 
+KNOWN = ("converted", "retained", "opted_out", "dismissed")
+"""Labels of which the truth is told here."""
+
 
 class Judged(NamedTuple):
     """A verdict, and by how much the judged policy truly differs from the logging policy in each label."""
@@ -57,7 +60,7 @@ def judged(day: date, settings: Settings, tools: Platform) -> Judged:
     seen = decisions.set_index("decision_id").loc[target["decision_id"].unique()].reset_index()
     truth, sizes = expected_flat(settings.home / "truth", seen)
     gap = target["probability"].to_numpy() - 1.0 / np.repeat(sizes, sizes)
-    worth = {name: float((gap * truth[name]).sum() / len(seen)) for name in ("converted", "retained", "opted_out")}
+    worth = {name: float((gap * truth[name]).sum() / len(seen)) for name in KNOWN}
     return Judged(next(v for v in tools.ledger.verdicts() if v.run_id == day.isoformat()), worth)
 
 
@@ -85,8 +88,8 @@ def greedy(settings: Settings) -> Settings:
 
 
 def breaks(worth: dict[str, float], settings: Settings) -> bool:
-    """Whether what a policy is truly worth lies beyond the margin of a guardrail."""
-    rules = [r for r in settings.guardrails() if r.kind is RuleKind.NON_INFERIOR]
+    """Whether what a policy is truly worth lies beyond the margin of a guardrail; of one on money nobody knows here."""
+    rules = [r for r in settings.guardrails() if r.kind is RuleKind.NON_INFERIOR and r.metric in KNOWN]
     return any((-worth[r.metric] if r.lower_is_better else worth[r.metric]) < -r.margin for r in rules)
 
 

@@ -22,7 +22,7 @@ from training.domain.errors import DataError
 def expected(truth_dir: Path, decisions: pa.Table | pd.DataFrame) -> dict[str, list[Floats]]:
     """P of each label for every feasible arm of each decision (columns decision_id, member_id, feasible_arms).
 
-    Returns label -> one array a decision, aligned with its `feasible_arms`: `clicked`, `converted`, `opted_out`, `lapsed` (the hazard that this
+    Returns label -> one array a decision, aligned with its `feasible_arms`: `clicked`, `converted`, `dismissed`, `opted_out`, `lapsed` (the hazard that this
     decision makes the member leave for good) and `retained` = 1 - lapsed, which is relative: it leaves out what later decisions and mere
     silence do, but differences between arms are those of P(retained). State (fatigue, products owned) is the logged one at that decision.
     Raises DataError for a decision that the truth does not know.
@@ -47,7 +47,8 @@ def expected_flat(truth_dir: Path, decisions: pa.Table | pd.DataFrame) -> tuple[
         owned=np.repeat(known["owned"].to_numpy(), sizes),
     )
     c = _chances(world, members, situation, np.repeat([_day(i) for i in frame["decision_id"]], sizes))
-    return {"clicked": c.clicked, "converted": c.converted, "opted_out": c.opted_out, "lapsed": c.lapsed, "retained": 1.0 - c.lapsed}, sizes
+    labels = {"clicked": c.clicked, "converted": c.converted, "dismissed": c.dismissed, "opted_out": c.opted_out}
+    return {**labels, "lapsed": c.lapsed, "retained": 1.0 - c.lapsed}, sizes
 
 
 def _chances(world: World, members: Members, situation: Situation, day: np.ndarray) -> Chances:

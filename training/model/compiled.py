@@ -24,6 +24,7 @@ from training.model.compiled_members import Members, Singles
 from training.model.compiled_pairs import Pairs
 from training.model.funnel import Stage
 from training.model.kernel import Kernel
+from training.model.loops_score import Tables, score
 from training.model.matching import MatchingModel
 from training.model.posterior import LaplaceLogistic
 from training.model.select import draw_weights
@@ -58,6 +59,8 @@ class Compiled:
     said: Said
     drawn: Mapping[Stage, torch.Tensor]
     kernel: Kernel
+    tables: Tables | None
+    """What `score` hands to machine code; None where heads read the network's part."""
 
     @classmethod
     def build(cls, model: MatchingModel, catalog: Catalog, settings: Settings, version: str) -> Compiled:
@@ -65,7 +68,8 @@ class Compiled:
         shelf = Shelf.build(model.arms, catalog)
         said, drawn = shelf.said(model.arms, model.towers, {}), _drawn(model, settings, version, 0)
         members = Members.build(model.members, model.towers)
-        return cls(model, settings, version, 0, "", members, shelf, said, drawn, _kernel(model, settings, (shelf, said), drawn))
+        kernel = _kernel(model, settings, (shelf, said), drawn)
+        return cls(model, settings, version, 0, "", members, shelf, said, drawn, kernel, kernel.tables(members))
 
     @property
     def arm_ids(self) -> tuple[str, ...]:
@@ -75,22 +79,28 @@ class Compiled:
     def with_arms(self, arm_features: Mapping[str, Mapping[str, object]], arms_version: str) -> Compiled:
         """With ARM_NUMERIC by arm id as served from now on; counts of absent arms are unknown. `arms_version` names them."""
         said = self.shelf.said(self.model.arms, self.model.towers, arm_features)
-        return replace(self, arms_version=arms_version, said=said, kernel=_kernel(self.model, self.settings, (self.shelf, said), self.drawn))
+        kernel = _kernel(self.model, self.settings, (self.shelf, said), self.drawn)
+        return replace(self, arms_version=arms_version, said=said, kernel=kernel, tables=kernel.tables(self.members))
 
     def with_heads(self, heads: Mapping[Stage, LaplaceLogistic], posterior: int) -> Compiled:
         """Under another posterior: its S weight vectors are drawn once, from a seed that the model's version and `posterior` give. Other heads stay."""
         model = replace(self.model, heads={**self.model.heads, **heads})
         drawn = _drawn(model, self.settings, self.version, posterior)
-        return replace(self, model=model, posterior=posterior, drawn=drawn, kernel=_kernel(model, self.settings, (self.shelf, self.said), drawn))
+        kernel = _kernel(model, self.settings, (self.shelf, self.said), drawn)
+        return replace(self, model=model, posterior=posterior, drawn=drawn, kernel=kernel, tables=kernel.tables(self.members))
 
     def score(self, features: Mapping[str, object], context: Context, feasible: Sequence[int]) -> Scores:
         """Exact probability of each arm at the positions `feasible` of `arm_ids`, without repeats; as `select.propensities` under the same weights.
 
         Raises DataError where there is none, IndexError for a position that is no arm.
         """
-        plan = self.shelf.plan(feasible)
-        wins, epsilon = self.kernel.wins(self.members.base(features, context), plan), self.settings.exploration.epsilon
-        return Scores((1 - epsilon) * wins / self.kernel.heads.draws + epsilon / len(wins))
+        plan, epsilon = self.shelf.plan(feasible), self.settings.exploration.epsilon
+        if self.tables is None:
+            wins = self.kernel.wins(self.members.base(features, context), plan)
+            return Scores((1 - epsilon) * wins / self.kernel.heads.draws + epsilon / len(wins))
+        p, constant = np.empty(len(plan.order)), self.members.contexts[context.surface, context.hour, context.weekday][0]
+        score(*self.members.read(features), constant, plan.menu, self.tables, epsilon, p)
+        return Scores(p)
 
     def utilities(self, features: Mapping[str, object], context: Context, feasible: Sequence[int]) -> Singles:
         """Utility of each feasible arm under each draw, [A, S], as `select.draw_utilities`."""

@@ -58,6 +58,8 @@ class Heads:
 
     heads: tuple[Head, ...]
     odds: Singles
+    widest: float
+    """The largest log odds of `odds`, crosses included."""
     draws: int
     columns: npt.NDArray[np.int64]
     base: Singles
@@ -81,7 +83,9 @@ class Heads:
         crosses = {i: found for i, head in enumerate(heads) if (found := _crosses(parts[head.stage], said)).any()}
         by_word = np.stack([*crosses.values()], axis=2) if crosses else np.zeros((len(said.own), said.crosses.shape[2], 0))
         crossed = np.array([*crosses], dtype=np.int64)
-        return cls(heads, table, draws, columns, _laid(bases[:, :, columns]), _laid(each), np.ascontiguousarray(by_word, dtype=np.float32), crossed)
+        widest = max(abs(float(np.log(end))) for end in (table.max(), table.min())) if table.size else 0.0
+        widest += len(MEMBER_CATEGORICAL) * float(np.abs(by_word).max(initial=0.0))
+        return cls(heads, table, widest, draws, columns, _laid(bases[:, :, columns]), _laid(each), np.ascontiguousarray(by_word, dtype=np.float32), crossed)
 
 
 class _Parts(NamedTuple):

@@ -50,6 +50,7 @@ class Members:
     numbers: NumberEncoder
     mean: Doubles
     deviation: Doubles
+    """Of each number; none where numbers have pieces, which are encoded before the loops."""
     words: tuple[tuple[str, Mapping[str, int], int], ...]
     """Of each feature that is a word: its name, the row of the layer's table of each known word, and that of all others."""
     layers: Layers
@@ -63,11 +64,11 @@ class Members:
         deep = net.deep if isinstance(net, Stacked) else net
         layer, second = _First.of(net), cast("nn.Linear", deep.member[2])
         start = np.cumsum([0, *(len(words) + 1 for words in encoder.vocabulary)]).tolist()
-        named = zip(MEMBER_CATEGORICAL, start, encoder.vocabulary, strict=False)
+        named, pieces = zip(MEMBER_CATEGORICAL, start, encoder.vocabulary, strict=False), any(encoder.numbers.edges)
         return cls(
             numbers=encoder.numbers,
-            mean=np.array(encoder.numbers.mean),
-            deviation=np.array(encoder.numbers.deviation),
+            mean=np.array([] if pieces else encoder.numbers.mean),
+            deviation=np.array([] if pieces else encoder.numbers.deviation),
             words=tuple((name, {word: at + 1 + i for i, word in enumerate(words)}, at) for name, at, words in named),
             layers=Layers(*(np.ascontiguousarray(each) for each in (layer.numbers, layer.words, double(second.weight).T, double(second.bias)))),
             contexts=_contexts(layer),
@@ -77,25 +78,30 @@ class Members:
     def base(self, features: Mapping[str, object], context: Context) -> Base:
         """What `Stacked.members` says of this row, with every product's part. A feature that is absent counts as missing."""
         constant, about = self.contexts[context.surface, context.hour, context.weekday]
-        first, (hidden, said) = constant.copy(), self.layers.matrix.shape
-        labels = (len(first) - hidden) // (self.products + 1)
-        columns, each = np.empty(1 + said + len(first) - hidden), np.empty((1 + self.products, labels))
-        words = self._rows(features)
-        enter(self.numeric(features), words, self.layers, first, columns, each)
+        (numbers, words), (_, first, columns, each) = self.read(features), self.room()
+        first[:] = constant
+        enter(self.encoded(numbers), words, self.layers, first, columns, each)
         return Base(columns, each, about, words)
 
-    def numeric(self, features: Mapping[str, object]) -> Doubles:
-        """As `NumberEncoder.encode`, in float32 steps, of one member."""
-        raw = np.array([value if type(value) is float else number(value) for value in map(features.get, MEMBER_NUMERIC)])
-        if any(self.numbers.edges):
-            return np.asarray(self.numbers.encode(raw[None])[0], dtype=np.float64)
-        found = np.empty(2 * len(raw))
-        encode(raw, self.mean, self.deviation, found)
+    def encoded(self, numbers: Doubles) -> Doubles:
+        """Those of `read` as `NumberEncoder.encode` has them, in float32 steps."""
+        if not len(self.mean):
+            return numbers
+        found = np.empty(2 * len(numbers))
+        encode(numbers, self.mean, self.deviation, found)
         return found
 
-    def _rows(self, features: Mapping[str, object]) -> npt.NDArray[np.int64]:
-        """Rows of the layer's table, one a word."""
-        return np.array([known.get(word, other) if isinstance(word := features.get(name), str) else other for name, known, other in self.words], dtype=np.int64)
+    def read(self, features: Mapping[str, object]) -> tuple[Doubles, npt.NDArray[np.int64]]:
+        """The numbers of one member, raw, or as `NumberEncoder.encode` where they have pieces; and the rows of the layer's table, one a word."""
+        raw = np.array([value if type(value) is float else number(value) for value in map(features.get, MEMBER_NUMERIC)])
+        words = [known.get(word, other) if isinstance(word := features.get(name), str) else other for name, known, other in self.words]
+        return raw if len(self.mean) else np.asarray(self.numbers.encode(raw[None])[0], dtype=np.float64), np.array(words, dtype=np.int64)
+
+    def room(self) -> tuple[Doubles, Doubles, Doubles, Doubles]:
+        """Where the loops write: numbers as encoded, the first layer, base columns of phi, what products add."""
+        (entering, first), (hidden, said) = self.layers.dense.shape, self.layers.matrix.shape
+        labels = (first - hidden) // (self.products + 1)
+        return np.empty(entering), np.empty(first), np.empty(1 + said + first - hidden), np.empty((1 + self.products, labels))
 
 
 class _First(NamedTuple):

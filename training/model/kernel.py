@@ -14,10 +14,11 @@ from training.domain.nouns import Label
 from training.model.aligned import aligned
 from training.model.compiled_arms import Plan, Shelf
 from training.model.compiled_heads import Form, Heads
-from training.model.compiled_members import Base, Singles
+from training.model.compiled_members import Base, Members, Singles
 from training.model.compiled_pairs import Pairs
 from training.model.funnel import needed
-from training.model.loops import ALL, FIRST, NONE, Asked, Crossed, Menu, Race, Weights, Worths, ask, contest, decide
+from training.model.loops import ALL, FIRST, NEAR, NONE, Asked, Crossed, Menu, Race, Weights, Worths, ask, contest
+from training.model.loops_score import Room, Tables, handed
 from training.model.rows import spans
 from training.model.select import JUDGED
 
@@ -34,7 +35,8 @@ class Kernel:
         self._turns = self._rest.start < self._rest.stop
         self._pairs = pairs if any(head.pair is not None for head in heads.heads) else None
         products, draws, count = len(shelf.value), heads.draws, len(forms)
-        self._weights = Weights(self._rest.start, heads.columns, heads.base, heads.each, shelf.known, _money(self._worths, products, count))
+        far, money = int(self._turns or heads.widest > NEAR), _money(self._worths, products, count)
+        self._weights = Weights(self._rest.start, far, heads.columns, heads.base, heads.each, shelf.known, money)
         self._rows, self._unkept = max(1, TURN // draws), np.empty((0, draws), dtype=np.float32)
         self._asked = Asked(
             odds=aligned((products, count, draws), np.float32),
@@ -43,6 +45,7 @@ class Kernel:
             shift=aligned((products, draws), np.float32),
             nothing=aligned((draws,), np.float32),
             alone=aligned((count, draws), np.float32),
+            far=np.zeros(1, dtype=np.int64),
             bits=aligned((draws,), np.int32),
         )
         self._asked.odds[:] = 1.0
@@ -53,13 +56,16 @@ class Kernel:
 
     def wins(self, base: Base, plan: Plan) -> npt.NDArray[np.int64]:
         """Draws that each arm of the menu wins, [A], in the menu's order: it has the highest utility, or stands first among those that have."""
+        self._run(base, plan, self._unkept)
+        return np.bincount(self._race.winner, minlength=len(plan.order))
+
+    def tables(self, members: Members) -> Tables | None:
+        """What `loops_score.score` needs of these and of `members`; None where heads read the network's part."""
         if self._turns:
-            self._run(base, plan, self._unkept)
-            return np.bincount(self._race.winner, minlength=len(plan.order))
-        wins = np.empty(len(plan.order), dtype=np.int64)
-        member = base.columns, base.each, base.words
-        decide(*member, self._weights, plan.menu, self._e, self._crossed, self._worths, self._asked, self._race, self._unkept, wins)
-        return wins
+            return None
+        room = Room(*members.room(), np.empty(len(self._e), dtype=np.int64))
+        scale, worths = (members.mean, members.deviation), self._worths
+        return handed(*scale, members.layers, self._weights, self._e, self._crossed, worths, self._asked, self._race, self._unkept, room)
 
     def utilities(self, base: Base, plan: Plan) -> Singles:
         """Utility of the arms of the menu under each draw, [A, S], in the menu's order."""

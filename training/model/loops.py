@@ -20,6 +20,8 @@ Ints = npt.NDArray[np.int64]
 
 FARTHEST = np.float32(80.0)
 """Log odds at which a member's are cut: with an arm's of at most `compiled_heads.WIDEST`, the probability is within 1e-8 of 0 or 1 there."""
+NEAR = np.float32(24.0)
+"""Log odds up to which three denominators are multiplied: e^72 times money up to 1e6 has room in a float32. A probability is within 4e-11 of 0 or 1 there."""
 ZERO, HALF, ONE = np.float32(0.0), np.float32(0.5), np.float32(1.0)
 PER_LN2, LN2_HIGH, LN2_LOW = np.float32(1.4426950408889634), np.float32(0.693359375), np.float32(-2.12194440e-4)
 """1 / ln 2, and ln 2 in two parts: the product of the first with a small integer is exact (Cody and Waite 1980, "Software Manual", chapter 6)."""
@@ -33,10 +35,12 @@ FIRST, ALL, NONE = 0, 1, 2
 
 class Weights(NamedTuple):
     """Of H heads under S draws, the first `odds` of which have odds: weights of the base columns `columns` of phi, [b, H, S], and of what products add,
-    [L, H, S]; the codes `known` of the P products; `money` [P, H] that a head's probability is multiplied with.
+    [L, H, S]; the codes `known` of the P products; `money` [P, H] that a head's probability is multiplied with. `far` is 1 where log odds of an arm may be
+    beyond NEAR.
     """
 
     odds: int
+    far: int
     columns: Ints
     base: Singles
     each: Singles
@@ -56,7 +60,8 @@ class Worths(NamedTuple):
 class Asked(NamedTuple):
     """What one member adds, by product and head [P, H, S]: a head's probability under an arm is `over` / (E + `odds`), money included, with the arm's E, which
     is 0 for heads that read no arm. `pull` [P, L, S] are negative logits of heads without odds; `shift` [P, S] is added to all arms of a product;
-    `nothing` [S] is the utility of `none`; `alone` [H, S] are the probabilities where nothing is shown; `bits` [S] is scratch.
+    `nothing` [S] is the utility of `none`; `alone` [H, S] are the probabilities where nothing is shown; `far` [1] is 1 where any log odds, of member or arm,
+    may be beyond NEAR; `bits` [S] is scratch.
     """
 
     odds: Singles
@@ -65,6 +70,7 @@ class Asked(NamedTuple):
     shift: Singles
     nothing: Singles
     alone: Singles
+    far: Ints
     bits: npt.NDArray[np.int32]
 
 
@@ -96,12 +102,12 @@ class Race(NamedTuple):
 _D1, _D2 = numba.float64[::1], numba.float64[:, ::1]
 _1, _2, _3 = numba.float32[::1], numba.float32[:, ::1], numba.float32[:, :, ::1]
 _INTS, _SHORT, _PAIRS = numba.int64[::1], numba.int32[::1], numba.int64[:, ::1]
-_WEIGHTS = record(Weights, numba.int64, _INTS, _3, _3, _INTS, _2)
-_WORTHS = record(Worths, _PAIRS, _INTS, _2, numba.boolean[::1])
-_ASKED = record(Asked, _3, _3, _3, _2, _1, _2, _SHORT)
-_MENU = record(Menu, _INTS, _INTS, _SHORT, _1)
-_RACE = record(Race, _1, _SHORT, _1)
-_CROSSED = record(Crossed, _3, _INTS, _1)
+WEIGHTS = record(Weights, numba.int64, numba.int64, _INTS, _3, _3, _INTS, _2)
+WORTHS = record(Worths, _PAIRS, _INTS, _2, numba.boolean[::1])
+ASKED = record(Asked, _3, _3, _3, _2, _1, _2, _INTS, _SHORT)
+MENU = record(Menu, _INTS, _INTS, _SHORT, _1)
+RACE = record(Race, _1, _SHORT, _1)
+CROSSED = record(Crossed, _3, _INTS, _1)
 
 
 @compiled(_1, _SHORT)
@@ -118,7 +124,7 @@ def exponential(x: Singles, bits: npt.NDArray[np.int32]) -> None:
         x[s] *= scale[s]
 
 
-@compiled(numba.float64[::1], _WEIGHTS, _ASKED, numba.int64)
+@compiled(numba.float64[::1], WEIGHTS, ASKED, numba.int64)
 def _alone(columns: Doubles, weights: Weights, asked: Asked, h: int) -> None:
     """Logits of head `h` where nothing is shown, into `alone`."""
     alone, draws = asked.alone, asked.alone.shape[1]
@@ -130,7 +136,7 @@ def _alone(columns: Doubles, weights: Weights, asked: Asked, h: int) -> None:
             alone[h, s] += value * weights.base[i, h, s]
 
 
-@compiled(numba.float64[:, ::1], _WEIGHTS, _ASKED, numba.int64, numba.int64)
+@compiled(numba.float64[:, ::1], WEIGHTS, ASKED, numba.int64, numba.int64)
 def _shown(each: Doubles, weights: Weights, asked: Asked, h: int, p: int) -> None:
     """`odds`, `pull` and `over` of head `h`, which reads the arm, and product `p`."""
     odds, over, draws = asked.odds, asked.over, asked.alone.shape[1]
@@ -141,6 +147,10 @@ def _shown(each: Doubles, weights: Weights, asked: Asked, h: int, p: int) -> Non
         for s in range(draws):
             odds[p, h, s] += value * weights.each[i, h, s]
     if h < weights.odds:
+        far = np.int64(0)
+        for s in range(draws):
+            far |= np.int64(abs(odds[p, h, s]) > NEAR)
+        asked.far[0] |= far
         exponential(odds[p, h], asked.bits)
     else:
         for s in range(draws):
@@ -149,9 +159,10 @@ def _shown(each: Doubles, weights: Weights, asked: Asked, h: int, p: int) -> Non
         over[p, h, s] = odds[p, h, s] * weights.money[p, h]
 
 
-@compiled(numba.float64[::1], numba.float64[:, ::1], _WEIGHTS, _ASKED)
+@compiled(numba.float64[::1], numba.float64[:, ::1], WEIGHTS, ASKED)
 def _meet(columns: Doubles, each: Doubles, weights: Weights, asked: Asked) -> None:
-    """Fill `odds`, `over`, `pull` and `alone`."""
+    """Fill `odds`, `over`, `pull`, `alone` and `far`."""
+    asked.far[0] = weights.far
     alone, draws, read = asked.alone, asked.alone.shape[1], weights.odds + asked.pull.shape[1]
     for h in range(len(alone)):
         _alone(columns, weights, asked, h)
@@ -165,7 +176,7 @@ def _meet(columns: Doubles, each: Doubles, weights: Weights, asked: Asked) -> No
                 asked.over[p, h, s] = alone[h, s] * weights.money[p, h]
 
 
-@compiled(_WORTHS, _ASKED, _1)
+@compiled(WORTHS, ASKED, _1)
 def _settle(worths: Worths, asked: Asked, left: Singles) -> None:
     """Fill `shift` and `nothing`. A first step that alone differs between arms is told in `over` what hangs on it. `left` [S] is scratch."""
     shift, nothing, alone, over, draws = asked.shift, asked.nothing, asked.alone, asked.over, len(left)
@@ -187,7 +198,7 @@ def _settle(worths: Worths, asked: Asked, left: Singles) -> None:
                     shift[p, s] += over[p, k, s]
 
 
-@compiled(numba.float64[::1], numba.float64[:, ::1], _WEIGHTS, _WORTHS, _ASKED, _RACE)
+@compiled(numba.float64[::1], numba.float64[:, ::1], WEIGHTS, WORTHS, ASKED, RACE)
 def ask(columns: Doubles, each: Doubles, weights: Weights, worths: Worths, asked: Asked, race: Race) -> None:
     """Fill `asked` for the member with these base columns of phi, to whom products add `each` [1 + products, L]; and start the `race`."""
     _meet(columns, each, weights, asked)
@@ -196,7 +207,7 @@ def ask(columns: Doubles, each: Doubles, weights: Weights, worths: Worths, asked
     race.winner[:] = 0
 
 
-@compiled(_RACE, numba.int32)
+@compiled(RACE, numba.int32)
 def _arrive(race: Race, place: int) -> None:
     """Where the arm of this `place` is better than the best so far, or as good and stands before it, it is the best."""
     now, best, winner = race.now, race.best, race.winner
@@ -206,7 +217,7 @@ def _arrive(race: Race, place: int) -> None:
         winner[s] = place if better else winner[s]
 
 
-@compiled(_CROSSED, _INTS, numba.int64)
+@compiled(CROSSED, _INTS, numba.int64)
 def _tilted(crossed: Crossed, words: Ints, row: int) -> None:
     """What a member's `words` make of the E of the arm at `row`, by head, into `tilt`."""
     for t in range(len(crossed.heads)):
@@ -220,7 +231,25 @@ def _tilted(crossed: Crossed, words: Ints, row: int) -> None:
 def _all(  # noqa: PLR0913, PLR0917 - as `contest`
     e: Singles, row: int, tilt: Singles, over: Singles, odds: Singles, p: int, i: int, j: int, k: int, now: Singles
 ) -> None:
-    """What a worth of all three steps gives the arm at `row`, added to `now`."""
+    """What a worth of all three steps gives the arm at `row`, added to `now`: P_i (P_j - P_k) + P_k over one denominator, since a division takes as long as
+    several products.
+    """
+    if k >= e.shape[1]:
+        for s in range(len(now)):
+            first, then, otherwise = e[row, i, s] * tilt[i] + odds[p, i, s], e[row, j, s] * tilt[j] + odds[p, j, s], over[p, k, s]
+            now[s] += over[p, i, s] * (over[p, j, s] - otherwise * then) / (first * then) + otherwise
+        return
+    for s in range(len(now)):
+        first, then, other = e[row, i, s] * tilt[i] + odds[p, i, s], e[row, j, s] * tilt[j] + odds[p, j, s], e[row, k, s] * tilt[k] + odds[p, k, s]
+        both = first * then
+        now[s] += (over[p, i, s] * (over[p, j, s] * other - over[p, k, s] * then) + over[p, k, s] * both) / (both * other)
+
+
+@compiled(_3, numba.int64, _1, _3, _3, numba.int64, numba.int64, numba.int64, numba.int64, _1)
+def _apart(  # noqa: PLR0913, PLR0917 - as `contest`
+    e: Singles, row: int, tilt: Singles, over: Singles, odds: Singles, p: int, i: int, j: int, k: int, now: Singles
+) -> None:
+    """The same where a member or an arm is far from even: each over its own denominator."""
     if k >= e.shape[1]:
         for s in range(len(now)):
             gap = over[p, j, s] / (e[row, j, s] * tilt[j] + odds[p, j, s]) - over[p, k, s]
@@ -232,7 +261,7 @@ def _all(  # noqa: PLR0913, PLR0917 - as `contest`
         now[s] += over[p, i, s] / (e[row, i, s] * tilt[i] + odds[p, i, s]) * gap + otherwise
 
 
-@compiled(_MENU, _3, _CROSSED, _INTS, _WORTHS, _ASKED, _RACE, _2)
+@compiled(MENU, _3, CROSSED, _INTS, WORTHS, ASKED, RACE, _2)
 def contest(  # noqa: PLR0913, PLR0917 - tables, each of its own shape
     menu: Menu, e: Singles, crossed: Crossed, words: Ints, worths: Worths, asked: Asked, race: Race, kept: Singles
 ) -> None:
@@ -252,31 +281,10 @@ def contest(  # noqa: PLR0913, PLR0917 - tables, each of its own shape
             if worths.kind[w] == FIRST:
                 for s in range(draws):
                     now[s] += over[p, i, s] / (e[row, i, s] * tilt[i] + odds[p, i, s])
+            elif worths.kind[w] == ALL and asked.far[0]:
+                _apart(e, row, tilt, over, odds, p, i, j, k, now)
             elif worths.kind[w] == ALL:
                 _all(e, row, tilt, over, odds, p, i, j, k, now)
         _arrive(race, menu.place[a])
         for s in range(draws if len(kept) else 0):
             kept[a, s] = now[s]
-
-
-@compiled(_D1, _D2, _INTS, _WEIGHTS, _MENU, _3, _CROSSED, _WORTHS, _ASKED, _RACE, _2, _INTS)
-def decide(  # noqa: PLR0913, PLR0917 - both, in one call
-    columns: Doubles,
-    each: Doubles,
-    words: Ints,
-    weights: Weights,
-    menu: Menu,
-    e: Singles,
-    crossed: Crossed,
-    worths: Worths,
-    asked: Asked,
-    race: Race,
-    kept: Singles,
-    wins: Ints,
-) -> None:
-    """`ask` and `contest`; the draws that each place of the menu won, into `wins` [A]. Handing over the tables takes as long as some of the work on them."""
-    ask(columns, each, weights, worths, asked, race)
-    contest(menu, e, crossed, words, worths, asked, race, kept)
-    wins[:] = 0
-    for s in range(len(race.winner)):
-        wins[race.winner[s]] += 1

@@ -27,7 +27,7 @@ class Layers(NamedTuple):
 
 
 _D1, _D2, _INTS = numba.float64[::1], numba.float64[:, ::1], numba.int64[::1]
-_LAYERS = record(Layers, _D2, _D2, _D2, _D1)
+LAYERS = record(Layers, _D2, _D2, _D2, _D1)
 
 
 @compiled(_D1, _D1, _D1, _D1)
@@ -40,7 +40,7 @@ def encode(raw: Doubles, mean: Doubles, deviation: Doubles, found: Doubles) -> N
         found[len(raw) + i] = 1.0 if missing else 0.0
 
 
-@compiled(_D1, _INTS, _LAYERS, _D1, _D1, _D2)
+@compiled(_D1, _INTS, LAYERS, _D1, _D1, _D2)
 def enter(numbers: Doubles, words: Ints, layers: Layers, first: Doubles, columns: Doubles, each: Doubles) -> None:
     """The base `columns` [1 + u + L + P L] of phi and what products add, `each` [1 + P, L]. `first` [O] holds the first layer's constant, and is added to."""
     dense, table, matrix, shift = layers.dense, layers.table, layers.matrix, layers.shift

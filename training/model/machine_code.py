@@ -13,12 +13,12 @@ import numpy as np
 from numba import types
 from numba.core.dispatcher import Dispatcher
 
-F = TypeVar("F", bound=Callable[..., None])
+F = TypeVar("F", bound=Callable[..., object])
 FLAGS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
 """With numba's own model an exact division would be checked for 0; `contract` lets a product and a sum become one instruction, and reorders nothing."""
 
 
-def compiled(*arguments: object) -> Callable[[F], F]:
+def compiled(*arguments: object, returns: object = types.void) -> Callable[[F], F]:
     """As machine code for these types; kept for the next process where a cache folder can be written.
 
     Elements are indexed down to the last axis within the loops: a row taken out first is counted as a reference, which costs more than what is done with it.
@@ -29,7 +29,7 @@ def compiled(*arguments: object) -> Callable[[F], F]:
         made = numba.njit(**FLAGS)(function)
         with suppress(RuntimeError):  # no folder to keep it in: it is compiled in each process
             made.enable_caching()
-        made.compile(types.void(*arguments))
+        made.compile(cast("Any", returns)(*arguments))
         made.disable_compile()
         found: F = made
         return found
@@ -37,7 +37,7 @@ def compiled(*arguments: object) -> Callable[[F], F]:
     return decorate
 
 
-def named(function: Callable[..., None]) -> str:
+def named(function: Callable[..., object]) -> str:
     """The name of `function` with a mark of what goes into its code and is not in its file: flags, constants, and what it calls. numba keeps code by name,
     place, the file's time and the bytecode, and would take old code for new where one of these is another.
     """

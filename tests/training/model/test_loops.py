@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from training.model import machine_code
-from training.model.loops import ALL, FARTHEST, FIRST, NONE, Asked, Crossed, Menu, Race, Weights, Worths, ask, contest, decide, exponential
+from training.model.loops import ALL, FARTHEST, FIRST, NEAR, NONE, Asked, Crossed, Menu, Race, Weights, Worths, ask, contest, exponential
 from training.model.machine_code import compiled, named
 
 DRAWS = 3
@@ -31,6 +31,7 @@ def room(products, heads, rest=0):
         shift=singles(products, DRAWS),
         nothing=singles(DRAWS),
         alone=singles(heads, DRAWS),
+        far=np.zeros(1, dtype=np.int64),
         bits=np.zeros(DRAWS, dtype=np.int32),
     )
     return asked, Race(singles(DRAWS), np.zeros(DRAWS, dtype=np.int32), singles(DRAWS))
@@ -65,7 +66,7 @@ def test_exponentials_are_those_of_numpy():
 
 def test_one_head_by_hand():
     """Odds 3 alone, and 3 x 2 for the second product, where an arm has odds 1/2: P = 6 / (6 + 2) = 3/4; conversions are paid for what they exceed 3/4 by."""
-    weights = Weights(1, np.array([1]), singles(1, 1, DRAWS, value=np.log(3)), singles(1, 1, DRAWS, value=1.0), np.array([0, 1]), singles(2, 1, value=10.0))
+    weights = Weights(1, 0, np.array([1]), singles(1, 1, DRAWS, value=np.log(3)), singles(1, 1, DRAWS, value=1.0), np.array([0, 1]), singles(2, 1, value=10.0))
     asked, race = room(2, 1)
     paid = worths([[0, -1, -1]], [FIRST], [[10.0, 10.0]], [True])
     ask(np.array([7.0, 1.0]), np.array([[0.0], [np.log(2)]]), weights, paid, asked, race)
@@ -80,7 +81,7 @@ def test_one_head_by_hand():
 
 def test_words_multiply_odds_by_hand():
     """As above with an arm of odds 1/2, which words log 2 and log 3 make 3: P = 6 / (6 + 2 / 6); another arm's words change nothing."""
-    weights = Weights(1, np.array([1]), singles(1, 1, DRAWS, value=np.log(3)), singles(1, 1, DRAWS, value=1.0), np.array([0, 1]), singles(2, 1, value=10.0))
+    weights = Weights(1, 0, np.array([1]), singles(1, 1, DRAWS, value=np.log(3)), singles(1, 1, DRAWS, value=1.0), np.array([0, 1]), singles(2, 1, value=10.0))
     (asked, race), kept = room(2, 1), singles(2, DRAWS)
     paid = worths([[0, -1, -1]], [FIRST], [[10.0, 10.0]], [True])
     ask(np.array([7.0, 1.0]), np.array([[0.0], [np.log(2)]]), weights, paid, asked, race)
@@ -97,7 +98,9 @@ def test_steps_by_hand(rest):
     pull is told) 1/4 x 1/2 + 3/4 x 1/10 = 1/5.
     """
     logits = np.log([[[1.0], [3.0], [1 / 3]]]) * np.ones((1, 3, DRAWS))
-    weights = Weights(3 - rest, np.array([0]), logits.astype(np.float32), singles(0, 3, DRAWS), np.array([0]), np.array([[1.0, 20.0, 20.0]], dtype=np.float32))
+    weights = Weights(
+        3 - rest, 0, np.array([0]), logits.astype(np.float32), singles(0, 3, DRAWS), np.array([0]), np.array([[1.0, 20.0, 20.0]], dtype=np.float32)
+    )
     asked, race = room(1, 3, rest)
     split = worths([[0, 1, 2]], [ALL], [[20.0]], [False])
     ask(np.ones(1), np.zeros((1, 0)), weights, split, asked, race)
@@ -114,7 +117,7 @@ def test_steps_by_hand(rest):
 
 @pytest.mark.parametrize("tilted", [False, True])
 def test_a_last_step_that_no_arm_changes_needs_no_table(tilted):
-    """Left out of E it gives the bytes that it gives where it stands in it as 0."""
+    """Left out of E it gives the bytes that it gives where it stands in it as 0, each over its own denominator; over a common one, the same within rounding."""
     rng = np.random.default_rng(3)
     asked, race = room(2, 3)
     for part in (asked.odds, asked.over, asked.shift):
@@ -124,17 +127,38 @@ def test_a_last_step_that_no_arm_changes_needs_no_table(tilted):
     e[:, 2] = 0.0
     heads = np.array([0, 1] if tilted else [], dtype=np.int64)
     crossed = Crossed(rng.normal(size=(4, 5, len(heads))).astype(np.float32), heads, singles(3, value=1.0))
-    found = [singles(4, DRAWS), singles(4, DRAWS)]
-    for table, kept in zip((e, np.ascontiguousarray(e[:, :2])), found, strict=True):
+    found = {}
+    for far, table in ((far, table) for far in (0, 1) for table in (e, np.ascontiguousarray(e[:, :2]))):
+        asked.far[0], kept = far, singles(4, DRAWS)
         contest(menu([0, 1, 2, 3], [0, 1, 0, 1], [0, 1, 2, 3]), table, crossed, np.array([1, 4]), split, asked, race, kept)
-    assert found[0].tobytes() == found[1].tobytes()
-    assert len(np.unique(found[0])) > DRAWS
+        found[far, table.shape[1]] = kept
+    assert found[1, 3].tobytes() == found[1, 2].tobytes()
+    assert all(np.allclose(each, found[1, 3], rtol=1e-6, atol=1e-6) for each in found.values())
+    assert len(np.unique(found[1, 3])) > DRAWS
+
+
+@pytest.mark.parametrize(("logit", "of_arms", "far"), [(0.0, 0, 0), (NEAR - 1, 0, 0), (NEAR + 1, 0, 1), (-NEAR - 1, 0, 1), (0.0, 1, 1)])
+def test_far_from_even_no_denominators_are_multiplied(logit, of_arms, far):
+    """Whether the member is far, or an arm may be; the chances of three steps are right to the last digits of a float32 on both sides, and for arms that meet
+    the member half way.
+    """
+    base, three = np.array([[[logit], [1.0], [-1.0]]]) * np.ones((1, 3, DRAWS)), np.ones((1, 3), dtype=np.float32)
+    weights = Weights(3, of_arms, np.array([0]), base.astype(np.float32), singles(0, 3, DRAWS), np.array([0]), three)
+    asked, race = room(1, 3)
+    split = worths([[0, 1, 2]], [ALL], [[1.0]], [False])
+    ask(np.ones(1), np.zeros((1, 0)), weights, split, asked, race)
+    assert asked.far.tolist() == [far]
+    arms = np.array([[0.0, 0.0, 0.0], [-logit, 2.0, -3.0], [-float(NEAR), NEAR, NEAR], [float(NEAR), -NEAR, -NEAR]])
+    kept, e = singles(4, DRAWS), np.exp(-arms)[:, :, None].astype(np.float32) * singles(4, 3, DRAWS, value=1.0)
+    contest(menu([0, 1, 2, 3], [0] * 4, [0, 1, 2, 3]), e, *uncrossed(3), split, asked, race, kept)
+    i, j, k = (1 / (1 + np.exp(-(arms + np.array([logit, 1.0, -1.0]))))).T
+    assert np.allclose(kept.T, i * (j - k) + k, rtol=0, atol=3e-7)
 
 
 @pytest.mark.parametrize(("against", "shift", "nothing"), [(True, 0.0, 0.0), (False, -5.0, -5.0)])
 def test_a_worth_that_no_arm_changes(against, shift, nothing):
     """It cancels where nothing shown is compared with, and is the same for all where it is not."""
-    weights = Weights(0, np.array([0]), singles(1, 1, DRAWS), singles(0, 1, DRAWS), np.array([0]), singles(1, 1, value=-10.0))
+    weights = Weights(0, 0, np.array([0]), singles(1, 1, DRAWS), singles(0, 1, DRAWS), np.array([0]), singles(1, 1, value=-10.0))
     asked, race = room(1, 1)
     ask(np.ones(1), np.zeros((1, 0)), weights, worths([[0, -1, -1]], [NONE], [[-10.0]], [against]), asked, race)
     assert asked.shift.tolist() == [[shift] * DRAWS]
@@ -164,25 +188,19 @@ def test_what_is_not_a_number_does_not_win():
     assert held([[nan] * 3, [nan] * 3], [1, 0]) == [0, 0, 0]
 
 
-def test_both_in_one_call():
-    """What `ask` and `contest` leave behind, and the draws that each place won."""
-    weights = Weights(1, np.array([1]), singles(1, 1, DRAWS, value=np.log(3)), singles(1, 1, DRAWS, value=1.0), np.array([0, 1]), singles(2, 1, value=10.0))
-    paid, columns, each = worths([[0, -1, -1]], [FIRST], [[10.0, 10.0]], [True]), np.array([7.0, 1.0]), np.array([[0.0], [np.log(2)]])
-    arms, e, wins = menu([0, 1, 2], [-1, 0, 1], [2, 0, 1]), np.array([2.0, 0.5, 9.0] * 3, dtype=np.float32).reshape(3, 1, 3), np.full(3, 7)
-    (asked, race), (apart, alone) = room(2, 1), room(2, 1)
-    crossed, words = uncrossed()
-    decide(columns, each, words, weights, arms, e, crossed, paid, asked, race, singles(0, DRAWS), wins)
-    ask(columns, each, weights, paid, apart, alone)
-    contest(arms, e, crossed, words, paid, apart, alone, singles(0, DRAWS))
-    assert race.winner.tolist() == alone.winner.tolist()
-    assert wins.tolist() == np.bincount(alone.winner, minlength=3).tolist()
-    assert len(set(race.winner.tolist())) > 1
-
-
 def test_other_threads_run_meanwhile():
     """A loop of many arms under many draws, and a thread that goes on counting its naps."""
     arms, draws = 100_000, 4_096
-    asked = Asked(singles(1, 0, draws), singles(1, 0, draws), singles(1, 0, draws), singles(1, draws), singles(draws), singles(0, draws), np.zeros(0, np.int32))
+    asked = Asked(
+        singles(1, 0, draws),
+        singles(1, 0, draws),
+        singles(1, 0, draws),
+        singles(1, draws),
+        singles(draws),
+        singles(0, draws),
+        np.zeros(1, np.int64),
+        np.zeros(0, np.int32),
+    )
     race, nothing = Race(singles(draws), np.zeros(draws, dtype=np.int32), singles(draws)), worths([], [], [[]], [])
     many, e, kept = menu(np.zeros(arms, dtype=int), np.zeros(arms, dtype=int), np.arange(arms)), singles(1, 0, draws), singles(0, draws)
     work = Thread(target=contest, args=(many, e, *uncrossed(0), nothing, asked, race, kept))
@@ -194,7 +212,10 @@ def test_other_threads_run_meanwhile():
     assert counted > 5
 
 
-COUNT = "import training.model.loops as l; print(sum(sum(f.stats.cache_hits.values()) for f in (l.exponential, l.ask, l.contest)))"
+COUNT = (
+    "import training.model.loops as l, training.model.loops_score as s; "
+    "print(sum(sum(f.stats.cache_hits.values()) for f in (l.exponential, l.ask, l.contest, s.handed, s.score)))"
+)
 
 
 CODE = """
@@ -227,7 +248,7 @@ def test_kept_code_is_found_again_only_where_nothing_of_it_changed(monkeypatch):
 def test_compiled_once_a_machine(tmp_path):
     """A second process takes what the first has made; where nothing can be kept, it is made again."""
     kept = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
-    assert [subprocess.run([sys.executable, "-c", COUNT], env=kept, check=True, capture_output=True, text=True).stdout for _ in range(2)] == ["0\n", "3\n"]
+    assert [subprocess.run([sys.executable, "-c", COUNT], env=kept, check=True, capture_output=True, text=True).stdout for _ in range(2)] == ["0\n", "5\n"]
     space: dict[str, object] = {}
     exec("def double(x):\n    x[0] += x[0]", space)  # noqa: S102 - a function without a file, beside which nothing can be kept
     made, x = compiled(numba.float32[::1])(space["double"]), singles(1, value=2.0)
