@@ -47,7 +47,8 @@ def expected_flat(truth_dir: Path, decisions: pa.Table | pd.DataFrame) -> tuple[
         owned=np.repeat(known["owned"].to_numpy(), sizes),
     )
     c = _chances(world, members, situation, np.repeat([_day(i) for i in frame["decision_id"]], sizes))
-    labels = {"clicked": c.clicked, "converted": c.converted, "dismissed": c.dismissed, "opted_out": c.opted_out}
+    dismissed = (1.0 - c.clicked) * c.dismissed  # whoever clicks dismisses nothing
+    labels = {"clicked": c.clicked, "converted": c.converted, "dismissed": dismissed, "opted_out": c.opted_out}
     return {**labels, "lapsed": c.lapsed, "retained": 1.0 - c.lapsed}, sizes
 
 

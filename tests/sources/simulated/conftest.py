@@ -58,10 +58,10 @@ def world(tmp_path_factory) -> Written:
 
 @pytest.fixture(scope="session")
 def decisions(world) -> pd.DataFrame:
-    """Its decisions with `day` (0 is the first), `converted`, `clicked`, `opted_out` (linked by id, mature or not) and the three factors of the arm."""
+    """Its decisions with `day` (0 is the first), four labels (linked by id, mature or not) and the three factors of the arm."""
     frame, outcomes = world.table("decisions"), world.table("outcomes")
     frame["day"] = (frame.decided_at - pd.Timestamp(START, tz="UTC")).dt.days
-    for label, kind in (("converted", "conversion"), ("clicked", "click"), ("opted_out", "opt_out")):
+    for label, kind in (("converted", "conversion"), ("clicked", "click"), ("opted_out", "opt_out"), ("dismissed", "dismiss")):
         frame[label] = frame.decision_id.isin(set(outcomes.decision_id[outcomes.kind == kind]))
     factors = frame.chosen_arm.str.split(".", expand=True)
     return frame.assign(product=factors[0], creative=factors[1].fillna("none"), channel=factors[2].fillna("none"))

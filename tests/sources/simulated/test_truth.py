@@ -14,7 +14,7 @@ from tests.sources.simulated.conftest import SEEDS, START
 from training.domain.catalog import load_catalog
 from training.domain.errors import ConfigError, DataError
 
-LABELS = ("converted", "clicked", "opted_out")
+LABELS = ("converted", "clicked", "opted_out", "dismissed")
 
 
 @pytest.fixture(name="mature", scope="module")
