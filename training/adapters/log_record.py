@@ -218,11 +218,13 @@ def _checked(served: Served) -> float:
     p = served.p
     if p.shape != (len(served.feasible),):
         raise ValueError(f"{len(served.feasible)} feasible arms have probabilities of shape {p.shape}")
-    if served.chosen_arm not in served.feasible:
-        raise ValueError(f"the chosen arm {served.chosen_arm!r} was not feasible")
-    propensity = served.propensity
-    if not (p.min() >= 0 and abs(p.sum() - 1) <= _TOLERANCE and propensity > 0):
-        raise ValueError(f"its probabilities sum to {p.sum()}, the least is {p.min()}, the choice had {propensity}")
+    try:
+        propensity = served.propensity
+    except ValueError:
+        raise ValueError(f"the chosen arm {served.chosen_arm!r} was not feasible") from None
+    least, whole = np.minimum.reduce(p), np.add.reduce(p)  # their methods take twice as long
+    if not (least >= 0 and abs(whole - 1) <= _TOLERANCE and propensity > 0):
+        raise ValueError(f"its probabilities sum to {whole}, the least is {least}, the choice had {propensity}")
     if shows(served) != bool(served.channel_id):
         raise ValueError(f"arm {served.chosen_arm!r} came with channel {served.channel_id!r}, so its messages could not be counted")
     return propensity
