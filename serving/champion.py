@@ -14,6 +14,7 @@ from datetime import datetime
 from time import monotonic
 from typing import Protocol
 
+from serving.catalogs import NOTE
 from serving.decide import Groups, World, policy_note
 from serving.logs import say
 from serving.menus import Menus
@@ -80,7 +81,8 @@ class Watch:
         """The experiment whose groups decide: as it was read last, once its challenger has been loaded or cannot be."""
         self._next: dict[str, float] = {}
         self.troubles: dict[str, str] = {}
-        self._world = World(Menus(catalog, settings.serving.caps), None, None, settings.serving, {"policy": policy_note(settings)})
+        notes = {"policy": policy_note(settings), NOTE: self._arms.catalog.version}
+        self._world = World(Menus(catalog, settings.serving.caps), None, None, settings.serving, notes)
         self._pauses = Pauses(outside.log)
         self._showing = threading.Lock()
         self._stopped, self._woken = threading.Event(), threading.Event()

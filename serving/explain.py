@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from serving import catalogs
 from serving.decide import even
 from training.adapters.decision_log import DecisionLog
 from training.adapters.learner import rebuild, sight
 from training.adapters.ports import ModelRegistry
 from training.config.settings import ExplorationSettings, Settings, UtilitySettings
-from training.domain.catalog import load_catalog
+from training.domain.catalog import Catalog, load_catalog
 from training.domain.errors import DataError, NotReadyError
 from training.domain.served import FALLBACK, Served
 from training.model.compiled import Compiled, pick
@@ -42,6 +43,20 @@ def model_of(served: Served, log: DecisionLog, registry: ModelRegistry, settings
     then = settings.model_copy(
         update={"exploration": ExplorationSettings(**policy["exploration"]), "utility": UtilitySettings(**policy["utility"])},
     )
+    catalog = _catalog(served, log, settings)
+    model = MatchingModel.load(registry.fetch(served.model_version))
+    compiled = Compiled.build(model, catalog, then, served.model_version).with_arms(_arms(served, log), served.arms_version)
+    if served.posterior:
+        see = sight(model, catalog, log.engine)
+        compiled = compiled.with_heads(rebuild(see, log.engine, settings.posterior, served.model_version, served.posterior), served.posterior)
+    return compiled
+
+
+def _catalog(served: Served, log: DecisionLog, settings: Settings) -> Catalog:
+    """That of then; of decisions that do not note it, which are from before it was kept, today's."""
+    content = log.arms(served.notes[catalogs.NOTE]) if catalogs.NOTE in served.notes else None
+    if content is not None:
+        return catalogs.read(content)
     catalog = load_catalog(settings.catalog)
     missing = [arm for arm in served.feasible[1:] if arm not in catalog.arms]
     if missing:
@@ -49,12 +64,7 @@ def model_of(served: Served, log: DecisionLog, registry: ModelRegistry, settings
             f"The catalog no longer has {missing[0]!r}, which decision {served.asked.decision_id} could show. "
             "Point RIGHTMATCH_CATALOG at the catalog of that time."
         )
-    model = MatchingModel.load(registry.fetch(served.model_version))
-    compiled = Compiled.build(model, catalog, then, served.model_version).with_arms(_arms(served, log), served.arms_version)
-    if served.posterior:
-        see = sight(model, catalog, log.engine)
-        compiled = compiled.with_heads(rebuild(see, log.engine, settings.posterior, served.model_version, served.posterior), served.posterior)
-    return compiled
+    return catalog
 
 
 def _arms(served: Served, log: DecisionLog) -> dict[str, dict[str, object]]:

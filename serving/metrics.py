@@ -74,12 +74,12 @@ class Metrics:
         """One decision that is durable."""
         self._by_reason.add(served.reason.value, served.group)
         self._by_arm.add(served.chosen_arm)
+        if served.features_at is not None:  # also where they were too old to decide on
+            self._ages.observe(hours(served.asked.at, served.features_at))
         if served.group == FALLBACK:
             self._fallbacks.labels(served.reason.value).inc()
             return
         self._entropies.observe(-float(served.p @ np.log(np.maximum(served.p, LEAST))))
-        if served.features_at is not None:
-            self._ages.observe(hours(served.asked.at, served.features_at))
 
     def outcomes(self, kinds: Sequence[str], receipts: Sequence[str]) -> None:
         """What became of each outcome."""

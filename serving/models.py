@@ -10,6 +10,7 @@ from datetime import datetime
 from hashlib import sha256
 from time import monotonic
 
+from serving.catalogs import kept
 from training.adapters import posterior_files
 from training.adapters.decision_log import DecisionLog
 from training.adapters.ports import FeatureStore, ModelRegistry
@@ -30,6 +31,8 @@ class Arms:
 
     def __init__(self, features: FeatureStore, log: DecisionLog, catalog: Catalog, clock: Callable[[], datetime]) -> None:
         self._features, self._log, self._ids, self._clock = features, log, list(catalog.arms), clock
+        self.catalog = kept(catalog)
+        """Kept in the log with the first arms."""
         self._lock = threading.Lock()
         self.known: dict[str, dict[str, object]] = {}
         self.version = ""
@@ -51,7 +54,8 @@ class Arms:
         content = json.dumps(found, sort_keys=True)
         version = sha256(content.encode()).hexdigest()[:16]
         if version != self.version:
-            self._log.keep_arms(version, content, self._clock())
+            for each in ((version, content), self.catalog):
+                self._log.keep_arms(*each, self._clock())
             self.known, self.version = found, version
 
 

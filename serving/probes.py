@@ -12,10 +12,12 @@ from starlette.responses import Response
 from serving import learner_status
 from serving.champion import EXPERIMENT
 from serving.core import Core
+from training.config.serving import Without
 from training.domain.aliases import ANCHOR, CHALLENGER, CHAMPION, PREVIOUS
 
 JSON = "application/json"
 BESIDE = {EXPERIMENT, CHALLENGER, ANCHOR, PREVIOUS}
+_INSTEAD = {Without.NONE: "the safe default answers", Without.UNIFORM: "every feasible arm wins alike, which gathers a first log"}
 
 
 async def healthz(core: Core, request: Request) -> Response:
@@ -25,15 +27,20 @@ async def healthz(core: Core, request: Request) -> Response:
 
 
 async def readyz(core: Core, request: Request) -> Response:
-    """200 where decisions are those of a champion; 503 while none is there or something cannot be read. Decisions are answered, safely, in both cases.
+    """200 where decisions are real; 503 while they are the safe default's: no champion is there, something cannot be read, features are too old. Decisions are
+    answered in both cases.
 
-    What fails of an experiment or of the version before is said, and no reason to ask another worker.
+    What fails of an experiment or of the version before is said, and no reason to ask another worker; nor is a champion that nobody waits for.
     """
     del request
+    serving = core.settings.serving
+    beside = BESIDE | ({CHAMPION} if serving.without_champion is Without.UNIFORM else set())
     champion = core.watch.champion
     troubles = {part: f"{words.partition(':')[0]}; the service's log has the words" for part, words in dict(core.watch.troubles).items()}  # anybody may ask
     if champion is None:
-        troubles.setdefault(CHAMPION, "there is none yet: the safe default answers")
+        troubles.setdefault(CHAMPION, f"there is none yet: {_INSTEAD[serving.without_champion]}")
+    if core.watch.newest is not None and core.now() - core.watch.newest > serving.features_max_age:
+        troubles["features"] = f"the newest are more than {serving.features_max_age_hours:g} hours old: the safe default answers"
     if core.lookup.open:
         troubles["features"] = "the online store does not answer in time"
     body = {
@@ -43,7 +50,7 @@ async def readyz(core: Core, request: Request) -> Response:
         "experiment": _experiment(core),
         "troubles": troubles,
     }
-    return Response(msgspec.json.encode(body), 503 if troubles.keys() - BESIDE else 200, media_type=JSON)
+    return Response(msgspec.json.encode(body), 503 if troubles.keys() - beside else 200, media_type=JSON)
 
 
 def _experiment(core: Core) -> dict[str, object] | None:

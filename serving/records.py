@@ -75,7 +75,8 @@ def _considered(core: Core, served: Served) -> tuple[list[ArmConsidered], str, M
 
 def _model(core: Core, served: Served) -> Compiled | None:
     """The one that decides where it is still the same, with scratch space of its own since that one is deciding; else rebuilt. None as `model_of`."""
-    now = core.watch.loaded(served.model_version)
-    if now is not None and (now.version, now.posterior, now.arms_version) == (served.model_version, served.posterior, served.arms_version):
+    now, notes = core.watch.loaded(served.model_version), core.watch.world.notes
+    same = served.notes.items() >= notes.items()  # policy and catalog
+    if now is not None and same and (now.version, now.posterior, now.arms_version) == (served.model_version, served.posterior, served.arms_version):
         return now.with_heads({}, now.posterior)
     return model_of(served, core.log, core.registry, core.settings)

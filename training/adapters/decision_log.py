@@ -200,7 +200,7 @@ class DecisionLog:
             return bool(connection.execute(delete(withdrawal_table).where(c.member_id == member_id, c.channel_id == channel_id)).rowcount)
 
     def keep_arms(self, version: str, content: str, at: datetime) -> None:
-        """Keep the arms' features that decisions name by `version`, a digest of `content`; once is enough."""
+        """Keep the arms' features, or the catalog, that decisions name by `version`, a digest of `content`; once is enough."""
         with writing(self.engine) as connection:
             connection.execute(insert_new(connection, arms_table), {"version": version, "content": content, "seen_at": micros(at)})
 

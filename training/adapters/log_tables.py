@@ -62,7 +62,7 @@ arms_table = Table(
     "arm_snapshots",
     METADATA,
     Column("version", String(64), primary_key=True, comment="digest of content"),
-    Column("content", Text, nullable=False, comment="JSON: arm id -> features"),
+    Column("content", Text, nullable=False, comment="JSON: arm id -> features, or a catalog"),
     Column("seen_at", BigInteger, nullable=False),
 )
 

@@ -73,12 +73,18 @@ class MlflowRegistry:
             raise DataError("A model was registered without a run_id: a rerun could not find its version again. Pass facts={'run_id': DAY, ...}.")
         if not folder.is_dir():
             raise NotReadyError(f"There is no model folder {folder}, so there is nothing to register. Run `train` for that day first.")
-        version = self._numbered({**facts, DIGEST: digest(folder)})
-        if not (self._models / version).is_dir():  # new, or lost
-            aside = self._models / f".{version}.new"
-            shutil.rmtree(aside, ignore_errors=True)
+        content = digest(folder)
+        version = self._numbered({**facts, DIGEST: content})
+        there = self._models / version
+        if not there.is_dir() or digest(there) != content:  # new, lost or damaged
+            aside, damaged = self._models / f".{version}.new", self._models / f".{version}.damaged"
+            for old in (aside, damaged):
+                shutil.rmtree(old, ignore_errors=True)
             shutil.copytree(folder, aside)
-            aside.rename(self._models / version)
+            if there.is_dir():
+                there.rename(damaged)
+            aside.rename(there)
+            shutil.rmtree(damaged, ignore_errors=True)
         return version
 
     def point(self, alias: str, version: str) -> None:
@@ -108,11 +114,25 @@ class MlflowRegistry:
         return str(rows[0][0]) if rows else None
 
     def fetch(self, version: str) -> Path:
-        """Folder of `version`. Raises NotReadyError where there is none."""
+        """Folder of `version`. Raises NotReadyError where there is none, DataError where it no longer holds what was registered."""
         folder = self._models / version
         if not version.isdecimal() or not folder.is_dir():
             raise NotReadyError(f"The registry has no model version {version!r} under {self._models}, so it cannot be used. Run `train` for its day again.")
+        content = self._content(version)
+        if content is not None and digest(folder) != content:
+            raise DataError(
+                f"Model version {version} under {folder} is not what was registered: a file of it is damaged or was changed, so it would decide otherwise than "
+                "what was judged. Restore the folder from a backup, or run `train` for its day again, which repairs it."
+            )
         return folder
+
+    def _content(self, version: str) -> str | None:
+        """The digest that `version` was registered with; None where the registry does not say."""
+        found = self._looking.at(self._database)
+        if found is None:
+            return None
+        rows = found.execute("select value from model_version_tags where name = ? and version = ? and key = ?", (NAME, version, DIGEST)).fetchall()
+        return str(rows[0][0]) if rows else None
 
     def _numbered(self, facts: Mapping[str, str]) -> str:
         """The version that already carries this run_id and digest, its tags renewed, or a new one."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from enum import StrEnum
 
-from pydantic import Field
+from limits import parse
+from pydantic import Field, field_validator
 
 from training.config.strict import Strict
 from training.domain.nouns import OutcomeKind, Surface
@@ -54,6 +55,17 @@ class ServingSettings(Strict):
     personalizer_reward: OutcomeKind = Field(OutcomeKind.CLICK, description="What a reward above 0 of the Personalizer interface means")
     request_seconds: float = Field(10.0, gt=0, description="A caller whose request has not come whole by then is hung up on")
     rate_limit: str = Field("120000/minute", description="Requests of one key to one worker, as the library `limits` writes it")
+
+    @field_validator("rate_limit")
+    @classmethod
+    def _is_a_rate(cls, written: str) -> str:
+        try:
+            rate = parse(written)
+        except ValueError:
+            rate = None
+        if rate is None or rate.amount < 1:
+            raise ValueError(f"{written!r} is no rate that lets anybody in. Write NUMBER/UNIT, such as 120000/minute or 50/second")
+        return written
 
     @property
     def features_max_age(self) -> timedelta:

@@ -148,3 +148,18 @@ def test_a_forked_process_looks_for_itself(settings, folder):
             os._exit(2)
     assert os.waitpid(pid, 0)[1] == 0
     assert registry.peek("champion") == "1"
+
+
+def test_a_damaged_version_is_refused_until_it_is_registered_again(settings, folder):
+    """A byte of it has turned: it would decide otherwise than what was judged."""
+    registry = MlflowRegistry(settings)
+    version = registry.register(folder, {"run_id": "a"})
+    kept = registry.fetch(version) / "manifest.json"
+    kept.write_text("0ne")
+    with pytest.raises(DataError, match="is not what was registered"):
+        MlflowRegistry(settings).fetch(version)
+    with pytest.raises(DataError, match="is not what was registered"):
+        registry.point("champion", version)
+    assert registry.register(folder, {"run_id": "a"}) == version
+    assert (registry.fetch(version) / "manifest.json").read_text() == "one"
+    assert [path.name for path in kept.parent.parent.iterdir()] == [version]

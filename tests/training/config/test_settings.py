@@ -99,3 +99,11 @@ def test_money_can_be_judged(monkeypatch):
     """Every label and the value of a conversion are measured."""
     monkeypatch.setenv("RIGHTMATCH_RULES", json.dumps([{"metric": m, "kind": "superior"} for m in METRICS]))
     assert [r.metric for r in load_settings().guardrails()] == ["clicked", "converted", "visited", "retained", "opted_out", "dismissed", "conversion_value"]
+
+
+@pytest.mark.parametrize("written", ["foo", "0/second", "5 per fortnight"])
+def test_a_rate_that_lets_nobody_in_is_refused_when_it_is_read(monkeypatch, written):
+    """Else the service would begin, and each of its workers end."""
+    monkeypatch.setenv("RIGHTMATCH_SERVING__RATE_LIMIT", written)
+    with pytest.raises(ConfigError, match=r"serving\.rate_limit: .*is no rate"):
+        load_settings()
