@@ -111,7 +111,10 @@ def chances(stage: Mapping[Stage, T]) -> dict[Label, T]:
             found[label] = stage[Stage(label.value)]
         elif split and Stage(split.first.value) in stage and split.happened in stage:
             first = stage[Stage(split.first.value)]
-            found[label] = first * stage[split.happened] + (1.0 - first) * stage[split.otherwise]
+            yes, no = first * stage[split.happened], 1.0 - first  # both new, so that what follows may write into them
+            no *= stage[split.otherwise]
+            yes += no
+            found[label] = yes
     return found
 
 

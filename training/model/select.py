@@ -39,15 +39,23 @@ def draw_weights(heads: Mapping[Stage, Posterior], draws: int, nu: float, genera
 def draw_utilities(phi: torch.Tensor, base: int, weights: Mapping[Stage, torch.Tensor], prices: Prices, worth: UtilitySettings) -> torch.Tensor:
     """Utility of every arm under every draw, [B, A, S], from phi [B, A, d], whose first `base` columns do not depend on the arm."""
     member = phi[:, 0, :base]
-    shown, unprompted = dict[Stage, torch.Tensor](), dict[Stage, torch.Tensor]()
+    shown, unprompted, parts = dict[Stage, torch.Tensor](), dict[Stage, torch.Tensor](), dict[tuple[int, ...], torch.Tensor]()
     for stage, drawn in weights.items():
         alone = (member @ drawn[:, :base].T)[:, None, :]
         read = base + torch.nonzero(drawn[:, base:].abs().amax(dim=0) > NOTHING)[:, 0]
-        shown[stage] = (phi[:, :, read] @ drawn[:, read].T).add_(alone).sigmoid_()
         unprompted[stage] = torch.sigmoid(alone)
-    nothing, total = chances(unprompted), -prices.cost[..., None]
-    for label, p in chances(shown).items():
-        total = total + worth_of(label, p, nothing[label], prices.value, worth)
+        if not len(read):  # no arm changes it
+            shown[stage] = unprompted[stage].expand(-1, phi.shape[1], -1)
+            continue
+        columns = tuple(read.tolist())
+        if columns not in parts:  # heads that read the same columns share their copy
+            parts[columns] = phi[:, :, read]
+        shown[stage] = (parts[columns] @ drawn[:, read].T).add_(alone).sigmoid_()
+    nothing, found = chances(unprompted), chances(shown)
+    total = (-prices.cost[..., None]).expand(-1, -1, next(map(len, weights.values()), 1)).clone()
+    for label in JUDGED:
+        if label in found:
+            total += worth_of(label, found[label], nothing[label], prices.value, worth)
     return total
 
 
@@ -59,9 +67,9 @@ def worth_of(label: Label, shown: torch.Tensor, unprompted: torch.Tensor, value:
     """
     match label:
         case Label.CONVERTED:
-            return (shown - unprompted) * value[..., None]
+            return (shown - unprompted).mul_(value[..., None])
         case Label.RETAINED:
-            return (shown - unprompted) * worth.retention
+            return (shown - unprompted).mul_(worth.retention)
         case Label.OPTED_OUT:
             return shown * -worth.opt_out
         case Label.CLICKED | Label.VISITED:
