@@ -36,9 +36,9 @@ Judged = dict[str, tuple[Correction, torch.Tensor]]
 """By choice: the correction that members kept back ask of the head of the others, and the log losses that it then has on their rows."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Choice:
-    """Columns of phi that a head may read, their blocks, and how many of them do not depend on the arm; the first is the constant."""
+    """Columns of phi that a head may read, their blocks, and how many of them do not depend on the arm; the first is the constant. Told apart by identity."""
 
     columns: torch.Tensor
     blocks: tuple[int, ...]
@@ -87,7 +87,8 @@ def posteriors(
     `held`, phi is that of `Stacked`, and each label reads the blocks, deep or wide, that predict the members kept back better; the others are switched off.
     """
     source = Source(Network(towers, len(rows.names)), rows, held)
-    choices = [_choices(towers, held, plain=name in SURROGATED) for name in rows.names]
+    every = _choices(towers, held)
+    choices = [{name: choice for name, choice in every.items() if name != PLAIN or stage in SURROGATED} for stage in rows.names]
     size = towers.sizes.phi if held is None else StackedSizes(towers.sizes, len(held.weights)).phi
     with torch.no_grad():
         judged = _judged(source, [i for i in range(len(rows.names)) if _can_judge(rows, i)], choices, smallest)
@@ -116,8 +117,8 @@ def posteriors(
     return levels, told, logits
 
 
-def _choices(towers: Towers, held: Held | None, *, plain: bool) -> dict[str, Choice]:
-    """What a head may read: all of phi, or with `held` the towers' part or the wide one, both with the arm's own block; where `plain`, first of all no arm."""
+def _choices(towers: Towers, held: Held | None) -> dict[str, Choice]:
+    """What a head may read: all of phi, or with `held` no arm, the wide part or the towers', both with the arm's own block; PLAIN is for SURROGATED stages."""
     sizes = towers.sizes
     if held is None:
         return {DEEP: Choice(torch.arange(sizes.phi), sizes.blocks, sizes.base)}
@@ -126,7 +127,6 @@ def _choices(towers: Towers, held: Held | None, *, plain: bool) -> dict[str, Cho
     return {
         name: Choice(torch.cat([columns[i] for i in read]), tuple(blocks[i] for i in read), sum(blocks[i] for i in read if i < ARM))
         for name, read in READ.items()
-        if plain or name != PLAIN
     }
 
 
@@ -172,11 +172,11 @@ def _pass(source: Source, tasks: list[Task], stride: int) -> None:
     sums = [[torch.zeros(())] * 2 for _ in tasks]
     for span, phi in source.chunks(stride):
         labels, kept_back = source.rows.labels[span], source.rows.kept_back[span]
+        read = {choice: phi[:, choice.columns] for choice in {task.choice for task in tasks}}
         for total, task in zip(sums, tasks, strict=True):
             answers = labels[:, task.label]
             counts = (answers != IMMATURE) if task.every else (answers != IMMATURE) & ~kept_back
-            read = phi[:, task.choice.columns]
-            slope, curvature = likelihood(read, answers.to(torch.float32), counts.to(torch.float32), task.search.mean)
+            slope, curvature = likelihood(read[task.choice], answers.to(torch.float32), counts.to(torch.float32), task.search.mean)
             total[0], total[1] = total[0] + slope, total[1] + curvature
     for (slope, curvature), task in zip(sums, tasks, strict=True):
         task.search.learn(slope, curvature)
