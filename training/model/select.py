@@ -17,6 +17,8 @@ from training.model.posterior import Posterior
 
 NOTHING = 1e-5
 """Columns whose weights are all smaller are those that a head does not read (`posterior.NEVER`): such a weight is 0 for certain."""
+Parts = dict[tuple[int, ...], torch.Tensor]
+"""Columns of phi that some head reads -> their copy."""
 JUDGED = (Label.CONVERTED, Label.RETAINED, Label.OPTED_OUT)
 """Labels that the utility reads; the others only help to learn phi."""
 
@@ -36,10 +38,15 @@ def draw_weights(heads: Mapping[Stage, Posterior], draws: int, nu: float, genera
     return {stage: weights * (weights.abs().amax(dim=0) > NOTHING) for stage, weights in drawn.items()}
 
 
-def draw_utilities(phi: torch.Tensor, base: int, weights: Mapping[Stage, torch.Tensor], prices: Prices, worth: UtilitySettings) -> torch.Tensor:
-    """Utility of every arm under every draw, [B, A, S], from phi [B, A, d], whose first `base` columns do not depend on the arm."""
-    member = phi[:, 0, :base]
-    shown, unprompted, parts = dict[Stage, torch.Tensor](), dict[Stage, torch.Tensor](), dict[tuple[int, ...], torch.Tensor]()
+def draw_utilities(
+    phi: torch.Tensor, base: int, weights: Mapping[Stage, torch.Tensor], prices: Prices, worth: UtilitySettings, parts: Parts | None = None
+) -> torch.Tensor:
+    """Utility of every arm under every draw, [B, A, S], from phi [B, A, d], whose first `base` columns do not depend on the arm.
+
+    Whoever asks again for the same phi keeps `parts`, empty at first.
+    """
+    member, parts = phi[:, 0, :base], {} if parts is None else parts
+    shown, unprompted = dict[Stage, torch.Tensor](), dict[Stage, torch.Tensor]()
     for stage, drawn in weights.items():
         alone = (member @ drawn[:, :base].T)[:, None, :]
         read = base + torch.nonzero(drawn[:, base:].abs().amax(dim=0) > NOTHING)[:, 0]

@@ -9,7 +9,7 @@ members who are decided together between two lessons explore enough with less.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -24,7 +24,7 @@ from training.model.funnel import Stage, asked
 from training.model.matching import MatchingModel
 from training.model.posterior import LaplaceLogistic
 from training.model.search import likelihood
-from training.model.select import Prices, draw_utilities, draw_weights
+from training.model.select import Parts, Prices, draw_utilities, draw_weights
 from training.model.towers import pairs
 
 WIDTHS = (1.0, 0.5, 0.3, 0.2, 0.1)
@@ -48,10 +48,11 @@ class Scene:
     base: int
     weight: float
     worth: UtilitySettings
+    parts: Parts = field(default_factory=dict)
 
     def utilities(self, weights: Mapping[Stage, torch.Tensor]) -> torch.Tensor:
         """[B, A, S]; IMPOSSIBLE where infeasible."""
-        found = draw_utilities(self.phi, self.base, weights, self.prices, self.worth)
+        found = draw_utilities(self.phi, self.base, weights, self.prices, self.worth, self.parts)
         return found.masked_fill(~self.feasible[..., None], IMPOSSIBLE)
 
 
