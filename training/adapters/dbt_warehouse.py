@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 
+from training.adapters.dbt_commands import BETWEEN
 from training.adapters.dbt_failures import broken_rows
-from training.adapters.dbt_freshness import stale
+from training.adapters.dbt_freshness import SOURCES, stale
 from training.adapters.dbt_results import DbtRun, explain, read_run
 from training.adapters.dbt_state import PROJECT, BuildState, Plan
 from training.adapters.marts import publish
@@ -47,16 +48,17 @@ class DbtWarehouse:
         for folder in (self._target, self._settings.candidate):
             folder.mkdir(parents=True, exist_ok=True)
         results = self._target / "run_results.json"
-        results.unlink(missing_ok=True)
+        for left in (results, self._target / SOURCES):
+            left.unlink(missing_ok=True)
         self._state.begin(plan)
-        code, tail = _stream(self._command(plan), environment(self._settings))
+        code, tail = _stream(self._command(*self._builds(plan), BETWEEN, *self._ages(plan)), environment(self._settings))
         run = read_run(results)
         if run is not None and run.only_tests_failed:
             raise DataError(broken_rows(run, self._settings.warehouse, plan.until))
         if code != 0 or run is None:
             raise StepError(explain(run, tail, plan.until))
         self._state.finish(plan)
-        return _report(run, plan, self._stale(plan))
+        return _report(run, plan, self._stale())
 
     def publish(self) -> None:
         """Put the exported marts where all readers read, each copied aside and renamed; a second call finishes what a crash interrupted.
@@ -65,21 +67,32 @@ class DbtWarehouse:
         """
         publish(self._settings.candidate, self._settings.marts)
 
-    def _stale(self, plan: Plan) -> tuple[str, ...]:
+    def _stale(self) -> tuple[str, ...]:
         """Raw tables that have fallen behind, told in the log."""
-        found = stale(self._dbt("source", "freshness", _vars(plan)), environment(self._settings), self._target)
+        found = stale(self._target, self._said)
         for sentence in found:
             print(f"WARNING {sentence}", flush=True)
         return found
 
-    def _command(self, plan: Plan) -> list[str]:
+    @property
+    def _said(self) -> Path:
+        """What `dbt source freshness` says after a build."""
+        return self._target / "freshness.txt"
+
+    def _builds(self, plan: Plan) -> list[str]:
         full = [] if plan.since else ["--full-refresh"]
         return [*self._dbt("build", "--exclude-resource-type", "unit_test", _vars(plan)), *full]
+
+    def _ages(self, plan: Plan) -> list[str]:
+        return self._dbt("source", "freshness", _vars(plan))
 
     def _dbt(self, *arguments: str) -> list[str]:
         *verb, names = arguments
         where = ["--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT), "--target-path", str(self._target), "--log-path", str(self._target)]
-        return [sys.executable, "-P", "-m", "dbt.cli.main", "--no-use-colors", *verb, *where, "--vars", names]
+        return ["--no-use-colors", *verb, *where, "--vars", names]
+
+    def _command(self, *words: str) -> list[str]:
+        return [sys.executable, "-P", str(Path(__file__).with_name("dbt_commands.py")), str(self._said), *words]
 
 
 def _vars(plan: Plan) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+import subprocess
 import sys
 from datetime import date
 
@@ -11,10 +11,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.fakes.raw import at, close, decision, land, member, outcome
+from training.adapters import dbt_commands
 from training.adapters.dbt_freshness import stale
 from training.adapters.dbt_results import explain, read_run
-from training.adapters.dbt_state import Plan
-from training.adapters.dbt_warehouse import DbtWarehouse
+from training.adapters.dbt_state import PROJECT, Plan
+from training.adapters.dbt_warehouse import DbtWarehouse, environment
 from training.adapters.parquet import arrow_schema
 from training.config.settings import Settings
 from training.domain.errors import DataError, NotReadyError, StepError
@@ -41,17 +42,33 @@ def test_tables_without_rows_are_named(built):
 
 def test_a_table_that_has_fallen_behind_is_named(built):
     """Seen from 6 January, in dbt's own words: members and decisions are four days old, two are allowed."""
-    settings, _ = built
+    warehouse = DbtWarehouse(built[0])
     later = Plan(date(2026, 1, 6), None, rejudge=False, partitions={}, recipe="")
+    subprocess.run(warehouse._command(*warehouse._ages(later)), env=environment(built[0]), cwd=PROJECT, check=False)
     behind = [f"the newest file of raw table {name} is 4 days older than the day that is built" for name in ("decisions", "members")]
-    assert [said for said in DbtWarehouse(settings)._stale(later) if "no row" not in said] == behind
+    assert [said for said in warehouse._stale() if "no row" not in said] == behind
 
 
-def test_dbt_that_cannot_tell_is_told(tmp_path):
-    """It warns with dbt's last line and stops nothing."""
-    assert stale([sys.executable, "-c", "print('first'); print('no such source')"], os.environ, tmp_path) == (
-        "dbt could not tell how fresh the raw tables are: no such source",
-    )
+def test_dbt_that_cannot_tell_is_told(built, tmp_path):
+    """It warns with dbt's last line and stops nothing: the exit code is that of the command before it, which alone speaks to standard output."""
+    said = tmp_path / "said"
+    nothing = ["source", "freshness", "--project-dir", tmp_path, "--profiles-dir", PROJECT]
+    command = [sys.executable, "-P", dbt_commands.__file__, said, "--version", "--", *nothing]
+    done = subprocess.run([str(word) for word in command], env=environment(built[0]), cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert "installed" in done.stdout
+    assert "No dbt_project.yml found" in said.read_text()
+    assert "No dbt_project.yml found" not in done.stdout + done.stderr
+    said.write_text("first\nno such source\n")
+    assert stale(tmp_path, said) == ("dbt could not tell how fresh the raw tables are: no such source",)
+
+
+def test_after_a_command_that_fails_none_follows(tmp_path):
+    """Its exit code is the process's."""
+    said = tmp_path / "said"
+    command = [sys.executable, "-P", dbt_commands.__file__, said, "no-such-command", "--", "--version"]
+    assert subprocess.run([str(word) for word in command], cwd=tmp_path, capture_output=True, check=False).returncode == 2
+    assert not said.exists()
 
 
 def test_a_build_exports_each_mart_in_the_schema_types(built):
