@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from math import isfinite
@@ -21,6 +21,8 @@ from training.domain.nouns import NONE, Outcome, OutcomeKind
 
 AHEAD = timedelta(minutes=5)
 """How far a sender's clock may be ahead of ours."""
+WHOLE = timedelta(seconds=1)
+"""What a sender who tells whole seconds leaves out: an outcome that lies less than this before its decision happened at its instant."""
 LONGEST = 128
 """Characters of an outcome's id, as its column has it."""
 CLOSED = max(window.closes for window in WINDOWS.values())
@@ -47,10 +49,12 @@ class Receipt:
 def append_outcomes(connection: Connection, outcomes: Sequence[Outcome], received_at: datetime, clock: Clock = Clock.WALL) -> list[Receipt]:
     """Receipts in order. What is accepted is kept, and an opt-out withdraws the channel of its decision's arm with it.
 
+    What lies less than `WHOLE` before its decision is kept at the decision's instant, so that nobody reads an outcome that precedes its decision.
     By the data's clock an outcome that happens after `received_at` is received when it happens.
     """
     named = {o.decision_id for o in outcomes if keepable(o.decision_id, _DECISION_ID)}
     decisions = {row.decision_id: row for row in connection.execute(_DECISIONS, {"ids": list(named)})}
+    outcomes = [_dated(o, decisions.get(o.decision_id)) for o in outcomes]
     leaving = {decisions[o.decision_id].member_id for o in outcomes if o.kind is OutcomeKind.OPT_OUT and o.decision_id in decisions}
     lock_members(connection, leaving)
     in_order(connection, outcome_table)
@@ -85,6 +89,14 @@ def refusal(outcome: Outcome, decided_at: datetime, chosen_arm: str, received_at
     if outcome.value is not None and not (isfinite(outcome.value) and outcome.value >= 0):
         return f"value {outcome.value} of a {kind} is not money: a finite number, 0 or more"
     return ""
+
+
+def _dated(outcome: Outcome, decision: Row[Any] | None) -> Outcome:
+    """As it is kept, and compared with what was kept: not before its decision where that is only for want of a fraction of a second."""
+    if decision is None or outcome.occurred_at.tzinfo is None:
+        return outcome
+    decided_at = instant(decision.decided_at)
+    return replace(outcome, occurred_at=decided_at) if decided_at - WHOLE < outcome.occurred_at < decided_at else outcome
 
 
 def _receipt(outcome: Outcome, kept: Outcome | None, decision: Row[Any] | None, received_at: datetime | None) -> Receipt:

@@ -129,7 +129,7 @@ def test_outcomes_are_kept_once_in_order(log):
 CLOSED = AT + 28 * DAY
 IMPOSSIBLE = [
     ("decision d-9 is not in the log", happened("o", "9")),
-    ("lies before its decision", happened("o", "1", at=AT - timedelta(microseconds=1))),
+    ("lies before its decision", happened("o", "1", at=AT - timedelta(seconds=1))),
     ("more than 5 minutes after", happened("o", "1", at=CLOSED + timedelta(minutes=5, microseconds=1))),
     ("28 days or more after its decision", happened("o", "1", at=CLOSED)),
     ("value -1.0 of a conversion is not money", happened("o", "1", "conversion", value=-1.0)),
@@ -153,6 +153,18 @@ def test_what_cannot_have_happened_is_refused_alone(log):
     assert answers[len(IMPOSSIBLE) :] == [("accepted", "")] * 3
     assert told(log, happened("d", "1", at=AT + 5 * timedelta(minutes=1)), now=AT) == [("accepted", "")]
     assert len(log.events(0, 99)) == 4
+
+
+def test_a_time_in_whole_seconds_is_not_before_its_decision(log):
+    """What happens in the second of its decision is kept at the decision's instant, and is a repeat when it is told again, in one call or later."""
+    decided_at = AT + timedelta(seconds=1) - timedelta(microseconds=1)
+    append(log, served("1", at=decided_at))
+    seen, left = happened("o1", "1", "impression", AT), happened("o2", "1", "opt_out", AT)
+    assert told(log, seen, left, seen) == [("accepted", ""), ("accepted", ""), ("repeated", "")]
+    assert [o.occurred_at for o in log.outcomes_of("d-1")] == [decided_at] * 2
+    assert told(log, seen, replace(seen, occurred_at=decided_at)) == [("repeated", "")] * 2
+    other, earlier = told(log, replace(seen, kind=OutcomeKind.CLICK), happened("o3", "1", at=AT - timedelta(microseconds=1)))
+    assert ("differs from what was accepted" in other[1], "lies before its decision" in earlier[1]) == (True, True)
 
 
 def test_who_reads_on_from_the_last_one_misses_none(log):
