@@ -33,14 +33,12 @@ def create(core: Core) -> Front:
         ("/v1/decisions", "POST", Scope.DECIDE, decide),
         ("/v1/decisions/{decision_id}", "GET", Scope.READ, records.show),
         ("/v1/outcomes", "POST", Scope.OUTCOMES, outcomes.take),
-        ("/personalizer/v1.1/rank", "POST", Scope.DECIDE, personalizer.rank),
-        ("/personalizer/v1.1/events/{event_id}/reward", "POST", Scope.OUTCOMES, personalizer.reward),
-        ("/personalizer/v1.1/events/{event_id}/activate", "POST", Scope.OUTCOMES, personalizer.activate),
+        *((path, "POST", scope, handler) for path, scope, handler in personalizer.ROUTES),
         ("/metrics", "GET", Scope.READ, metrics),
         ("/healthz", "GET", None, healthz),
         ("/readyz", "GET", None, readyz),
     ):
-        answer = _route(core, path, scope, handler)
+        answer = _route(core, path.replace(":path", ""), scope, handler)
         app.router.add_route(path, answer, methods=[method], include_in_schema=False)
         if "{" not in path:
             direct[method, path] = answer

@@ -1,4 +1,4 @@
-"""The interface of Azure Personalizer 1.1 (retired 2026-10-01) over the same core: rank, reward, activate.
+"""The interface of Azure Personalizer (retired 2026-10-01) over the same core: rank, reward, activate, under each version that clients call it by.
 
 Actions are arm ids. `member_id`, and `surface` where it is not the default, stand among the context features. What may not be shown is not ranked first,
 whoever asks: with no action left the answer is `none`, which a caller must be ready to show.
@@ -21,6 +21,7 @@ from serving.messages import DecisionRequest, Name
 from serving.outcomes import apply
 from serving.problems import Refusal
 from serving.trace import trace_id
+from training.adapters.log_keys import Scope
 from training.domain.nouns import NONE, Outcome, OutcomeKind, Surface
 
 
@@ -28,17 +29,17 @@ class Action(msgspec.Struct):
     """One action: an arm of the catalog. Its features are those of the catalog, so the caller's are not read."""
 
     id: Name
-    features: list[Any] = []
+    features: list[Any] | None = None
 
 
 class RankRequest(msgspec.Struct, rename="camel"):
-    """A context, and the actions to choose from."""
+    """A context, and the actions to choose from. As with Azure, null is the same as left out."""
 
     actions: Annotated[list[Action], msgspec.Meta(min_length=1, max_length=512)]
-    context_features: list[dict[str, Any]] = []
-    excluded_actions: list[Name] = []
+    context_features: list[dict[str, Any]] | None = None
+    excluded_actions: list[Name] | None = None
     event_id: Name | None = None
-    defer_activation: bool = False
+    defer_activation: bool | None = None
 
 
 class Ranked(msgspec.Struct):
@@ -66,7 +67,7 @@ _RANK, _REWARD = bodies.decoder(RankRequest), bodies.decoder(RewardRequest)
 
 
 async def rank(core: Core, request: Request) -> Response:
-    """POST /personalizer/v1.1/rank."""
+    """POST /personalizer/VERSION/rank."""
     body: RankRequest = await bodies.read(request, _RANK)
     served = await settled(core, question(_question(core, body), core.now(), trace_id(request)))
     probabilities = dict(zip(served.feasible, served.p.tolist(), strict=True))
@@ -78,7 +79,7 @@ async def rank(core: Core, request: Request) -> Response:
 
 
 async def reward(core: Core, request: Request) -> Response:
-    """POST /personalizer/v1.1/events/{id}/reward: no reward is no news, since the window closes by itself."""
+    """POST /personalizer/VERSION/events/{id}/reward: no reward is no news, since the window closes by itself."""
     body: RewardRequest = await bodies.read(request, _REWARD)
     if body.value > 0:
         await _report(core, request.path_params["event_id"], core.settings.serving.personalizer_reward)
@@ -86,13 +87,27 @@ async def reward(core: Core, request: Request) -> Response:
 
 
 async def activate(core: Core, request: Request) -> Response:
-    """POST /personalizer/v1.1/events/{id}/activate: the choice was seen."""
+    """POST /personalizer/VERSION/events/{id}/activate: the choice was seen."""
     await _report(core, request.path_params["event_id"], OutcomeKind.IMPRESSION)
     return Response(status_code=204)
 
 
+VERSIONS = ("v1.1", "v1.0", "v1.1-preview.1", "v1.1-preview.2", "v1.1-preview.3")
+"""Of Azure's paths; the first one is described under /openapi.json."""
+ROUTES = tuple(
+    (f"/personalizer/{version}/{path}", scope, handler)
+    for version in VERSIONS
+    for path, scope, handler in (
+        ("rank", Scope.DECIDE, rank),
+        ("events/{event_id:path}/reward", Scope.OUTCOMES, reward),
+        ("events/{event_id:path}/activate", Scope.OUTCOMES, activate),
+    )
+)
+"""Path, scope and handler of each operation; an event's id may hold slashes."""
+
+
 def _question(core: Core, body: RankRequest) -> DecisionRequest:
-    about = dict(_features(body.context_features))
+    about = dict(_features(body.context_features or []))
     try:
         known = msgspec.convert({"member_id": about.get("member_id"), "surface": about.get("surface", core.settings.serving.personalizer_surface.value)}, _Who)
     except msgspec.ValidationError as error:
@@ -102,7 +117,8 @@ def _question(core: Core, body: RankRequest) -> DecisionRequest:
     unknown = sorted(offered - set(catalog) - {NONE})
     if unknown:
         raise Refusal(422, "Invalid request", f"Action {unknown[0]!r} is no arm of the catalog, so nothing is known of it. Add it there, or use arm ids.")
-    ruled_out = [arm for arm in catalog if arm not in offered or arm in body.excluded_actions]
+    allowed = offered - set(body.excluded_actions or [])
+    ruled_out = [arm for arm in catalog if arm not in allowed]
     return DecisionRequest(known.member_id, known.surface, exclude=ruled_out, request_id=body.event_id)
 
 

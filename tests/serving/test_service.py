@@ -190,24 +190,6 @@ def test_unknown_paths_and_methods_are_problems(service):
         assert client.get("/v1/decisions/none-such").json()["title"] == "Unknown decision"
 
 
-def test_the_personalizer_interface(service):
-    """Rank, activate, reward, twice each: same answer, counted once."""
-    arms = load_catalog(Settings().catalog).feasible(Surface.WEB, [])[1:4]
-    event = f"e-{uuid4()}"
-    rank = {"eventId": event, "contextFeatures": [{"member_id": member(150)}, {"place": {"surface": "web"}}], "actions": [{"id": a} for a in arms]}
-    with httpx.Client(base_url=service.url + "/personalizer/v1.1", headers={"Ocp-Apim-Subscription-Key": service.token}, timeout=60) as client:
-        first, second = client.post("/rank", json=rank), client.post("/rank", json=rank)
-        assert (first.status_code, first.json()) == (201, second.json())
-        answer = first.json()
-        assert answer["ranking"][0]["id"] == answer["rewardActionId"]
-        assert {r["id"] for r in answer["ranking"]} - {"none"} == set(arms)
-        assert sum(r["probability"] for r in answer["ranking"]) <= 1.0 + 1e-9
-        assert [client.post(f"/events/{event}/activate").status_code for _ in range(2)] == [204, 204]
-        assert [client.post(f"/events/{event}/reward", json={"value": 1.0}).status_code for _ in range(2)] == [204, 204]
-        assert client.post("/events/unknown/reward", json={"value": 1.0}).status_code == 404
-        assert client.post("/rank", json=rank | {"actions": [{"id": "nothing"}], "eventId": "e"}).status_code == 422
-
-
 def test_metrics_and_probes(service):
     """What an operator reads."""
     with service.client() as client:
@@ -272,13 +254,3 @@ def test_ids_have_no_end_of_line(service):
     """Python's patterns would let one pass."""
     with service.client() as client:
         assert client.post("/v1/decisions", json={"member_id": "m2\n", "surface": "web"}).status_code == 422
-
-
-def test_two_rewards_at_once_are_one(service):
-    """Both callers are content."""
-    arms, event = load_catalog(Settings().catalog).feasible(Surface.WEB, [])[1:4], f"e-{uuid4()}"
-    with httpx.Client(base_url=service.url + "/personalizer/v1.1", headers={"Ocp-Apim-Subscription-Key": service.token}, timeout=60) as client:
-        client.post("/rank", json={"eventId": event, "contextFeatures": [{"member_id": member(166)}], "actions": [{"id": a} for a in arms]})
-        with ThreadPoolExecutor(8) as threads:
-            done = list(threads.map(lambda _: client.post(f"/events/{event}/reward", json={"value": 1.0}).status_code, range(8)))
-    assert done == [204] * 8

@@ -1,0 +1,86 @@
+"""Azure Personalizer's calls, as its clients make them, to a real service."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from serving.personalizer import VERSIONS
+from tests.serving.conftest import PATIENCE, member
+from training.config.settings import Settings
+from training.domain.catalog import load_catalog
+from training.domain.nouns import Surface
+
+ARMS = load_catalog(Settings().catalog).feasible(Surface.WEB, [])[1:4]
+
+
+def client(service, version="v1.1"):
+    """A client of a version."""
+    return httpx.Client(base_url=f"{service.url}/personalizer/{version}", headers={"Ocp-Apim-Subscription-Key": service.token}, timeout=PATIENCE)
+
+
+def ranked(who, event, **more):
+    """A rank request."""
+    return {"eventId": event, "contextFeatures": [{"member_id": member(who)}], "actions": [{"id": a} for a in ARMS], **more}
+
+
+def test_the_personalizer_interface(service):
+    """Rank, activate, reward, twice each: same answer, counted once."""
+    event = f"e-{uuid4()}"
+    rank = ranked(150, event, contextFeatures=[{"member_id": member(150)}, {"place": {"surface": "web"}}])
+    with client(service) as azure:
+        first, second = azure.post("/rank", json=rank), azure.post("/rank", json=rank)
+        assert (first.status_code, first.json()) == (201, second.json())
+        answer = first.json()
+        assert answer["ranking"][0]["id"] == answer["rewardActionId"]
+        assert {r["id"] for r in answer["ranking"]} - {"none"} == set(ARMS)
+        assert sum(r["probability"] for r in answer["ranking"]) <= 1.0 + 1e-9
+        assert [azure.post(f"/events/{event}/activate").status_code for _ in range(2)] == [204, 204]
+        assert [azure.post(f"/events/{event}/reward", json={"value": 1.0}).status_code for _ in range(2)] == [204, 204]
+        assert azure.post("/events/unknown/reward", json={"value": 1.0}).status_code == 404
+        assert azure.post("/rank", json=rank | {"actions": [{"id": "nothing"}], "eventId": "e"}).status_code == 422
+
+
+def test_two_rewards_at_once_are_one(service):
+    """Both callers are content."""
+    event = f"e-{uuid4()}"
+    with client(service) as azure:
+        azure.post("/rank", json=ranked(166, event))
+        with ThreadPoolExecutor(8) as threads:
+            done = list(threads.map(lambda _: azure.post(f"/events/{event}/reward", json={"value": 1.0}).status_code, range(8)))
+    assert done == [204] * 8
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_every_version_of_azures_paths_is_served(service, version):
+    """Over one core: an event that one version ranked is rewarded by another."""
+    event = f"e-{uuid4()}"
+    with client(service, version) as azure, client(service) as newest:
+        assert azure.post("/rank", json=ranked(168, event)).status_code == 201
+        assert azure.post(f"/events/{event}/activate").status_code == 204
+        assert newest.post(f"/events/{event}/reward", json={"value": 1.0}).status_code == 204
+        assert azure.post("/events/unknown/reward", json={"value": 1.0}).json()["title"] == "Unknown event"
+
+
+def test_null_is_the_same_as_left_out(service):
+    """Clients that were made from Azure's schema send it."""
+    nothing = {"excludedActions": None, "deferActivation": None, "actions": [{"id": a, "features": None} for a in ARMS]}
+    with client(service) as azure:
+        answer = azure.post("/rank", json=ranked(170, None, **nothing))
+        unnamed = azure.post("/rank", json=ranked(170, None, contextFeatures=None))
+    assert (answer.status_code, {r["id"] for r in answer.json()["ranking"]} - {"none"}) == (201, set(ARMS))
+    assert (unnamed.status_code, "name no usable member" in unnamed.json()["detail"]) == (422, True)
+
+
+@pytest.mark.parametrize("end", ["", "/activate", "/reward"])
+def test_an_event_id_may_hold_slashes(service, end):
+    """Written as such or as %2F, also where it ends like an operation."""
+    event = f"site/{uuid4()}{end}"
+    with client(service) as azure:
+        assert azure.post("/rank", json=ranked(172, event)).json()["eventId"] == event
+        for name in (event, event.replace("/", "%2F")):
+            assert azure.post(f"/events/{name}/activate").status_code == 204
+            assert azure.post(f"/events/{name}/reward", json={"value": 1.0}).status_code == 204
