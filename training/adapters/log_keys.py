@@ -52,7 +52,9 @@ class ApiKeys:
         return log_engine(self._where) if isinstance(self._where, str) else self._where
 
     def create(self, name: str, scopes: Collection[str], at: datetime, random: Callable[[int], bytes] = secrets.token_bytes) -> str:
-        """A new key `rm_KEYID_SECRET`, which cannot be read again. Raises ConfigError for scopes that mean nothing."""
+        """A new key `rm_KEYID_SECRET`, which cannot be read again. Raises ConfigError for scopes that mean nothing, and for a name that nobody could read."""
+        if not name.strip():
+            raise ConfigError(f"A key's name says who uses it, and {name!r} says nothing, so none was made. Give it one, such as shop.")
         wanted = _scopes(scopes)
         key_id = random(8).hex()
         token = f"rm_{key_id}_{urlsafe_b64encode(random(32)).rstrip(b'=').decode()}"

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib import import_module
+from shutil import get_terminal_size
 from typing import Annotated, Any
 
 import typer
@@ -151,11 +153,23 @@ def _show(name: str, rows: Sequence[dict[str, object]], as_json: bool) -> int:
     if as_json:
         print(json.dumps({name: list(rows)}))
         return 0
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(*(rows[0] if rows else (f"no {name}",)))
-    for row in rows:
-        table.add_row(*(", ".join(v) if isinstance(v, list) else str(v or "") for v in row.values()))
-    Console().print(table)
+    _print(name, [[", ".join(v) if isinstance(v, list) else str(v or "") for v in row.values()] for row in rows], list(rows[0]) if rows else [])
     return 0
+
+
+def _print(name: str, cells: Sequence[Sequence[str]], names: Sequence[str]) -> None:
+    """The first column holds ids, which other commands want whole: it is never cut. A terminal folds the others, a pipe has all the width that they need."""
+    from rich.console import Console
+    from rich.table import Column, Table
+    from rich.text import Text
+
+    least = max((len(row[0]) for row in cells), default=0) + _OTHERS * len(names)
+    width = max(get_terminal_size().columns if sys.stdout.isatty() else _PIPE, least)
+    table = Table(*(Column(n, overflow="fold", no_wrap=not i) for i, n in enumerate(names or [f"no {name}"])))
+    for row in cells:
+        table.add_row(*map(Text, row))
+    Console(width=width, height=len(cells)).print(table)
+
+
+_PIPE, _OTHERS = 10_000, 8
+"""Characters of a line in a pipe, and those that each column has on a terminal, however narrow."""
