@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from math import floor
 from time import monotonic
 
 from limits import parse
@@ -35,6 +36,14 @@ class Windows:
         self._seen[key] = (int(window), count + allowed, before)
         return allowed
 
+    def wait(self, key: str, now: float) -> int:
+        """Whole seconds, at least one, until a key that was not allowed at `now` is allowed again if nothing is asked by it meanwhile."""
+        part = now % self._seconds
+        _, count, before = self._seen[key]
+        left = self.rate.amount - count
+        share = 1 - left / before if left > 0 else 1.0  # of this window has to be over, so that what is counted of the one before is less than `left`
+        return max(1, floor(share * self._seconds - part) + 1)
+
 
 class Guard:
     """Checks keys (compared in constant time by `match`) and counts each key's requests to this worker."""
@@ -61,10 +70,10 @@ class Guard:
                 "Forbidden",
                 f"Key {key.key_id} lacks the scope {scope.value!r}. Create one that has it: rightmatch keys create NAME --scope {scope.value}.",
             )
-        if not self._windows.hit(key.key_id, monotonic()):
-            raise Refusal(
-                429, "Too many requests", f"Key {key.key_id} made more than {self._windows.rate}. Wait, or raise serving.rate_limit.", {"Retry-After": "1"}
-            )
+        now = monotonic()
+        if not self._windows.hit(key.key_id, now):
+            seconds, said = self._windows.wait(key.key_id, now), f"Key {key.key_id} made more than {self._windows.rate}."
+            raise Refusal(429, "Too many requests", f"{said} Wait {seconds} s, or raise serving.rate_limit.", {"Retry-After": str(seconds)})
         return key
 
     def _held(self) -> Mapping[str, Key] | None:

@@ -68,7 +68,7 @@ PROBLEMS = {
     "413": ("Request too large", "A body may have 1048576 bytes. Send fewer outcomes at once."),
     "415": ("Unsupported media type", "The body says to be 'text/xml'; send application/json."),
     "422": ("Invalid request", "Invalid enum value 'fax' - at `$.surface`. Nothing was decided or applied."),
-    "429": ("Too many requests", "Key 3d972f27fadc9909 made more than 120000 per 1 minute. Wait, or raise serving.rate_limit."),
+    "429": ("Too many requests", "Key 3d972f27fadc9909 made more than 120000 per 1 minute. Wait 21 s, or raise serving.rate_limit."),
     "503": ("Log unavailable", "The decision could not be kept, so nothing may be shown. Try again shortly."),
 }
 """Title and detail by status."""

@@ -11,13 +11,20 @@ from starlette.responses import Response
 from serving import bodies
 from serving.core import Core
 from serving.ingest import Crowded
-from serving.messages import MOST_OUTCOMES, OutcomeAnswer, OutcomeItem, Refused
+from serving.messages import MOST_OUTCOMES, Name, OutcomeAnswer, OutcomeItem, Refused
 from serving.problems import Refusal, partly
 from training.adapters.log_outcomes import Answer
 from training.domain.nouns import Outcome
 
+
+class _Named(msgspec.Struct):
+    """What is told of an item that breaks the schema."""
+
+    outcome_id: Name | None = None
+
+
 _DECODER = bodies.decoder(OutcomeItem | list[msgspec.Raw])
-_ITEM = bodies.decoder(OutcomeItem)
+_ITEM, _NAMED = bodies.decoder(OutcomeItem), bodies.decoder(_Named)
 
 
 async def take(core: Core, request: Request) -> Response:
@@ -57,10 +64,19 @@ def _items(raw: Sequence[msgspec.Raw]) -> tuple[list[tuple[int, Outcome]], list[
         try:
             item: OutcomeItem = _ITEM.decode(one)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            refused.append(Refused(index, None, str(error)))
+            refused.append(Refused(index, _id(one), str(error)))
             continue
         items.append((index, _outcome(item)))
     return items, refused
+
+
+def _id(raw: msgspec.Raw) -> str | None:
+    """The id of an item that breaks the schema elsewhere, None where it has none that could be one."""
+    try:
+        named: _Named = _NAMED.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    return named.outcome_id
 
 
 def _outcome(item: OutcomeItem) -> Outcome:

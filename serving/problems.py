@@ -26,9 +26,14 @@ def problem(refusal: Refusal, instance: str) -> Response:
 
 
 def partly(answer: OutcomeAnswer, refused: Sequence[Refused], instance: str) -> Response:
-    """Some outcomes were refused; the others are applied and durable."""
-    count = answer.accepted + answer.repeated + len(refused)
-    detail = f"{len(refused)} of {count} outcomes were refused, the first because {refused[0].why}. The others are applied."
+    """Some outcomes were refused, or all; the others are applied and durable."""
+    count, why = answer.accepted + answer.repeated + len(refused), refused[0].why
+    if count == 1:
+        detail = f"The outcome was refused because {why}. Nothing was applied."
+    elif count == len(refused):
+        detail = f"All {count} outcomes were refused, the first because {why}. None was applied."
+    else:
+        detail = f"{len(refused)} of {count} outcomes were refused, the first because {why}. The others are applied."
     title = "Outcomes refused"
     body = Problem(kind(title), title, 422, detail, instance, answer.accepted, answer.repeated, list(refused))
     return _response(body, {})

@@ -135,6 +135,29 @@ def test_a_rate_holds_over_the_border_of_two_windows():
     assert [windows.hit("a", 200.0) for _ in range(11)] == [True] * 10 + [False]
 
 
+@pytest.mark.parametrize("rate", ["10/minute", "3/second", "1/minute", "7/hour"])
+@pytest.mark.parametrize("before", [0, 4, 10])
+@pytest.mark.parametrize("at", [0.0, 17.25, 30.0, 59.5])
+def test_who_is_refused_is_told_when_to_come_again(rate, before, at):
+    """Then there is room, and a second earlier there is none, in this window or the next."""
+    windows, now = Windows(rate), 7_200 + at
+    for _ in range(before):
+        windows.hit("a", now - windows.rate.get_expiry())
+    while windows.hit("a", now):
+        pass
+    seconds = windows.wait("a", now)
+    assert seconds == 1 or not windows.hit("a", now + seconds - 1)
+    assert windows.hit("a", now + seconds)
+
+
+def test_a_refusal_beyond_the_rate_says_how_long_to_wait(keys):
+    """In its header and in words."""
+    token, guard = keys.create("a", ["read"], AT), Guard(RecentKeys(keys, 60), "1/hour")
+    refused = asyncio.run(checks(guard, token, 2))[1]
+    assert (refused.status, 1 < int(refused.headers["Retry-After"]) <= 86_401) == (429, True)
+    assert f"Wait {refused.headers['Retry-After']} s" in refused.detail
+
+
 def test_who_is_known_is_admitted_at_once(keys):
     """By the keys as they were read a moment ago, counted in the same window as by `check`; everything else is left to `check`."""
     token, guard = keys.create("a", ["decide"], AT), Guard(RecentKeys(keys, 60), "3/minute")
