@@ -40,6 +40,7 @@ def replay(decision_id: str, as_json: bool) -> int:
     from training.adapters.decision_log import DecisionLog
     from training.bootstrap import platform
     from training.config.settings import load_settings
+    from training.domain.served import FALLBACK
     from training.model.threads import steady
 
     steady()
@@ -49,13 +50,15 @@ def replay(decision_id: str, as_json: bool) -> int:
     served = log.find(decision_id)
     if served is None:
         raise NotReadyError(f"There is no decision {decision_id!r} in the log {settings.log_url}, so there is nothing to take again. Check the id.")
-    again = explain.again(served, explain.model_of(served, log, platform(settings).registry, settings))
+    certain = served.group == FALLBACK  # its one arm won by definition, no model took it
+    again = explain.again(served, None if certain else explain.model_of(served, log, platform(settings).registry, settings))
     found = {"decision_id": decision_id, "equal": again.equal, "chosen_arm": served.chosen_arm, "replayed_arm": again.chosen_arm}
     found |= {"largest_difference": again.largest, "model_version": served.model_version, "posterior": served.posterior, "arms": len(served.feasible)}
     if as_json:
         print(json.dumps(found))
     else:
-        whose = f"model {served.model_version}, posterior {served.posterior}" if served.model_version else f"all alike ({served.reason.value})"
+        alone = "the safe default, certain by definition" if certain else "all alike"
+        whose = f"model {served.model_version}, posterior {served.posterior}" if served.model_version else f"{alone} ({served.reason.value})"
         words = "equal to the bit" if again.equal else f"NOT equal: probabilities differ by up to {again.largest:.3g}"
         print(f"{decision_id}: {served.chosen_arm} out of {len(served.feasible)} arms, {whose}: {words}.")
     return 0 if again.equal else 1
