@@ -34,7 +34,7 @@ GROUP = "service"
 
 
 def play(truth: Path, inbox: Path, days: int, service: Service, before: Callable[[Any], None]) -> Iterator[Day]:
-    """Play `days` days after the last one, yielding what each came to; `before` is called with the date of each.
+    """Play `days` days after the last one, yielding what each came to; `before` is called with the date of each, once the service is known to answer.
 
     Raises ConfigError where there is no world to go on with, NotReadyError and StepError as `Service`.
     """
@@ -44,6 +44,7 @@ def play(truth: Path, inbox: Path, days: int, service: Service, before: Callable
     with asyncio.Runner() as runner:
         runner.run(service.__aenter__())
         try:
+            runner.run(service.knock())
             for _ in range(days):
                 before(world.day(state.day + 1))
                 state, day = runner.run(_day(stage, state, service))

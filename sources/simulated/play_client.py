@@ -15,6 +15,11 @@ from training.domain.errors import NotReadyError, RightmatchError, StepError
 PATIENCE = 60.0
 """Seconds for which a service that is down or too busy is asked again."""
 AGAIN = 0.25
+KNOCK = 10.0
+"""Seconds that a service has for its first answer."""
+NOTHING: tuple[tuple[str, object], ...] = (("/v1/decisions", {}), ("/v1/outcomes", []))
+"""Requests that a service refuses as empty, without a change of anything, where it would take others of this key."""
+EMPTY = 422
 LATER = frozenset({429, 502, 503, 504})
 """Answers that say: not now."""
 MOST = 1_000
@@ -49,6 +54,19 @@ class Service:
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """Close them."""
         await self._http.__aexit__(kind, error, trace)
+
+    async def knock(self) -> None:
+        """Whether somebody is there who will answer, asked before anything is made ready for it; nothing is decided or applied.
+
+        Raises NotReadyError at once where nobody listens, StepError where the key is refused. One that is busy may be so.
+        """
+        for path, body in NOTHING:
+            try:
+                answer = await self._http.post(path, json=body, timeout=KNOCK)
+            except httpx.TransportError as error:
+                raise NotReadyError(f"The service at {self._url} does not answer ({type(error).__name__}: {error}). {_START}.") from None
+            if answer.status_code != EMPTY and answer.status_code not in LATER:
+                raise self._refused(path, answer)
 
     async def decide(self, questions: Sequence[Mapping[str, Any]]) -> list[Answer]:
         """Answers in the order of the questions. Raises NotReadyError if the service stays away, StepError if it refuses one."""
@@ -85,14 +103,19 @@ class Service:
                     found: dict[str, Any] = answer.json()
                     return found
                 if answer.status_code not in LATER:
-                    raise StepError(f"The service at {self._url} refused POST {path} ({answer.status_code}), so the world stands still: {_words(answer)}")
+                    raise self._refused(path, answer)
                 why = f"{answer.status_code} {_words(answer)}"
             if asyncio.get_running_loop().time() > give_up:
                 raise NotReadyError(
-                    f"The service at {self._url} did not answer POST {path} for {PATIENCE:g} s ({why}). Start it with `rightmatch serve` "
-                    "and RIGHTMATCH_SERVING__CLOCK=data, then play on: what was answered is not asked again."
+                    f"The service at {self._url} did not answer POST {path} for {PATIENCE:g} s ({why}). {_START}: what was answered is not asked again."
                 )
             await asyncio.sleep(AGAIN)
+
+    def _refused(self, path: str, answer: httpx.Response) -> StepError:
+        return StepError(f"The service at {self._url} refused POST {path} ({answer.status_code}), so the world stands still: {_words(answer)}")
+
+
+_START = "Start it with `rightmatch serve` and RIGHTMATCH_SERVING__CLOCK=data, then play on"
 
 
 def _words(answer: httpx.Response) -> str:

@@ -72,6 +72,8 @@ class FakeService:
         self.asked += 1
         if not known:
             return 401, {"title": "Unauthorized", "detail": "Send a valid key."}
+        if not body:
+            return 422, {"title": "Invalid request", "detail": "There is nothing in it."}
         if self.trouble is not None and self.asked % 3:
             return self.trouble, {"title": "Trouble", "detail": "on purpose"}
         if self.asked > self.fail_after:

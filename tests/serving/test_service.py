@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from sources.simulated.play_client import Service
 from tests.serving.conftest import ago, member, soonest, wait
 from training.adapters.decision_log import DecisionLog
 from training.adapters.log_keys import ApiKeys
@@ -150,6 +152,20 @@ def test_keys(service):
     narrow: list[str] = []
     assert soonest(seconds, 1.0) < 1.0
     assert narrow[0] not in DecisionLog(Settings(home=service.home).log_url).engine.url.render_as_string()
+
+
+def test_a_world_that_knocks_asks_for_nothing(service):
+    """What `rightmatch world play` sends first is refused as empty where the key would do, and nothing is decided."""
+
+    async def knocked():
+        async with Service(service.url, service.token, 1) as there:
+            await there.knock()
+
+    log = DecisionLog(Settings(home=service.home).log_url)
+    newest = len(log.decisions_since(0, 10_000))
+    asyncio.run(knocked())
+    assert len(log.decisions_since(0, 10_000)) == newest
+    log.engine.dispose()
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 import subprocess
@@ -158,10 +159,34 @@ def test_a_busy_service_is_asked_again(home, monkeypatch):
 def test_a_service_that_stays_away_or_refuses_ends_the_day_in_words(home, monkeypatch):
     """Nobody listens; a key that is not known."""
     monkeypatch.setattr(play_client, "PATIENCE", 0.1)
-    with pytest.raises(NotReadyError, match="rightmatch serve"):
-        played(home, "http://127.0.0.1:9")
+
+    async def asked():
+        async with Service("http://127.0.0.1:9", KEY, 4) as service:
+            await service.decide([{}])
+
+    with pytest.raises(NotReadyError, match="did not answer POST /v1/decisions for 0.1 s .*rightmatch serve"):
+        asyncio.run(asked())
     with serving() as (_, url), pytest.raises(StepError, match="Send a valid key"):
         list(play(home / "truth", home / "inbox", 1, Service(url, "rm_wrong", 4), lambda _: None))
+
+
+def test_a_service_that_is_not_there_or_knows_no_such_key_is_found_out_before_anything_is_made_ready(home):
+    """At once, with what to do; one that is there is asked for nothing meanwhile."""
+
+    def before(_):
+        raise AssertionError("features were built for nobody")
+
+    def begun(url, key):
+        return list(play(home / "truth", home / "inbox", 1, Service(url, key, 4), before))
+
+    with pytest.raises(NotReadyError, match="http://127.0.0.1:9 does not answer .ConnectError.*rightmatch serve"):
+        begun("http://127.0.0.1:9", KEY)
+    with serving() as (service, url):
+        with pytest.raises(StepError, match="refused POST /v1/decisions .401.*Send a valid key"):
+            begun(url, "rm_wrong")
+        with pytest.raises(AssertionError, match="for nobody"):
+            begun(url, KEY)
+    assert service.calls == []
 
 
 def test_the_generator_leaves_played_days_alone(home):
