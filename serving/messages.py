@@ -13,6 +13,8 @@ from training.domain.served import Served
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f\ud800-\udfff]+$(?!\n)")]
 """An id: no control characters, nor Python's newline behind the end."""
 MOST_OUTCOMES = 1_000
+_CHANNELS = "Only these channels of the surface; null: all of them. A name that is no channel of it adds none, so where no other is named nothing is shown."
+_EXCLUDE = "Ids of arms that the caller rules out. Arms come and go, so an id that the catalog does not have is no error: it rules out nothing."
 
 
 class DecisionRequest(msgspec.Struct, forbid_unknown_fields=True):
@@ -20,10 +22,8 @@ class DecisionRequest(msgspec.Struct, forbid_unknown_fields=True):
 
     member_id: Name
     surface: Surface
-    channels: Annotated[list[Name], msgspec.Meta(max_length=64)] | None = None
-    """Only these channels of the surface."""
-    exclude: Annotated[list[Name], msgspec.Meta(max_length=512)] = []
-    """Arms that the caller rules out."""
+    channels: Annotated[list[Name], msgspec.Meta(max_length=64, description=_CHANNELS)] | None = None
+    exclude: Annotated[list[Name], msgspec.Meta(max_length=512, description=_EXCLUDE)] = []
     request_id: Name | None = None
     """The same one again returns the same decision."""
     at: Annotated[datetime, msgspec.Meta(tz=True)] | None = None

@@ -13,6 +13,7 @@ from schemathesis.specs.openapi.checks import content_type_conformance, response
 
 from serving import examples, messages, personalizer
 from serving.openapi import description
+from tests.serving.conftest import member
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 
@@ -58,6 +59,23 @@ def test_every_body_has_an_example_of_its_schema():
         for example in body["examples"].values():
             errors = list(Draft202012Validator(schema).iter_errors(example["value"]))
             assert not errors, (kind, errors)
+
+
+def test_names_that_are_none_are_told_of_and_treated_as_told(service):
+    """In `exclude` they rule out nothing, in `channels` they leave nothing."""
+    asked = description("Rightmatch")["components"]["schemas"]["DecisionRequest"]["properties"]
+    assert "rules out nothing" in asked["exclude"]["description"]
+    assert "nothing is shown" in next(kind["description"] for kind in asked["channels"]["anyOf"] if kind["type"] == "array")
+    with service.client() as client:
+
+        def considered(who, **more):
+            """Arms of a member's first decision, and its reason."""
+            answer = client.post("/v1/decisions", json={"member_id": member(who), "surface": "web", **more}).json()
+            return [arm["arm_id"] for arm in client.get(f"/v1/decisions/{answer['decision_id']}").json()["considered"]], answer["reason"]
+
+        assert considered(174, exclude=["no.such.arm"]) == considered(176)
+        assert considered(178, channels=["no-such-channel"]) == (["none"], "champion")
+        assert len(considered(180, channels=["no-such-channel", "feed"])[0]) > 1
 
 
 def test_examples_can_be_sent(service):
