@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 from time import perf_counter
-from typing import Any
 
 import msgspec
-from starlette.responses import Response
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from serving import decisions
 from serving.core import Core
+from serving.heads import UNMEASURED, Heads, parts
+from serving.heads import answer as whole
 from serving.messages import answer
 from serving.requests import Told, close, failed
 from serving.trace import HEADER, id_of, valid
@@ -46,22 +45,23 @@ class _Nobody:
         """Nobody hears it."""
 
 
-class Quick(HttpToolsProtocol):
+class Quick(Heads):
     """One connection of a worker whose `core` it is."""
 
-    core: Core
-    cycle: Any
     _body: bytearray | None = None
     """Of a request that may be answered here, as far as it has come."""
     _named: Mapping[bytes, bytes]
     """The headers of such a request, of several of one name the first."""
 
     def on_headers_complete(self) -> None:
-        """The parser's call."""
+        """The parser's call. Raises TooLong, which is for `data_received`."""
+        if self._came > UNMEASURED:
+            self._measure()
         if self._plain():
             self._body = bytearray()
         else:
             super().on_headers_complete()
+        self._headed = self.headers
 
     def on_body(self, body: bytes) -> None:
         """The parser's call."""
@@ -123,7 +123,7 @@ class Quick(HttpToolsProtocol):
         try:
             status, headers, body = 200, [(b"content-type", JSON)], msgspec.json.encode(answer(decisions.standing(asked, found)))
         except Exception as error:  # noqa: BLE001 - a caller gets a problem
-            status, headers, body = _parts(failed(self.core, error, told))
+            status, headers, body = parts(failed(self.core, error, told))
         if told.trace:
             headers.append((_TRACE, told.trace.encode()))
         self._write(pending, status, headers, body)
@@ -134,8 +134,7 @@ class Quick(HttpToolsProtocol):
         if not (pending.disconnected or self.transport.is_closing()):
             if not pending.keep_alive:
                 headers.append((b"connection", b"close"))
-            lines = b"".join([b"%b: %b\r\n" % header for header in (*self.server_state.default_headers, *headers)])
-            self.transport.write(b"%bcontent-length: %d\r\n%b\r\n%b" % (STATUS_LINE[status], len(body), lines, body))
+            self.transport.write(whole(status, [*self.server_state.default_headers, *headers], body))
             if not pending.keep_alive:
                 self.transport.close()
         self.on_response_complete()
@@ -144,7 +143,3 @@ class Quick(HttpToolsProtocol):
 def protocol(core: Core) -> type[Quick]:
     """The connections of a worker over `core`."""
     return type("Connection", (Quick,), {"core": core})
-
-
-def _parts(response: Response) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
-    return response.status_code, [header for header in response.raw_headers if header[0] != b"content-length"], bytes(response.body)

@@ -13,6 +13,9 @@ from serving.problems import Refusal, problem
 from serving.trace import id_of
 from training.domain.errors import LogError
 
+UNKNOWN = "unknown"
+"""The operation of a request that asks for none of ours: whatever callers make up, the metrics have one name for it."""
+
 
 class Told(NamedTuple):
     """A request's operation as it is counted, its method and path, its trace context, and when `perf_counter` said that it began."""

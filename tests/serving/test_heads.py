@@ -1,0 +1,131 @@
+"""Heads without end, and what is no request, over raw sockets to one real worker."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from contextlib import suppress
+from urllib.parse import urlsplit
+
+import pytest
+
+from serving.heads import MOST_HEAD, MOST_HEADERS, PIECE
+from tests.serving.conftest import PATIENCE
+from tests.serving.test_quick import answers, question
+
+PROBLEM = "application/problem+json"
+
+
+@pytest.fixture(name="line")
+def _line(service):
+    """An open connection."""
+    where = urlsplit(service.url)
+    with socket.create_connection((where.hostname, where.port), PATIENCE) as connection:
+        yield connection
+
+
+def gone(line):
+    """Whether the other side has hung up, with nothing more to say."""
+    try:
+        return line.recv(1) == b""
+    except ConnectionResetError:
+        return True
+
+
+def refused(line):
+    """Status and body of the only answer, which is a problem, after which the connection ends."""
+    ((status, headers, body),) = answers(line, 1)
+    assert (headers["content-type"], headers["connection"]) == (PROBLEM, "close")
+    assert json.loads(body)["status"] == status
+    assert gone(line)
+    return status
+
+
+def head(*headers, line="GET /healthz HTTP/1.1"):
+    """Of a request."""
+    return "\r\n".join([line, "Host: x", *headers, "", ""]).encode()
+
+
+LONG = [
+    head("X-A: " + "a" * MOST_HEAD),
+    head(*("X-A: " + "a" * 1_000 for _ in range(66))),
+    head(*(f"X-{i}: {i}" for i in range(MOST_HEADERS))),
+    head(line="GET /" + "a" * MOST_HEAD + " HTTP/1.1"),
+]
+
+
+@pytest.mark.parametrize("sent", LONG, ids=["one", "several", "many", "line"])
+def test_a_head_is_bounded(line, sent):
+    """In bytes and in number; beyond it a problem, and an end."""
+    line.sendall(sent)
+    assert refused(line) == 431
+
+
+def test_a_head_up_to_the_bound_is_read(line):
+    """As many bytes, and as many headers, sent in one or byte after byte at the end."""
+    for sent in (head("X-A: " + "a" * (MOST_HEAD - 100)), head(*(f"X-{i}: {i}" for i in range(MOST_HEADERS - 1)))):
+        line.sendall(sent[:-2])
+        time.sleep(0.05)
+        line.sendall(sent[-2:])
+        assert answers(line, 1)[0][0] == 200
+
+
+@pytest.mark.parametrize(
+    ("before", "piece"),
+    [
+        (head()[:-2] + b"X-A: ", b"a" * 4_096),
+        (head()[:-2] + b"X-A", b"a" * 4_096),
+        (b"GET /", b"a" * 4_096),
+        (head()[:-2], b"X-A: a\r\n" * 512),
+        (head("Transfer-Encoding: chunked", line="POST /v1/decisions HTTP/1.1") + b"0\r\nX-A: ", b"a" * 4_096),
+    ],
+    ids=["value", "name", "line", "headers", "trailer"],
+)
+def test_a_head_without_end_is_cut(line, before, piece):
+    """Whatever part of it does not end, also behind a body in chunks: nothing beyond the bound is taken."""
+    line.sendall(before)
+    sent = 0
+    with suppress(ConnectionResetError, BrokenPipeError):
+        while sent < 8 * MOST_HEAD:
+            line.sendall(piece)
+            sent += len(piece)
+            time.sleep(0.002)  # so that it is read, and little more than the bound is under way
+    assert MOST_HEAD - PIECE < sent < 4 * MOST_HEAD
+
+
+def test_bodies_are_no_part_of_a_head(service, line):
+    """Neither its own in the same piece, nor that of the request before: all are answered, with the next head cut anywhere."""
+    large = json.dumps([{"kind": "shrug", "why": "x" * 90_000}]).encode()
+    first = head(f"Authorization: Bearer {service.token}", f"Content-Length: {len(large)}", line="POST /v1/outcomes HTTP/1.1") + large
+    second = head("X-A: " + "a" * 40_000)
+    for cut in (1, 20, 20_000, len(second)):
+        line.sendall(first + second[:cut])
+        time.sleep(0.05)
+        line.sendall(second[cut:] + question(service))
+        assert [status for status, _, _ in answers(line, 3)] == [422, 200, 200]
+
+
+UNREADABLE = [
+    b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+    b"GET /healthz\x00 HTTP/1.1\r\n\r\n",
+    head("Content-Length: 1e3"),
+    head("no colon"),
+    head("Transfer-Encoding: chunked", line="POST /v1/decisions HTTP/1.1").replace(b"Host", b"Authorization: Bearer {token}\r\nHost") + b"zz\r\n",
+]
+
+
+@pytest.mark.parametrize("sent", UNREADABLE, ids=["tls", "path", "size", "colon", "chunk"])
+def test_what_is_no_request_is_a_problem(service, line, sent):
+    """As any other error, also after one that was answered."""
+    line.sendall(head())
+    assert answers(line, 1)[0][0] == 200
+    line.sendall(sent.replace(b"{token}", service.token.encode()))
+    assert refused(line) == 400
+
+
+def test_nobody_is_told_of_another_request(service, line):
+    """What cannot be read after a request that is still being answered ends the connection: its 400 would be taken for the other's answer."""
+    line.sendall(question(service) + b"nonsense\r\n\r\n")
+    got = line.recv(65_536)
+    assert not got.startswith(b"HTTP/1.1 4"), got
