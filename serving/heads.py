@@ -1,6 +1,7 @@
-"""What uvicorn leaves open: how long a request's head may be, and how one is refused that cannot be read.
+"""What uvicorn leaves open: how long a request's head may be, what becomes of one that offers another protocol, and how one is refused that cannot be read.
 
-Beyond the bound a request is answered with 431 and its connection closed, before any more of it is kept.
+Beyond the bound a request is answered with 431 and its connection closed, before any more of it is kept. An offer of another protocol is ignored, as RFC 9110,
+7.8 has it: the request is served as if it had made none, with its body.
 """
 
 from __future__ import annotations
@@ -50,14 +51,19 @@ class Heads(HttpToolsProtocol):
         self._came += len(data)
         try:
             self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            pass
+        except httptools.HttpParserUpgrade as offer:
+            self._without(data[offer.args[0] :])
         except httptools.HttpParserError:
             self._unread()
         if self.headers is not before:
             self._came = len(data)
         elif self._came > MOST_HEAD + PIECE and (self._trailer or self.headers is not self._headed) and not self.transport.is_closing():
             self._refuse(too_long())
+
+    def on_headers_complete(self) -> None:
+        """The parser's call."""
+        if not self.parser.should_upgrade():
+            super().on_headers_complete()
 
     def on_chunk_header(self) -> None:
         """The parser's call."""
@@ -71,7 +77,8 @@ class Heads(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """The parser's call."""
         self._trailer = False
-        super().on_message_complete()
+        if not self.parser.should_upgrade():
+            super().on_message_complete()
 
     def _measure(self) -> None:
         """Raises TooLong."""
@@ -82,6 +89,31 @@ class Heads(HttpToolsProtocol):
         for start in range(0, len(data), PIECE):
             if not self.transport.is_closing():
                 self.data_received(data[start : start + PIECE])
+
+    def _without(self, rest: bytes) -> None:
+        """The request that was just read, without its offer, and what came after its head."""
+        try:
+            while True:
+                self._again()
+                try:
+                    self.parser.feed_data(rest)
+                except httptools.HttpParserUpgrade as offer:
+                    rest = rest[offer.args[0] :]
+                else:
+                    return
+        except httptools.HttpParserError:
+            self._unread()
+
+    def _again(self) -> None:
+        """Its head to another parser, since this one gives away what follows. Raises HttpParserError for CONNECT, which is nothing but an offer."""
+        self._headed = None
+        method, version = self.parser.get_method(), self.parser.get_http_version().encode()
+        if method == b"CONNECT":
+            raise httptools.HttpParserError
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn has it
+        lines = b"".join([b"%b: %b\r\n" % header for header in self.headers if header[0] != b"upgrade"])
+        self.parser.feed_data(b"%b %b HTTP/%b\r\n%b\r\n" % (method, self.url, version, lines))
 
     def _unread(self) -> None:
         """The parser gave up."""

@@ -1,4 +1,4 @@
-"""Heads without end, and what is no request, over raw sockets to one real worker."""
+"""Heads without end, offers of another protocol, and what is no request, over raw sockets to one real worker."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from serving.heads import MOST_HEAD, MOST_HEADERS, PIECE
 from tests.serving.conftest import PATIENCE
 from tests.serving.test_quick import answers, question
 
+OFFER = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA")
 PROBLEM = "application/problem+json"
 
 
@@ -52,10 +53,11 @@ LONG = [
     head(*("X-A: " + "a" * 1_000 for _ in range(66))),
     head(*(f"X-{i}: {i}" for i in range(MOST_HEADERS))),
     head(line="GET /" + "a" * MOST_HEAD + " HTTP/1.1"),
+    head(*OFFER, "X-A: " + "a" * MOST_HEAD),
 ]
 
 
-@pytest.mark.parametrize("sent", LONG, ids=["one", "several", "many", "line"])
+@pytest.mark.parametrize("sent", LONG, ids=["one", "several", "many", "line", "offer"])
 def test_a_head_is_bounded(line, sent):
     """In bytes and in number; beyond it a problem, and an end."""
     line.sendall(sent)
@@ -106,16 +108,45 @@ def test_bodies_are_no_part_of_a_head(service, line):
         assert [status for status, _, _ in answers(line, 3)] == [422, 200, 200]
 
 
+def test_an_offer_of_another_protocol_is_ignored(service, line):
+    """With a body, its size given or in chunks, and without: each is answered as if nothing were offered, and so is what follows."""
+    plain = question(service, request_id="offer-1")
+    offering = question(service, *OFFER, request_id="offer-1")
+    above, _, body = question(service, *OFFER, "Transfer-Encoding: chunked", request_id="offer-1").partition(b"\r\n\r\n")
+    chunked = b"\r\n".join([each for each in above.split(b"\r\n") if not each.startswith(b"Content-Length")]) + b"\r\n\r\n"
+    chunked += b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
+    for sent in (offering, chunked):
+        for cut in (len(sent), len(sent) - 20, 60):
+            line.sendall(plain + sent[:cut])
+            time.sleep(0.05)
+            line.sendall(sent[cut:] + head(*OFFER) + head("Connection: Upgrade", "Upgrade: websocket") + plain)
+            found = answers(line, 5)
+            assert [status for status, _, _ in found] == [200] * 5
+            assert found[0][2] == found[1][2] == found[4][2]
+
+
+def test_an_outcome_comes_with_an_offer(service, line):
+    """The other operations that have a body read it too; a caller who wants no more is hung up on."""
+    body = json.dumps([{"kind": "shrug"}]).encode()
+    key = (f"Authorization: Bearer {service.token}", f"Content-Length: {len(body)}", "Upgrade: h2c", "Connection: Upgrade, close")
+    line.sendall(head(*key, line="POST /v1/outcomes HTTP/1.1") + body)
+    ((status, headers, told),) = answers(line, 1)
+    assert (status, headers["connection"]) == (422, "close")
+    assert json.loads(told)["refused"][0]["index"] == 0
+    assert gone(line)
+
+
 UNREADABLE = [
     b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
     b"GET /healthz\x00 HTTP/1.1\r\n\r\n",
     head("Content-Length: 1e3"),
     head("no colon"),
+    head(line="CONNECT elsewhere:443 HTTP/1.1"),
     head("Transfer-Encoding: chunked", line="POST /v1/decisions HTTP/1.1").replace(b"Host", b"Authorization: Bearer {token}\r\nHost") + b"zz\r\n",
 ]
 
 
-@pytest.mark.parametrize("sent", UNREADABLE, ids=["tls", "path", "size", "colon", "chunk"])
+@pytest.mark.parametrize("sent", UNREADABLE, ids=["tls", "path", "size", "colon", "connect", "chunk"])
 def test_what_is_no_request_is_a_problem(service, line, sent):
     """As any other error, also after one that was answered."""
     line.sendall(head())
