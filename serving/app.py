@@ -18,7 +18,7 @@ from serving.decisions import decide
 from serving.front import Front
 from serving.probes import healthz, metrics, readyz
 from serving.problems import Refusal, problem
-from serving.requests import Told, close, failed
+from serving.requests import UNKNOWN, Told, ended, failed
 from training.adapters.log_keys import Scope
 
 Handler = Callable[[Core, Request], Awaitable[Response]]
@@ -43,7 +43,7 @@ def create(core: Core) -> Front:
         if "{" not in path:
             direct[method, path] = answer
     app.router.redirect_slashes = False  # a path is an operation's or nobody's; a redirect would name whatever host the caller did
-    app.add_exception_handler(HTTPException, _http_problem)
+    app.add_exception_handler(HTTPException, _nobodys(core))
     openapi.install(app)
     return Front(app, direct)
 
@@ -71,10 +71,7 @@ def _route(core: Core, path: str, scope: Scope | None, handler: Handler) -> Answ
             response = await handler(core, request)
         except Exception as error:  # noqa: BLE001 - a caller gets a problem, the log the whole story
             response = failed(core, error, told)
-        close(core, told, response.status_code)
-        if told.trace:
-            response.headers[trace.HEADER] = told.trace
-        return response
+        return ended(core, told, response)
 
     return answer
 
@@ -87,11 +84,18 @@ def token(request: Request) -> str:
     return request.headers.get("ocp-apim-subscription-key", "")
 
 
-async def _http_problem(request: Request, error: Exception) -> Response:
+def _nobodys(core: Core) -> Callable[[Request, Exception], Awaitable[Response]]:
     """Unknown paths and methods."""
-    status = error.status_code if isinstance(error, HTTPException) else 500
-    detail = str(error.detail) if isinstance(error, HTTPException) else ""
-    headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
-    return problem(
-        Refusal(status, detail, f"{request.method} {request.url.path}: {detail}. The operations are listed under /openapi.json.", headers), request.url.path
-    )
+
+    async def answer(request: Request, error: Exception) -> Response:
+        told = Told(UNKNOWN, request.method, request.url.path, trace.context(request), perf_counter())
+        return ended(core, told, problem(_refusal(request, error), told.path))
+
+    return answer
+
+
+def _refusal(request: Request, error: Exception) -> Refusal:
+    if not isinstance(error, HTTPException):
+        return Refusal(500, "Internal error", str(error))
+    detail = f"{request.method} {request.url.path}: {error.detail}. The operations are listed under /openapi.json."
+    return Refusal(error.status_code, error.detail, detail, error.headers)

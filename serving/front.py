@@ -1,4 +1,4 @@
-"""What stands before the routes: the size of bodies is bounded while they are read, and an operation whose path is fixed is called at once.
+"""What stands before the routes: the size of bodies is bounded before and while they are read, and an operation whose path is fixed is called at once.
 
 FastAPI's layers (errors, exit stacks, the search for a route) cost a request more than a decision's own arithmetic, and our handlers need none of them.
 """
@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serving.problems import Refusal, problem
+from serving.problems import Refusal
 
 MOST_BYTES = 1 << 20
 """Of a request's body; a thousand outcomes take a quarter of it."""
@@ -28,15 +28,12 @@ class Front:
         self._app, self._direct = app, direct
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Refuse a body that announces to be too large; one that becomes too large fails in the route that reads it, which answers the same problem."""
+        """Pass on what is asked. A body that is too large, or announces to be, fails in the route that reads it, which answers as to any failure."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         if scope["method"] not in _WITHOUT_BODY:
-            if _announced(scope) > MOST_BYTES:
-                await problem(too_large(), scope["path"])(scope, receive, send)
-                return
-            receive = _bounded(receive)
+            receive = _bounded(receive, _announced(scope))
         handler = self._direct.get((scope["method"], scope["path"]))
         if handler is None:
             await self._app(scope, receive, send)
@@ -50,11 +47,13 @@ def too_large() -> Refusal:
     return Refusal(413, "Request too large", f"A body may have {MOST_BYTES} bytes. Send fewer outcomes at once.")
 
 
-def _bounded(receive: Receive) -> Receive:
+def _bounded(receive: Receive, announced: int) -> Receive:
     read = 0
 
     async def bounded() -> Message:
         nonlocal read
+        if announced > MOST_BYTES:
+            raise too_large()
         message = await receive()
         read += len(message.get("body", b""))
         if read > MOST_BYTES:

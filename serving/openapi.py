@@ -89,7 +89,7 @@ def _paths() -> dict[str, Any]:
         },
         "/personalizer/v1.1/events/{event_id}/activate": {
             "parameters": [event],
-            "post": _operation("activate", "Azure Personalizer's activate: the choice was seen", {"204": _NOTHING}, (*_READ, "404", "413", "422"))
+            "post": _operation("activate", "Azure Personalizer's activate: the choice was seen", {"204": _NOTHING}, (*_READ, "404", "422"))
             | {"security": either},
         },
         "/metrics": {"get": _operation("metrics", "Prometheus metrics", {"200": _text()}, _READ)},

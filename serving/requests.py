@@ -10,7 +10,7 @@ from starlette.responses import Response
 from serving.core import Core
 from serving.logs import say
 from serving.problems import Refusal, problem
-from serving.trace import id_of
+from serving.trace import HEADER, id_of
 from training.domain.errors import LogError
 
 UNKNOWN = "unknown"
@@ -33,6 +33,14 @@ def close(core: Core, told: Told, status: int) -> None:
     core.metrics.request(told.operation, status, seconds)
     if core.settings.serving.access_log or status >= 500:  # noqa: PLR2004 - server errors
         say("request", method=told.method, path=told.path, status=status, ms=round(seconds * 1e3, 3), trace_id=id_of(told.trace))
+
+
+def ended(core: Core, told: Told, response: Response) -> Response:
+    """The answer to a request, which is counted and logged, with the trace that it came with."""
+    close(core, told, response.status_code)
+    if told.trace:
+        response.headers[HEADER] = told.trace
+    return response
 
 
 def failed(core: Core, error: Exception, told: Told) -> Response:

@@ -17,7 +17,10 @@ TOGETHER = {
         "tests/bench/world/test_warehouse.py",
         "tests/bench/world/test_linear.py",
     ),
-    "service": ("tests/serving/test_service.py", "tests/serving/test_fuzz.py", "tests/serving/test_openapi.py", "tests/serving/test_personalizer.py"),
+    "service": (
+        *("tests/serving/test_service.py", "tests/serving/test_fuzz.py", "tests/serving/test_openapi.py"),
+        *("tests/serving/test_personalizer.py", "tests/serving/test_heads.py"),
+    ),
 }
 """Files that share a costly fixture of the session: a world with its marts, a benchmark's world, a running service."""
 FIRST = (

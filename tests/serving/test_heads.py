@@ -1,17 +1,19 @@
-"""Heads without end, offers of another protocol, and what is no request, over raw sockets to one real worker."""
+"""Heads without end, offers of another protocol, and what is no request, or nobody's, over raw sockets to one real worker."""
 
 from __future__ import annotations
 
 import json
 import socket
 import time
+from collections import Counter
 from contextlib import suppress
 from urllib.parse import urlsplit
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from serving.heads import MOST_HEAD, MOST_HEADERS, PIECE
-from tests.serving.conftest import PATIENCE
+from tests.serving.conftest import PATIENCE, wait
 from tests.serving.test_quick import answers, question
 
 OFFER = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA")
@@ -160,3 +162,31 @@ def test_nobody_is_told_of_another_request(service, line):
     line.sendall(question(service) + b"nonsense\r\n\r\n")
     got = line.recv(65_536)
     assert not got.startswith(b"HTTP/1.1 4"), got
+
+
+def test_what_is_refused_is_counted_and_logged_too(service, line):
+    """Under one name, whatever callers make up; a body that announces to be too large under its operation. A trace is passed back."""
+    trace = "4bf92f3577b34da6a3ce929d0e0e4737"
+    context = f"traceparent: 00-{trace}-00f067aa0ba902b7-01"
+    before = counted(service)
+    line.sendall(head(context, line="GET /v2/made/up HTTP/1.1") + head(context, line="DELETE /v1/decisions HTTP/1.1"))
+    found = answers(line, 2)
+    line.sendall(head(context, f"Authorization: Bearer {service.token}", f"Content-Length: {1 << 21}", line="POST /v1/outcomes HTTP/1.1"))
+    found += answers(line, 1)
+    assert [(status, f"traceparent: {headers['traceparent']}") for status, headers, _ in found] == [(404, context), (405, context), (413, context)]
+    where = urlsplit(service.url)
+    with socket.create_connection((where.hostname, where.port), PATIENCE) as other:
+        other.sendall(b"nonsense\r\n\r\n")
+        assert refused(other) == 400
+    expected = {("unknown", "404"): 1, ("unknown", "405"): 1, ("unknown", "400"): 1, ("/v1/outcomes", "413"): 1, ("/metrics", "200"): 1}
+    assert counted(service) - before == Counter(expected)
+    paths = [("/v2/made/up", 404), ("/v1/decisions", 405), ("/v1/outcomes", 413)]
+    wait(lambda: [(told["path"], told["status"]) for told in service.said() if told.get("trace_id") == trace] == paths)
+
+
+def counted(service):
+    """Requests so far, by operation and status."""
+    with service.client() as client:
+        families = text_string_to_metric_families(client.get("/metrics").text)
+    samples = [sample for family in families if family.name == "rightmatch_request_seconds" for sample in family.samples if sample.name.endswith("_count")]
+    return Counter({(each.labels["operation"], each.labels["status"]): int(each.value) for each in samples})
