@@ -17,7 +17,7 @@ from time import monotonic
 
 from serving import learner_status
 from serving.learner_status import Status
-from serving.logs import say
+from serving.logs import hear, say
 from training.adapters.clock import now
 from training.adapters.learning import Learning, Roles
 from training.config.serving import Clock
@@ -233,6 +233,7 @@ def main() -> int:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    hear()
     return run(load_settings(), stop)
 
 

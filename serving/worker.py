@@ -10,7 +10,7 @@ import uvicorn
 
 from serving.app import create
 from serving.core import Core
-from serving.logs import say
+from serving.logs import hear, say
 from serving.quick import protocol
 from serving.slow import Server
 from training.bootstrap import platform
@@ -27,11 +27,12 @@ def serve(settings: Settings, listener: socket.socket) -> None:
     steady()
     sys.setswitchinterval(SWITCH_SECONDS)
     wired = platform(settings)
+    hear()
     core = Core(settings, wired.registry, wired.features)
     config = uvicorn.Config(
         create(core),
         http=protocol(core),
-        log_config=None,
+        log_config=None,  # `hear` has it
         ws="none",  # nobody here speaks WebSocket, and its connections are not those that are looked at
         access_log=False,
         server_header=False,
