@@ -14,9 +14,11 @@ import socket
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from time import monotonic, sleep
+from typing import Any, NoReturn
 
 from serving.learn import BUSY
 from serving.logs import say
@@ -74,11 +76,16 @@ def listening(settings: Settings) -> socket.socket:
         listener.bind((settings.serving.host, settings.serving.port))
     except OSError as error:
         listener.close()
-        raise ConfigError(
-            f"The service cannot listen on {settings.serving.host}:{settings.serving.port} ({error.strerror}). Give another with --port, or 0 for a free one."
-        ) from error
+        where = address((settings.serving.host, settings.serving.port))
+        raise ConfigError(f"The service cannot listen on {where} ({error.strerror}). Give another with --port, or 0 for a free one.") from error
     listener.listen(BACKLOG)
     return listener
+
+
+def address(name: tuple[Any, ...]) -> str:
+    """The URL of a socket by its name, of IPv6 in brackets (RFC 3986, 3.2.2)."""
+    host, port = name[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _children(settings: Settings, listener: socket.socket) -> list[Child]:
@@ -96,9 +103,9 @@ def _supervise(children: list[Child], listener: socket.socket, settings: Setting
     asked: list[int] = []
     for number in SIGNALS:
         signal.signal(number, lambda n, _: asked.append(n))
-    host, port = listener.getsockname()[:2]
-    print(f"http://{host}:{port}", flush=True)
-    say("serving", url=f"http://{host}:{port}", workers=settings.serving.workers, pid=os.getpid())
+    url = address(listener.getsockname())
+    print(url, flush=True)
+    say("serving", url=url, workers=settings.serving.workers, pid=os.getpid())
     try:
         while not asked:
             for child in children:
@@ -144,8 +151,7 @@ def _fork(child: Child) -> int:
     except BaseException as error:  # noqa: BLE001 - a child must never return into the supervisor's code
         say("failed", child=child.name, error=f"{type(error).__name__}: {error}")
     finally:
-        sys.stdout.flush()
-        os._exit(code)
+        leave(code)
 
 
 def _end_with(parent: int) -> None:
@@ -169,5 +175,13 @@ def _end(children: list[Child]) -> None:
         os.waitpid(pid, 0)
 
 
+def leave(code: int) -> NoReturn:
+    """End the process, whose work is done and whose files are closed. In Python's own end DuckDB would tell, in lines that are no JSON, what it never freed."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())
