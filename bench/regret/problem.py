@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -59,22 +60,24 @@ def norm_of(name: str) -> Norm:
 def read_labelled(path: Path, label: str) -> tuple[Floats, npt.NDArray[np.int64]]:
     """Features [n, d] and classes [n] of a CSV or CSV.gz with a header; missing is -1, words are the position of their value in sorted order.
 
+    Every word in the label column is a class ("None" and "NA" too); a row whose label is empty is left out, and how many are is said on standard error.
     Raises DataError for a file that cannot be read, a label that is not a column, or a number of classes that makes no bandit.
     """
-    try:
-        frame = pd.read_csv(path, low_memory=False)
-    except (OSError, ValueError, pd.errors.ParserError) as error:
-        raise DataError(f"{path} cannot be read as CSV ({error}): there is nothing to learn from. Give a CSV or CSV.gz file with a header.") from error
-    if label not in frame:
-        raise DataError(f"{path} has no column {label!r}, so no arm is right or wrong. Its columns: {', '.join(map(str, frame.columns[:40]))}.")
-    frame = frame[frame[label].notna()]
-    classes, names = pd.factorize(frame[label], sort=True)
-    if not FEWEST <= len(names) <= ARMS or frame.shape[1] < FEWEST:
+    header = [str(name) for name in _csv(path, nrows=0).columns]
+    if label not in header:
+        raise DataError(f"{path} has no column {label!r}, so no arm is right or wrong. Its columns: {', '.join(header[:40])}.")
+    answers = _csv(path, usecols=[label], dtype=str, keep_default_na=False)[label].fillna("")  # a line that is too short
+    frame = _csv(path).drop(columns=label)
+    there = answers != ""
+    if not there.all():
+        print(f"{path}: {(~there).sum():,} of {len(there):,} rows have no {label!r} and are left out", file=sys.stderr, flush=True)
+    frame, (classes, names) = frame[there], pd.factorize(_numbers_or_words(answers[there]), sort=True)
+    if not FEWEST <= len(names) <= ARMS or not frame.shape[1]:
         raise DataError(
-            f"Column {label!r} of {path} has {len(names)} values in {len(frame)} rows and {frame.shape[1] - 1} other columns: one arm a value needs "
+            f"Column {label!r} of {path} has {len(names)} values in {len(frame)} rows and {frame.shape[1]} other columns: one arm a value needs "
             f"{FEWEST} to {ARMS} values and at least one other column. Name the class column with --label."
         )
-    return np.stack([_column(frame[name]) for name in frame if name != label], axis=1), classes.astype(np.int64)
+    return np.stack([_column(frame[name]) for name in frame], axis=1), classes.astype(np.int64)
 
 
 def labelled(features: Floats, classes: npt.NDArray[np.int64], rounds: int, norm: Norm, seed: int) -> Problem:
@@ -116,6 +119,20 @@ def wheel(delta: float, rounds: int, seed: int) -> Problem:
     quarter = 1 + (x[:, 0] < 0).astype(np.int64) + 2 * (x[:, 1] < 0)
     rates[outer, quarter[outer]] = best
     return Problem(x.astype(np.float32), rates)
+
+
+def _csv(path: Path, **how: Any) -> pd.DataFrame:  # noqa: ANN401 - pandas' own options
+    try:
+        frame: pd.DataFrame = pd.read_csv(path, low_memory=False, **how)
+    except (OSError, ValueError, pd.errors.ParserError) as error:
+        raise DataError(f"{path} cannot be read as CSV ({error}): there is nothing to learn from. Give a CSV or CSV.gz file with a header.") from error
+    return frame
+
+
+def _numbers_or_words(answers: pd.Series[Any]) -> pd.Series[Any]:
+    """Numbers where every answer is one, so that 10 comes after 9."""
+    numbers = pd.to_numeric(answers, errors="coerce")
+    return numbers if np.isfinite(numbers).all() else answers
 
 
 def _column(column: pd.Series[Any]) -> Floats:

@@ -15,6 +15,22 @@ def test_a_csv_becomes_numbers(tmp_path):
     assert classes.tolist() == [0, 1, 0]
 
 
+def test_every_word_in_the_label_is_a_class(tmp_path, capsys):
+    """Words that mean "missing" elsewhere are classes here; only an empty cell is none, and how many rows that costs is said."""
+    (tmp_path / "d.csv").write_text("a,y\n1,None\n2,NA\n3,nan\n4,null\n5,\n6,None\n7\n")
+    features, classes = read_labelled(tmp_path / "d.csv", "y")
+    assert features[:, 0].tolist() == [1, 2, 3, 4, 6]
+    assert classes.tolist() == [1, 0, 2, 3, 1]
+    assert "2 of 7 rows have no 'y' and are left out" in capsys.readouterr().err
+
+
+def test_numbers_in_the_label_are_in_their_own_order(tmp_path, capsys):
+    """9 comes before 10, and nothing is said where no label is empty."""
+    (tmp_path / "d.csv").write_text("a,y\n1,10\n2,9\n3,9.0\n")
+    assert read_labelled(tmp_path / "d.csv", "y")[1].tolist() == [1, 0, 0]
+    assert not capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("text", "label", "said"), [("a,b\n1,2\n", "y", "no column 'y'"), ("a,y\n1,2\n", "y", "1 values"), (None, "y", "cannot be read")])
 def test_what_makes_no_bandit_is_refused(tmp_path, text, label, said):
     """The error names the file and the reason."""
