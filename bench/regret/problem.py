@@ -18,6 +18,8 @@ Floats = npt.NDArray[np.float64]
 
 MISSING = -1.0
 """What stands for a value that is not there."""
+MISSING_WORDS = frozenset({"", "?", "na", "n/a", "nan", "-nan", "null", "none", "#n/a", "#na", "<na>", "1.#ind", "-1.#ind", "1.#qnan", "-1.#qnan"})
+"""What the cell of a feature says where its value is missing, in small or capital letters. In the label column all of them but the empty one are classes."""
 STANDARD_LIMIT = 10.0
 """Deviations beyond which a standardised value is cut: the first rows have no statistics to speak of."""
 ARMS, FEWEST = 100, 2
@@ -58,23 +60,27 @@ def norm_of(name: str) -> Norm:
 
 
 def read_labelled(path: Path, label: str) -> tuple[Floats, npt.NDArray[np.int64]]:
-    """Features [n, d] and classes [n] of a CSV or CSV.gz with a header; missing is -1, words are the position of their value in sorted order.
+    """Features [n, d] and classes [n] of a CSV or CSV.gz with a header; spaces around names, words and numbers do not count.
 
-    Every word in the label column is a class ("None" and "NA" too); a row whose label is empty is left out, and how many are is said on standard error.
-    Raises DataError for a file that cannot be read, a label that is not a column, or a number of classes that makes no bandit.
+    Features: a column is one of numbers if all that is there is one, else of words, each the position of its value in sorted order; a cell that is empty
+    or one of MISSING_WORDS, and a number that is not finite, is MISSING. The label: every word is a class ("None" and "NA" too); a row whose label is empty
+    is left out, and how many are is said on standard error. Raises DataError for a file that cannot be read, a label that is not a column, or a number of
+    classes that makes no bandit.
     """
     header = [str(name) for name in _csv(path, nrows=0).columns]
-    if label not in header:
-        raise DataError(f"{path} has no column {label!r}, so no arm is right or wrong. Its columns: {', '.join(header[:40])}.")
-    answers = _csv(path, usecols=[label], dtype=str, keep_default_na=False)[label].fillna("")  # a line that is too short
-    frame = _csv(path).drop(columns=label)
+    names = [name.strip() for name in header]
+    if label.strip() not in names:
+        raise DataError(f"{path} has no column {label!r}, so no arm is right or wrong. Its columns: {', '.join(names[:40])}.")
+    named = header[names.index(label.strip())]
+    frame = _csv(path, dtype={named: str})
+    answers = frame.pop(named).fillna("").str.strip()  # without: a line that is too short
     there = answers != ""
     if not there.all():
         print(f"{path}: {(~there).sum():,} of {len(there):,} rows have no {label!r} and are left out", file=sys.stderr, flush=True)
-    frame, (classes, names) = frame[there], pd.factorize(_numbers_or_words(answers[there]), sort=True)
-    if not FEWEST <= len(names) <= ARMS or not frame.shape[1]:
+    frame, (classes, values) = frame[there], pd.factorize(_numbers_or_words(answers[there]), sort=True)
+    if not FEWEST <= len(values) <= ARMS or not frame.shape[1]:
         raise DataError(
-            f"Column {label!r} of {path} has {len(names)} values in {len(frame)} rows and {frame.shape[1]} other columns: one arm a value needs "
+            f"Column {label!r} of {path} has {len(values)} values in {len(frame)} rows and {frame.shape[1]} other columns: one arm a value needs "
             f"{FEWEST} to {ARMS} values and at least one other column. Name the class column with --label."
         )
     return np.stack([_column(frame[name]) for name in frame], axis=1), classes.astype(np.int64)
@@ -123,7 +129,7 @@ def wheel(delta: float, rounds: int, seed: int) -> Problem:
 
 def _csv(path: Path, **how: Any) -> pd.DataFrame:  # noqa: ANN401 - pandas' own options
     try:
-        frame: pd.DataFrame = pd.read_csv(path, low_memory=False, **how)
+        frame: pd.DataFrame = pd.read_csv(path, low_memory=False, keep_default_na=False, skipinitialspace=True, **how)
     except (OSError, ValueError, pd.errors.ParserError) as error:
         raise DataError(f"{path} cannot be read as CSV ({error}): there is nothing to learn from. Give a CSV or CSV.gz file with a header.") from error
     return frame
@@ -137,7 +143,16 @@ def _numbers_or_words(answers: pd.Series[Any]) -> pd.Series[Any]:
 
 def _column(column: pd.Series[Any]) -> Floats:
     if pd.api.types.is_numeric_dtype(column):
-        values = column.to_numpy(dtype=np.float64, na_value=np.nan)
-        return np.asarray(np.where(np.isfinite(values), values, MISSING))
-    codes, _ = pd.factorize(column.astype("object").where(column.notna()), sort=True)
+        return _finite(column)
+    words = column.astype(str).str.strip()
+    words = words.mask(words.str.lower().isin(MISSING_WORDS))
+    numbers = pd.to_numeric(words, errors="coerce")
+    if (numbers.notna() | words.isna()).all():
+        return _finite(numbers)
+    codes, _ = pd.factorize(words, sort=True)
     return np.asarray(codes, dtype=np.float64)  # missing is -1 here too
+
+
+def _finite(numbers: pd.Series[Any]) -> Floats:
+    values = numbers.to_numpy(dtype=np.float64, na_value=np.nan)
+    return np.asarray(np.where(np.isfinite(values), values, MISSING))

@@ -24,6 +24,27 @@ def test_every_word_in_the_label_is_a_class(tmp_path, capsys):
     assert "2 of 7 rows have no 'y' and are left out" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("word", ["", "?", "NA", "n/a", "NaN", "null", "None", " ? ", '" ?"'])
+def test_what_is_missing_leaves_a_column_of_numbers(tmp_path, word):
+    """It is -1 there, and in a column of words: 2 and 10 stay numbers, in whatever way a missing one is written."""
+    (tmp_path / "d.csv").write_text(f"a,word,y\n10,red,no\n{word},{word},yes\n2,blue,no\n")
+    assert read_labelled(tmp_path / "d.csv", "y")[0].tolist() == [[10.0, 1.0], [-1.0, -1.0], [2.0, 0.0]]
+
+
+def test_spaces_around_what_is_said_do_not_count(tmp_path):
+    """Of names, words, numbers and classes, quoted or not: as in the census data of UCI, a comma is followed by a space."""
+    (tmp_path / "d.csv").write_text('a , word, "the class"\n 1, red ,"yes "\n"2 "," blue", no\n 3 ,"red",yes\n4, blue , "no"\n')
+    features, classes = read_labelled(tmp_path / "d.csv", " the class")
+    assert features.tolist() == [[1.0, 1.0], [2.0, 0.0], [3.0, 1.0], [4.0, 0.0]]
+    assert classes.tolist() == [1, 0, 1, 0]
+
+
+def test_what_is_not_finite_is_missing(tmp_path):
+    """As is a cell that a line is too short for; a whole number too large for a machine word is a number all the same."""
+    (tmp_path / "d.csv").write_text("y,a,b\nno,inf,1\nyes,-inf,99999999999999999999999\nno,?\n")
+    assert read_labelled(tmp_path / "d.csv", "y")[0].tolist() == [[-1.0, 1.0], [-1.0, pytest.approx(1e23)], [-1.0, -1.0]]
+
+
 def test_numbers_in_the_label_are_in_their_own_order(tmp_path, capsys):
     """9 comes before 10, and nothing is said where no label is empty."""
     (tmp_path / "d.csv").write_text("a,y\n1,10\n2,9\n3,9.0\n")
