@@ -54,9 +54,11 @@ def world(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> int:
     """What each policy is worth in the simulated world: uniform, siloed, LinTS, ours and the oracle."""
+    from bench.curves import roomy
     from bench.world.command import Sizes
     from bench.world.command import run as play
 
+    roomy(out)
     return play(Sizes(members, days, seeds, first, warm_up, every), out, as_json=as_json)
 
 
@@ -73,11 +75,14 @@ def regret(
     as_json: JsonOption = False,
 ) -> int:
     """Regret on labelled rows turned into a bandit: one arm a class, reward 1 when right."""
+    from bench.curves import writable
     from bench.regret import run as bench
     from bench.regret.problem import norm_of
 
+    writable(plot)
     runs, arms = bench.regret(csv, label, rounds, seeds, norm_of(norm), policies)
-    return bench.show(bench.facts(runs, arms), bench.picture(runs, f"Regret on {csv.name}, {norm}, {seeds} seed(s)", plot), as_json)
+    bench.show(bench.facts(runs, arms), plot, as_json)
+    return bench.picture(runs, f"Regret on {csv.name}, {norm}, {seeds} seed(s)", plot)
 
 
 @app.command()
@@ -91,10 +96,13 @@ def wheel(
     as_json: JsonOption = False,
 ) -> int:
     """Regret on the wheel bandit, where the best arm is found only by exploring."""
+    from bench.curves import writable
     from bench.regret import run as bench
 
+    writable(plot)
     runs, arms = bench.wheels(delta, rounds, seeds, policies)
-    return bench.show({**bench.facts(runs, arms), "delta": delta}, bench.picture(runs, f"Regret on the wheel, delta {delta:g}", plot), as_json)
+    bench.show({**bench.facts(runs, arms), "delta": delta}, plot, as_json)
+    return bench.picture(runs, f"Regret on the wheel, delta {delta:g}", plot)
 
 
 @app.command()
@@ -111,9 +119,11 @@ def drift(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> int:
     """Days until recovery when all members suddenly need something else, with and without forgetting."""
+    from bench.curves import roomy
     from bench.world.drift import Change
     from bench.world.drift import run as play
 
+    roomy(out)
     return play(Change(members, seeds, first, warm_up, before, after, every), out, as_json=as_json)
 
 
@@ -132,7 +142,9 @@ def coldstart(
     """Impressions until a new arm's rate is known within a tenth: with text and factors, with one-hot arms, and by counting."""
     from bench.coldstart.learners import named
     from bench.coldstart.run import Plan, measure
+    from bench.curves import roomy
 
+    roomy(out)
     return measure(Plan(seeds, first, rows, members, creatives, named(learners)), out, as_json)
 
 
@@ -185,9 +197,11 @@ def gate(
     as_json: JsonOption = False,
 ) -> int:
     """Error rates of the gate under daily peeking, in experiments of known truth: promotions, roll-backs, coverage."""
+    from bench.curves import roomy
     from bench.gate.run import gate as measure
     from bench.gate.worlds import Sizes
 
+    roomy(out)
     return measure(Sizes(experiments, days, daily), seed, out, as_json=as_json)
 
 

@@ -6,8 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from training.adapters.report_plots import INK, SOFT, ticks
+from training.domain.errors import ConfigError
 
 PAINTS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#8A6D00", "#56B4E9", "#1f2933", "#E69F00")
 """Okabe and Ito's colour-blind-safe colours."""
@@ -53,6 +55,25 @@ def chart(title: str, x_label: str, y_label: str, curves: Mapping[str, Curve]) -
     parts += [_text(WIDTH - RIGHT + 10, y + 4, names[i], fill=PAINTS[i % len(PAINTS)], anchor="start", size=13) for i, y in _apart(ends).items()]
     view = f'xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="system-ui, sans-serif" role="img" aria-label="{escape(title)}"'
     return f'<svg {view}><rect width="{WIDTH}" height="{HEIGHT}" fill="#fff"/>{"".join(parts)}</svg>\n'
+
+
+def writable(path: Path) -> None:
+    """Ask before anything is measured: raises ConfigError where `save` could not write to `path`, or would write SVG into what is called otherwise."""
+    if path.is_dir():
+        raise ConfigError(f"{path} is a folder, so the curves could not be written there and nothing was measured. Name a file that ends in .svg.")
+    if path.suffix.lower() != ".svg":
+        raise ConfigError(f"Curves are written as SVG alone, which {path.name!r} does not say, so nothing was measured. Name a file that ends in .svg.")
+    roomy(path.parent)
+
+
+def roomy(folder: Path) -> None:
+    """As `writable`, of a folder of plots; it is made where it is not there yet."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ConfigError(f"Nothing can be written to {folder} ({error}), so the curves would be lost and nothing was measured. Name another place.") from error
 
 
 def save(path: Path, svg: str) -> Path:

@@ -18,7 +18,7 @@ from bench.regret.loop import Maker, Run, play
 from bench.regret.ours import policy
 from bench.regret.peers import installed, missing
 from bench.regret.problem import Norm, Problem, labelled, read_labelled, wheel
-from training.domain.errors import ConfigError
+from training.domain.errors import ConfigError, StepError
 from training.model.threads import steady
 
 DEFAULT = "blended"
@@ -89,25 +89,34 @@ def facts(runs: Mapping[str, Sequence[Run]], arms: int) -> dict[str, object]:
     return {"default": DEFAULT, "served": SERVED, "results": results, "rounds": len(next(iter(runs.values()))[0].regret), "arms": arms}
 
 
-def picture(runs: Mapping[str, Sequence[Run]], title: str, path: Path) -> Path:
-    """Mean cumulative regret by round, with one deviation over the seeds as a band."""
-    curves = {}
-    for name, found in runs.items():
-        total: npt.NDArray[np.float64] = np.stack([r.regret for r in found])
-        at = np.unique(np.linspace(0, total.shape[1] - 1, min(POINTS, total.shape[1])).astype(int))
-        curves[name] = Curve((at + 1).tolist(), total[:, at].mean(axis=0).tolist(), total[:, at].std(axis=0).tolist())
-    return save(path, chart(title, "round", "cumulative regret", curves))
-
-
-def show(facts_: Mapping[str, object], plot: Path, as_json: bool) -> int:
-    """Print the object, or a table with the default first and the rest by regret; returns exit code 0."""
+def show(facts_: Mapping[str, object], plot: Path, as_json: bool) -> None:
+    """Print the object, or a table by regret, before the curves are written to `plot`."""
     if as_json:
-        print(json.dumps({**facts_, "plot": str(plot)}))
-        return 0
+        print(json.dumps({**facts_, "plot": str(plot)}), flush=True)
+        return
     results: list[dict[str, float]] = sorted(facts_["results"], key=lambda r: r["regret_mean"])  # type: ignore[call-overload]  # a list of results
     print(f"{'policy':22}{'regret':>12}{'sd':>9}{'CPU-s':>9}")
     for r in results:
         star = "*" if r["policy"] == facts_["default"] else " "
         print(f"{star}{r['policy']:21}{r['regret_mean']:12,.1f}{r['regret_sd']:9,.1f}{r['cpu_seconds']:9.1f}")
-    print(f"{facts_['rounds']:,} rounds, {facts_['arms']} arms; * is our default here; the decision service draws from {facts_['served']}. Curves: {plot}")
+    print(
+        f"{facts_['rounds']:,} rounds, {facts_['arms']} arms; * is our default here; the decision service draws from {facts_['served']}. Curves: {plot}",
+        flush=True,
+    )
+
+
+def picture(runs: Mapping[str, Sequence[Run]], title: str, path: Path) -> int:
+    """Write the mean cumulative regret by round, with one deviation over the seeds as a band. Returns exit code 0.
+
+    Raises StepError if it cannot be written, of which the figures that `show` has printed by then know nothing.
+    """
+    curves = {}
+    for name, found in runs.items():
+        total: npt.NDArray[np.float64] = np.stack([r.regret for r in found])
+        at = np.unique(np.linspace(0, total.shape[1] - 1, min(POINTS, total.shape[1])).astype(int))
+        curves[name] = Curve((at + 1).tolist(), total[:, at].mean(axis=0).tolist(), total[:, at].std(axis=0).tolist())
+    try:
+        save(path, chart(title, "round", "cumulative regret", curves))
+    except OSError as error:
+        raise StepError(f"The figures are whole, but their curves could not be written to {path} ({error}). Run again with another --plot.") from error
     return 0

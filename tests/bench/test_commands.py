@@ -2,8 +2,12 @@
 
 import re
 
-from bench.commands import app
+import pytest
+
+from bench.commands import app, run
+from bench.regret import run as regret
 from training.config.settings import ROOT
+from training.domain.errors import ConfigError, StepError
 
 
 def test_every_benchmark_of_the_readme_is_a_command():
@@ -13,3 +17,23 @@ def test_every_benchmark_of_the_readme_is_a_command():
     listed = {word for line in lines for words in re.findall(r"`rightmatch bench \w+`((?:, `\w+`)+)", line) for word in re.findall(r"\w+", words)}
     assert {"regret", "wheel", "coldstart"} <= named | listed
     assert named | listed <= {command.callback.__name__ for command in app.registered_commands}
+
+
+@pytest.mark.parametrize("command", ["regret --csv no.csv --label y --plot", "wheel --plot", "world --out", "drift --out", "coldstart --out", "gate --out"])
+def test_a_place_that_takes_no_plot_is_refused_before_the_measuring(command, tmp_path):
+    """It used to be found out at the end, when all figures were lost with it."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match="Nothing can be written to"):
+        run([*command.split(), str(tmp_path / "file" / "p.svg")])
+
+
+def test_figures_are_told_before_curves_are_written(tmp_path, monkeypatch, capsys):
+    """A disk that is full by then costs the curves alone."""
+
+    def full(path, _):
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr(regret, "save", full)
+    with pytest.raises(StepError, match="figures are whole.*No space left"):
+        run(["wheel", "--rounds", "20", "--seeds", "1", "--policies", "uniform", "--plot", str(tmp_path / "w.svg")])
+    assert "20 rounds, 5 arms" in capsys.readouterr().out

@@ -5,7 +5,8 @@ from itertools import pairwise
 
 import pytest
 
-from bench.curves import Curve, chart, save
+from bench.curves import Curve, chart, save, writable
+from training.domain.errors import ConfigError
 
 
 def test_each_curve_is_drawn_and_named():
@@ -37,3 +38,13 @@ def test_a_plot_is_written_whole(tmp_path):
     path = save(tmp_path / "deep" / "plot.svg", "<svg/>")
     assert path.read_text() == "<svg/>"
     assert [p.name for p in path.parent.iterdir()] == ["plot.svg"]
+
+
+@pytest.mark.parametrize(("name", "said"), [("", "is a folder"), ("p.png", "SVG alone"), ("plot", "SVG alone"), ("file/p.svg", "Nothing can be written to")])
+def test_where_no_plot_can_go_is_known_before(tmp_path, name, said):
+    """A folder, another ending, a file where a folder is needed: refused, and nothing is left behind. What does not exist yet is made."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match=said):
+        writable(tmp_path / name)
+    writable(tmp_path / "new" / "p.SVG")
+    assert sorted(p.name for p in tmp_path.rglob("*")) == ["file", "new"]
