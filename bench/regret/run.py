@@ -38,13 +38,15 @@ def policies() -> dict[str, Maker]:
 
 
 def chosen(names: str | None) -> dict[str, Maker]:
-    """The policies that `names` (separated by commas) asks for, all without it. Raises ConfigError for one that is not there."""
+    """The policies that `names` (separated by commas) asks for, all for None. Raises ConfigError for one that is not there, and where none is named."""
     known, absent = policies(), missing()
-    if not names:
+    if names is None:
         for name, why in absent.items():
             print(f"{name} is left out: {why}", file=sys.stderr)
         return known
     wanted = [name.strip() for name in names.split(",") if name.strip()]
+    if not wanted:
+        raise ConfigError(f"--policies {names!r} names no policy, so nothing was measured. Known are: {', '.join(known)}. Leave it out to play all.")
     for name in wanted:
         if name in absent:
             raise ConfigError(f"The policy {name!r} cannot be compared with: {absent[name]}")

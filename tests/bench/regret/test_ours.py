@@ -81,3 +81,10 @@ def test_an_unknown_policy_is_refused():
     """The error lists those that exist."""
     with pytest.raises(ConfigError, match="laplace"):
         run.chosen("lapalce")
+
+
+@pytest.mark.parametrize("names", ["", ",", " , "])
+def test_a_list_that_names_no_policy_is_refused(names):
+    """It is neither all of them nor none."""
+    with pytest.raises(ConfigError, match="names no policy"):
+        run.chosen(names)
