@@ -57,8 +57,12 @@ class Clock:
 
 
 def measure(rows: int, seed: int, where: str, turn_seconds: float) -> dict[str, Any]:
-    """Everything that `rightmatch bench train` reports. One thread; each plain loop trains for `turn_seconds` after each of the first TURNS epochs."""
+    """Everything that `rightmatch bench train` reports. One thread; each plain loop trains for `turn_seconds` after each of the first TURNS epochs.
+
+    Raises ConfigError for a device that is not here.
+    """
     steady()
+    chosen = device(where)  # before a minute is spent on the training set
     path = training_set(rows, seed)
     settings, started = Settings(source="simulated"), perf_counter()
     training = settings.training.model_copy(update={"device": where, "processes": 1})
@@ -73,7 +77,7 @@ def measure(rows: int, seed: int, where: str, turn_seconds: float) -> dict[str, 
     def turn() -> None:
         for loop in loops:
             loop.run(turn_seconds)
-        peaks.append(matmul_peak(device(where)))
+        peaks.append(matmul_peak(chosen))
 
     clock = Clock(turn)
     model = learn(prepared, training, seed, clock)
@@ -88,7 +92,7 @@ def measure(rows: int, seed: int, where: str, turn_seconds: float) -> dict[str, 
         "rows": rows,
         "arms": len(load_catalog(settings.catalog).arms),
         "seed": seed,
-        "device": str(device(where)),
+        "device": str(chosen),
         "batch": grown.batch,
         "epochs": epochs,
         "rows_timed": learned * epochs,

@@ -98,3 +98,10 @@ def test_too_few_rows_are_refused():
     """Before anything is made."""
     with pytest.raises(ConfigError, match="Give --rows between"):
         commands.run(["train", "--rows", "10"])
+
+
+def test_a_device_that_is_not_here_is_refused(monkeypatch):
+    """Before anything is made too."""
+    monkeypatch.setattr(module, "training_set", lambda *_: pytest.fail("a training set was made"))
+    with pytest.raises(ConfigError, match="device 'foo'"):
+        commands.run(["train", "--rows", "3000", "--device", "foo"])
