@@ -103,11 +103,15 @@ def one_hot(log: pd.DataFrame, catalog: Catalog, seed: int) -> Learner:
 
 
 def counting(log: pd.DataFrame) -> Learner:
-    """Beta prior by the method of moments: mean and variance of the known arms' rates, less what chance adds to the variance."""
+    """Beta prior by the method of moments: mean and variance of the known arms' rates, less what chance adds to the variance.
+
+    It is worth the mean impressions of a known arm at most: arms that differ by no more than chance say that they are alike only so far as each is known,
+    and a prior of more impressions would outweigh all answers of a new one.
+    """
     shown = log[log["arm_id"] != NONE].groupby("arm_id")["clicked"].agg(["mean", "size"])
-    mean = float(shown["mean"].mean())
-    chance = float((mean * (1 - mean) / shown["size"]).mean())
-    strength = mean * (1 - mean) / max(float(shown["mean"].var()) - chance, 1e-9) - 1
+    mean, most = float(shown["mean"].mean()), float(shown["size"].mean())
+    between = float(shown["mean"].var()) - float((mean * (1 - mean) / shown["size"]).mean())
+    strength = min(mean * (1 - mean) / between - 1, most) if between > 0 else most
     return lambda _: Counted(mean * strength, (1 - mean) * strength)
 
 

@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from bench.coldstart import learners
@@ -76,6 +77,25 @@ def test_a_belief_is_the_models_prediction_before_any_impression(quick, tiny):
         same.append(blind(rows).rate())
     assert rates[0] != rates[1]
     assert same[0] == pytest.approx(same[1], rel=1e-6)
+
+
+def clicks(rates):
+    """A log of 100 impressions of each arm, of which so many were clicked."""
+    return pd.concat([pd.DataFrame({"arm_id": f"a{i}", "clicked": np.arange(100) < count}) for i, count in enumerate(rates)])
+
+
+def test_arms_that_differ_by_chance_alone_are_a_prior_of_one_arm():
+    """10 clicks of 100 each: a prior of 100 impressions, not of millions, so 100 answers count as much as it does."""
+    before = learners.counting(clicks([10, 10, 10, 10]))(None)
+    assert (before.a, before.b) == pytest.approx((10.0, 90.0))
+    assert before.after(np.arange(100), np.full(100, 0.3)).rate() == pytest.approx(0.2)
+
+
+def test_arms_that_differ_are_a_weaker_prior():
+    """By hand: rates 0 and 0.4 have mean 0.2 and variance 0.08, of which chance is 0.16 / 100; 0.16 / 0.0784 - 1 impressions."""
+    before = learners.counting(clicks([0, 40]))(None)
+    assert before.a + before.b == pytest.approx(0.16 / 0.0784 - 1)
+    assert before.rate() == pytest.approx(0.2)
 
 
 def test_answers_move_a_belief_and_narrow_it(quick, tiny):
