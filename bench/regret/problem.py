@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -20,6 +21,8 @@ MISSING = -1.0
 """What stands for a value that is not there."""
 MISSING_WORDS = frozenset({"", "?", "na", "n/a", "nan", "-nan", "null", "none", "#n/a", "#na", "<na>", "1.#ind", "-1.#ind", "1.#qnan", "-1.#qnan"})
 """What the cell of a feature says where its value is missing, in small or capital letters. In the label column all of them but the empty one are classes."""
+SEPARATORS = (";", "\t", "|")
+"""What stands between the columns of files that are no CSV."""
 STANDARD_LIMIT = 10.0
 """Deviations beyond which a standardised value is cut: the first rows have no statistics to speak of."""
 ARMS, FEWEST = 100, 2
@@ -70,7 +73,7 @@ def read_labelled(path: Path, label: str) -> tuple[Floats, npt.NDArray[np.int64]
     header = [str(name) for name in _csv(path, nrows=0).columns]
     names = [name.strip() for name in header]
     if label.strip() not in names:
-        raise DataError(f"{path} has no column {label!r}, so no arm is right or wrong. Its columns: {', '.join(names[:40])}.")
+        raise DataError(f"{path} has no column {label!r}, so no arm is right or wrong. Its columns: {', '.join(map(repr, names[:40]))}.{_separated(names)}")
     named = header[names.index(label.strip())]
     frame = _csv(path, dtype={named: str})
     answers = frame.pop(named).fillna("").str.strip()  # without: a line that is too short
@@ -130,9 +133,19 @@ def wheel(delta: float, rounds: int, seed: int) -> Problem:
 def _csv(path: Path, **how: Any) -> pd.DataFrame:  # noqa: ANN401 - pandas' own options
     try:
         frame: pd.DataFrame = pd.read_csv(path, low_memory=False, keep_default_na=False, skipinitialspace=True, **how)
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{path} is not UTF-8 ({error}), so its words cannot be told apart. Convert it, for example with `iconv -f latin1 -t utf-8`."
+        ) from error
     except (OSError, ValueError, pd.errors.ParserError) as error:
         raise DataError(f"{path} cannot be read as CSV ({error}): there is nothing to learn from. Give a CSV or CSV.gz file with a header.") from error
     return frame
+
+
+def _separated(names: Sequence[str]) -> str:
+    """A hint where the only column of a header looks like many."""
+    marks = [mark for mark in SEPARATORS if mark in names[0]] if len(names) == 1 else []
+    return f" They look separated by {marks[0]!r}: give a file in which commas separate them." if marks else ""
 
 
 def _numbers_or_words(answers: pd.Series[Any]) -> pd.Series[Any]:

@@ -61,6 +61,22 @@ def test_what_makes_no_bandit_is_refused(tmp_path, text, label, said):
         read_labelled(tmp_path / "d.csv", label)
 
 
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        (b"a, b ,c\n1,2,3\n", "Its columns: 'a', 'b', 'c'.$"),
+        (b"a;b;y\n1;2;3\n", "'a;b;y'. They look separated by ';'"),
+        (b"a\ty\n1,5\t2\n1,5,7\t2\n", r"They look separated by '\\t'"),
+        ("a,word,y\n1,bleué,no\n".encode("latin1"), "is not UTF-8.*iconv"),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_said(tmp_path, written, said):
+    """The names as they are to be given, a separator that is no comma, an encoding."""
+    (tmp_path / "d.csv").write_bytes(written)
+    with pytest.raises(DataError, match=said):
+        read_labelled(tmp_path / "d.csv", "y")
+
+
 def test_the_right_class_is_the_only_paying_arm():
     """Shuffled by the seed, cut to the rounds, and every row keeps its class."""
     features = np.array([[1.0, 2.0], [3.0, 1.0], [5.0, 7.0], [1.0, 8.0]])
