@@ -88,7 +88,8 @@ def facts(runs: Mapping[str, Sequence[Run]], arms: int) -> dict[str, object]:
         }
         for name, found in runs.items()
     ]
-    return {"default": DEFAULT, "served": SERVED, "results": results, "rounds": len(next(iter(runs.values()))[0].regret), "arms": arms}
+    first = next(iter(runs.values()))
+    return {"default": DEFAULT, "served": SERVED, "results": results, "rounds": len(first[0].regret), "arms": arms, "seeds": len(first)}
 
 
 def show(facts_: Mapping[str, object], plot: Path, as_json: bool) -> None:
@@ -100,11 +101,10 @@ def show(facts_: Mapping[str, object], plot: Path, as_json: bool) -> None:
     print(f"{'policy':22}{'regret':>12}{'sd':>9}{'CPU-s':>9}")
     for r in results:
         star = "*" if r["policy"] == facts_["default"] else " "
-        print(f"{star}{r['policy']:21}{r['regret_mean']:12,.1f}{r['regret_sd']:9,.1f}{r['cpu_seconds']:9.1f}")
-    print(
-        f"{facts_['rounds']:,} rounds, {facts_['arms']} arms; * is our default here; the decision service draws from {facts_['served']}. Curves: {plot}",
-        flush=True,
-    )
+        deviation = "-" if facts_["seeds"] == 1 else f"{r['regret_sd']:,.1f}"
+        print(f"{star}{r['policy']:21}{r['regret_mean']:12,.1f}{deviation:>9}{r['cpu_seconds']:9.1f}")
+    ours = " * is our default here;" if facts_["default"] in [r["policy"] for r in results] else ""
+    print(f"{facts_['rounds']:,} rounds, {facts_['arms']} arms;{ours} the decision service draws from {facts_['served']}. Curves: {plot}", flush=True)
 
 
 def picture(runs: Mapping[str, Sequence[Run]], title: str, path: Path) -> int:

@@ -1,6 +1,7 @@
 """The platform's learner as a policy, and the commands."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -8,7 +9,7 @@ import pytest
 
 from bench.regret import run
 from bench.regret.heads import Kind
-from bench.regret.loop import play
+from bench.regret.loop import Run, play
 from bench.regret.ours import BLIND, policy
 from bench.regret.problem import Norm, Problem, labelled
 from training.cli.main import main
@@ -88,3 +89,15 @@ def test_a_list_that_names_no_policy_is_refused(names):
     """It is neither all of them nor none."""
     with pytest.raises(ConfigError, match="names no policy"):
         run.chosen(names)
+
+
+@pytest.mark.parametrize(("names", "regrets", "starred"), [(["uniform"], [5.0], False), (["uniform", run.DEFAULT], [5.0, 7.0], True)])
+def test_the_table_explains_what_it_shows(capsys, names, regrets, starred):
+    """A star only where our default was played; of one seed there is no deviation, which stays a number in the object."""
+    found = run.facts({name: [Run(np.array([1.0, total]), 0.1) for total in regrets] for name in names}, 3)
+    run.show(found, Path("p.svg"), as_json=False)
+    table = capsys.readouterr().out
+    assert ("* is our default" in table) == starred
+    deviations = {line.split()[2] for line in table.splitlines() if "uniform" in line}
+    assert deviations == {"-" if len(regrets) == 1 else "1.4"}
+    assert found["results"][0]["regret_sd"] == pytest.approx(np.std(regrets, ddof=len(regrets) - 1))
