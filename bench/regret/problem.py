@@ -25,6 +25,8 @@ SEPARATORS = (";", "\t", "|")
 """What stands between the columns of files that are no CSV."""
 STANDARD_LIMIT = 10.0
 """Deviations beyond which a standardised value is cut: the first rows have no statistics to speak of."""
+LARGEST = 1e37
+"""Beyond this a standardised column is refused: its differences have no place in float32."""
 ARMS, FEWEST = 100, 2
 WHEEL = (1.2, 1.0, 50.0)
 """Mean rewards of the wheel: the safe arm, the others, and the arm of an outer quarter; divided by the last one they are rates."""
@@ -90,9 +92,17 @@ def read_labelled(path: Path, label: str) -> tuple[Floats, npt.NDArray[np.int64]
 
 
 def labelled(features: Floats, classes: npt.NDArray[np.int64], rounds: int, norm: Norm, seed: int) -> Problem:
-    """The bandit of labelled rows: shuffled by `seed`, at most `rounds` of them, one arm a class, reward 1 when right."""
+    """The bandit of labelled rows: shuffled by `seed`, at most `rounds` of them, one arm a class, reward 1 when right.
+
+    Raises DataError for a column that cannot be standardised.
+    """
     order = np.random.default_rng(seed).permutation(len(features))[:rounds]
     x, right = features[order], classes[order]
+    if norm is Norm.STANDARD and (wide := np.abs(x).max(axis=0) > LARGEST).any():
+        raise DataError(
+            f"Column {int(wide.argmax()) + 1} of the features holds {np.abs(x[:, wide.argmax()]).max():g}, and beyond {LARGEST:g} nothing can be standardised. "
+            "Take its logarithm, leave it out, or use --norm l2."
+        )
     unscaled = (x - x[:1]).astype(np.float32) if norm is Norm.STANDARD else None
     return Problem(normalised(x, norm).astype(np.float32), np.eye(int(classes.max()) + 1)[right], unscaled)
 
@@ -101,8 +111,9 @@ def normalised(x: Floats, norm: Norm) -> Floats:
     """Rows scaled to length 1, or columns standardised by the rows before each one (the first has mean 0 and deviation 1)."""
     match norm:
         case Norm.L2:
-            length = np.linalg.norm(x, axis=1, keepdims=True)
-            return np.asarray(x / np.where(length > 0, length, 1.0))
+            near = np.ldexp(x, -np.frexp(np.abs(x).max(axis=1, keepdims=True))[1])  # times a power of two, which is exact: no square overflows
+            length = np.linalg.norm(near, axis=1, keepdims=True)
+            return np.asarray(near / np.where(length > 0, length, 1.0))
         case Norm.STANDARD:
             seen = np.arange(1, len(x))[:, None]
             shifted = x - x[:1]  # the variance of large numbers would lose its digits

@@ -102,6 +102,24 @@ def test_a_row_of_zeros_stays():
     assert normalised(np.zeros((1, 3)), Norm.L2).tolist() == [[0.0, 0.0, 0.0]]
 
 
+def test_the_length_of_a_row_may_be_larger_than_any_number():
+    """3 and 4 have length 5 whatever their unit, and rows of usual size keep their bits."""
+    for unit in (1e300, 1.0, 1e-300):
+        assert normalised(np.array([[3.0, 4.0]]) * unit, Norm.L2)[0] == pytest.approx([0.6, 0.8], rel=1e-12)
+    x = np.random.default_rng(1).lognormal(0, 5, (200, 7))
+    assert np.array_equal(normalised(x, Norm.L2), x / np.linalg.norm(x, axis=1, keepdims=True))
+
+
+def test_what_cannot_be_standardised_is_refused():
+    """The error says which column; up to there all numbers are finite."""
+    x = np.array([[0.0, -1e37], [1.0, 1e37], [2.0, 0.0], [3.0, 5e36]])
+    fine = labelled(x, np.arange(4) % 2, 4, Norm.STANDARD, 1)
+    assert np.isfinite(fine.x).all()
+    assert np.isfinite(fine.unscaled).all()
+    with pytest.raises(DataError, match=r"Column 2 .* holds 1e\+300"):
+        labelled(np.array([[0.0, -1e300], [1.0, 1.0]]), np.array([0, 1]), 2, Norm.STANDARD, 1)
+
+
 def test_the_wheel():
     """Within the radius the first arm is best by a little, beyond it one arm a quarter by far; delta is the square root of the inner share."""
     problem = wheel(0.5, 4000, 1)
