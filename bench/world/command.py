@@ -15,7 +15,7 @@ from bench.world.baselines import Oracle, Uniform
 from bench.world.lints import LinTS
 from bench.world.loop import Player, Stage, play, warm_up
 from bench.world.ours import Ours
-from bench.world.report import ORACLE, OURS, SILOED, UNIFORM, Days, plots, report, table
+from bench.world.report import ORACLE, OURS, SILOED, UNIFORM, Days, plots, report, table, totals
 from bench.world.siloed import Siloed
 from bench.world.warehouse import Model, compiled
 from training.config.settings import Settings
@@ -52,9 +52,11 @@ def one_world(seed: int, sizes: Sizes, models: tuple[Model, ...], settings: Sett
     """(seed, members present, days of each policy)."""
     tell(f"seed {seed}: {sizes.warm_up} days of the uniform policy for {sizes.members:,} members")
     stage = warm_up(seed, sizes.members, (sizes.warm_up, None), models, settings, folder)
-    played = {name: shown(name, stage, player, sizes, models, settings) for name, player in players(seed, sizes, settings).items()}
+    there = players(seed, sizes, settings)
+    ours_first = sorted(there, key=lambda name: name != OURS)  # the one that a small log may not be enough for, before the others have taken minutes
+    played = {name: shown(name, stage, there[name], sizes, models, settings) for name in ours_first}
     stage.file.unlink()
-    return seed, float(stage.present), played
+    return seed, float(stage.present), {name: played[name] for name in there}
 
 
 def players(seed: int, sizes: Sizes, settings: Settings) -> dict[str, Player]:
@@ -69,12 +71,14 @@ def players(seed: int, sizes: Sizes, settings: Settings) -> dict[str, Player]:
 
 
 def shown(name: str, stage: Stage, player: Player, sizes: Sizes, models: tuple[Model, ...], settings: Settings) -> list[dict[str, float]]:
-    """The days of one policy, with a line of progress a week."""
+    """The days of one policy, with a line of progress a week and its figures at the end."""
     started, days = monotonic(), list[dict[str, float]]()
     for day in play(stage, player, sizes.days, models, settings):
         days.append(day)
         if len(days) % 7 == 0 or len(days) == sizes.days:
             tell(f"seed {stage.world.seed}, {name}: day {len(days)} of {sizes.days}, {monotonic() - started:.0f} s")
+    found = totals(days, stage.present)
+    tell(f"seed {stage.world.seed}, {name}: a member has brought {found['utility']:.2f} of utility and {found['conversion']:.4f} conversions")
     return days
 
 

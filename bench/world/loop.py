@@ -18,6 +18,7 @@ from sources.simulated.state import State, first_state
 from sources.simulated.world import World, build_world
 from training.config.settings import Settings
 from training.domain.catalog import load_catalog
+from training.domain.errors import ConfigError, NotReadyError
 
 START = date(2026, 1, 5)
 
@@ -63,7 +64,10 @@ def warm_up(seed: int, size: int, days: tuple[int, int | None], models: tuple[Mo
 
 
 def play(stage: Stage, player: Player, days: int, models: tuple[Model, ...], settings: Settings) -> Iterator[dict[str, float]]:
-    """Let `player` decide for `days` days in a copy of the world; yields the expected sums (score.MEASURES) of each day."""
+    """Let `player` decide for `days` days in a copy of the world; yields the expected sums (score.MEASURES) of each day.
+
+    Raises ConfigError where the log of the warm-up is too small to learn from.
+    """
     copy = stage.file.with_name(f"{stage.file.stem}-{id(player)}.duckdb")
     copy.write_bytes(stage.file.read_bytes())
     warehouse = Warehouse(models, settings.catalog, copy)
@@ -71,7 +75,7 @@ def play(stage: Stage, player: Player, days: int, models: tuple[Model, ...], set
     state = stage.state
     try:
         for _ in range(days):
-            player.learn(history, stage.world.day(state.day))
+            _learned(player, history, stage, state.day)
             seen: list[dict[str, float]] = []
             state, tables, _ = simulate_day(stage.world, stage.members, stage.menus, state, _watched(stage, history, player, settings, seen.append))
             if player.learns:
@@ -81,6 +85,17 @@ def play(stage: Stage, player: Player, days: int, models: tuple[Model, ...], set
     finally:
         warehouse.close()
         copy.unlink(missing_ok=True)
+
+
+def _learned(player: Player, history: History, stage: Stage, day: int) -> None:
+    """A learner's own error speaks of waiting, which a simulation does not do."""
+    try:
+        player.learn(history, stage.world.day(day))
+    except NotReadyError as error:
+        raise ConfigError(
+            f"{stage.world.members:,} members have left too little in {day + 1} days for a policy to learn from: {str(error).split(':')[0]}. "
+            "Raise --members, which brings decisions of every age, or --warm-up where it is below 42."
+        ) from error
 
 
 def _watched(stage: Stage, history: History, player: Player, settings: Settings, keep: Callable[[dict[str, float]], None]) -> Policy:

@@ -1,6 +1,7 @@
 """Policies in the closed loop: contracts, common random numbers, and the truth that scores them."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from bench.world.score import MEASURES, worth
 from bench.world.siloed import Siloed
 from sources.simulated.day import simulate_day
 from sources.simulated.policy import uniform
+from training.domain.errors import ConfigError, NotReadyError
 from training.domain.nouns import NONE
 
 SIZES = Sizes(members=500, days=2, seeds=1, first=5, warm_up=30, every=1)
@@ -166,3 +168,28 @@ def test_the_command_prints_one_object_and_names_its_plots(models, tmp_path, cap
     assert {"conversion", "retention", "opt_out", "messages", "utility"} <= set(found["policies"]["ours"])
     assert "known chances" in found["measured"]
     assert len([p for p in found["plots"] if "<svg" in (tmp_path / p.rsplit("/", 1)[1]).read_text()]) == 3
+
+
+class Unready(Uniform):
+    """Finds nothing to learn from."""
+
+    def learn(self, history, yesterday):
+        raise NotReadyError("No label has 20 mature rows of each class among 30 decisions: there is nothing to learn yet. Wait until more have matured.")
+
+
+def test_a_world_that_is_too_small_says_what_to_raise(stage, models, settings):
+    """Nobody waits in a simulation; the copy of the world is gone."""
+    with pytest.raises(ConfigError, match=r"500 members .* 30 days .*No label has 20 mature rows.*Raise --members") as found:
+        list(play(stage, Unready(), 1, models, settings))
+    assert "Wait" not in str(found.value)
+    assert [p.name for p in stage.file.parent.iterdir()] == [stage.file.name]
+
+
+def test_ours_plays_first_and_every_policy_is_told(models, tmp_path, capsys, monkeypatch):
+    """A log that is too small is found out before the others have played; what is known is said as soon as it is. The report keeps its order."""
+    monkeypatch.setattr("bench.world.command.compiled", lambda _: models)
+    monkeypatch.setattr("bench.world.command.players", lambda *_: {"uniform": Uniform(), "siloed": Uniform(), "ours": Oracle(), "oracle": Oracle()})
+    assert command(Sizes(members=60, days=1, seeds=1, first=1, warm_up=29, every=7), tmp_path, as_json=True) == 0
+    said, progress = capsys.readouterr()
+    assert re.findall(r"seed 1, (\w+): a member has brought", progress) == ["ours", "uniform", "siloed", "oracle"]
+    assert list(json.loads(said)["policies"]) == ["uniform", "siloed", "ours", "oracle"]
