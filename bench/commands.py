@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from training.cli.stopping import stoppable
+
 app = typer.Typer(
     name="rightmatch bench",
     help="Benchmarks of the learner, each repeatable by one command.",
@@ -206,6 +208,7 @@ def gate(
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run the command that `arguments` name; returns its exit code."""
-    code = app(list(arguments), prog_name="rightmatch bench", standalone_mode=False)
+    """Run the command that `arguments` name; returns its exit code. SIGTERM and SIGHUP clean up as Ctrl-C does: worlds take tens of MB."""
+    with stoppable():
+        code = app(list(arguments), prog_name="rightmatch bench", standalone_mode=False)
     return code if isinstance(code, int) else 0

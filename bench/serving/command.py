@@ -19,7 +19,6 @@ from bench.serving.report import Report, show
 from bench.serving.rounds import Plan, say
 from bench.serving.setup import Home, build
 from bench.serving.start import start
-from training.cli.stopping import stoppable
 from training.domain.errors import ConfigError
 
 PARTS = ("http", "in_process", "start", "workers", "arms", "during")
@@ -47,7 +46,7 @@ def serving(sizes: Sizes, wanted: tuple[str, ...], now: datetime, out: Path, *, 
     """Set up, measure what is `wanted`, print each part as it ends. Features are of the last midnight before `now`. Returns 1 where a part failed."""
     at = now.replace(hour=0, minute=0, second=0, microsecond=0)
     report = Report(out / "serving.json", {"members": sizes.members, "arms_considered": sizes.arms}, (lambda _: None) if as_json else show)
-    with stoppable(), tempfile.TemporaryDirectory(prefix="rightmatch_serving_") as name:
+    with tempfile.TemporaryDirectory(prefix="rightmatch_serving_") as name:
         folder = Path(name)
         say(f"Training a champion over {sizes.arms} arms, and bringing {sizes.members:,} members online.")
         home = build(folder / "home", sizes.arms, sizes.members, at, seed=1)

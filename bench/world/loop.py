@@ -94,7 +94,7 @@ def _learned(player: Player, history: History, stage: Stage, day: int) -> None:
     except NotReadyError as error:
         raise ConfigError(
             f"{stage.world.members:,} members have left too little in {day + 1} days for a policy to learn from: {str(error).split(':')[0]}. "
-            "Raise --members, which brings decisions of every age, or --warm-up where it is below 42."
+            "Raise --members, or --warm-up, which gives each of them more decisions."
         ) from error
 
 

@@ -1,6 +1,9 @@
 """The figures of `rightmatch bench train`, each against a count by hand, and the command from end to end on a made world."""
 
 import json
+import signal
+import subprocess
+import sys
 from statistics import median
 from time import sleep
 
@@ -12,7 +15,7 @@ from bench.train import measure as module
 from bench.train import world
 from bench.train.measure import Clock, matmul_peak, some, step_flops
 from tests.fakes.training_frame import training_frame
-from training.config.settings import Settings, TrainingSettings
+from training.config.settings import ROOT, Settings, TrainingSettings
 from training.domain.catalog import load_catalog
 from training.domain.errors import ConfigError, StepError
 from training.model.device import CPU
@@ -91,6 +94,31 @@ def test_a_world_that_cannot_be_made_says_why(tmp_path):
     """The process's own words, and nothing is kept: here no seed can be negative."""
     with pytest.raises(StepError, match=r"could not be made(.|\n)*expected non-negative integer"):
         world.training_set(2000, -5, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+STOPPED = """
+import sys
+from pathlib import Path
+from bench import commands
+from bench.train import measure, world
+from training.cli.main import main
+
+measure.training_set = lambda rows, seed: world.training_set(rows, seed, Path(sys.argv[1]))
+main(["bench", "train", "--rows", "2000"])
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda s: s.name)
+def test_a_world_that_is_stopped_leaves_nothing(tmp_path, number):
+    """`timeout` sends SIGTERM, which used to leave the half-made world behind, tens of MB of it."""
+    command = subprocess.Popen([sys.executable, "-c", STOPPED, str(tmp_path)], cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    told = [next(line for line in command.stderr if "simulated day 2" in line)]
+    assert list(tmp_path.iterdir())
+    command.send_signal(number)
+    told += command.stderr.readlines()
+    assert command.wait(30) == 130
+    assert "everything that it started has ended" in told[-1]
     assert not list(tmp_path.iterdir())
 
 
