@@ -8,15 +8,19 @@ A process of its own, so that what these tools take counts for nothing in the me
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from training.cli.stopping import stoppable
 from training.config.settings import ROOT
 from training.domain.errors import StepError
 
@@ -36,7 +40,7 @@ def training_set(rows: int, seed: int, cache: Path = CACHE) -> Path:
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="world-", dir=cache) as home:
         command = [sys.executable, "-m", "bench.train.world", str(rows), str(seed), home, str(target)]
-        made = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        made = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
         lines = _shown(made)
     if made.returncode:
         raise StepError("The training set could not be made, so nothing was timed:\n" + "\n".join(lines[-15:]))
@@ -44,7 +48,7 @@ def training_set(rows: int, seed: int, cache: Path = CACHE) -> Path:
 
 
 def _shown(process: subprocess.Popen[str]) -> list[str]:
-    """Its lines, each one shown on standard error too; it has ended by then, whatever happens here."""
+    """Its lines, each one shown on standard error too; it and what it started (dbt) have ended by then, whatever happens here."""
     lines = []
     try:
         for line in process.stdout or ():
@@ -52,7 +56,8 @@ def _shown(process: subprocess.Popen[str]) -> list[str]:
             print(f"  {lines[-1]}", file=sys.stderr, flush=True)
     finally:
         if sys.exc_info()[0]:
-            process.terminate()
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)
         process.wait()
     return lines
 
@@ -96,4 +101,5 @@ def sizes(target: Path) -> Path:
 
 
 if __name__ == "__main__":
-    make(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]), Path(sys.argv[4]))
+    with stoppable():  # so that it waits for dbt, which would go on writing
+        make(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]), Path(sys.argv[4]))

@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from statistics import median
 from time import sleep
 
@@ -110,16 +111,33 @@ main(["bench", "train", "--rows", "2000"])
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda s: s.name)
-def test_a_world_that_is_stopped_leaves_nothing(tmp_path, number):
-    """`timeout` sends SIGTERM, which used to leave the half-made world behind, tens of MB of it."""
+@pytest.mark.parametrize("within", ["bench.train.world", "dbt_commands"])
+def test_a_world_that_is_stopped_leaves_nothing(tmp_path, number, within):
+    """`timeout` sends SIGTERM, which used to leave the half-made world behind, tens of MB of it; and dbt, if it ran by then, went on writing."""
     command = subprocess.Popen([sys.executable, "-c", STOPPED, str(tmp_path)], cwd=ROOT, stderr=subprocess.PIPE, text=True)
-    told = [next(line for line in command.stderr if "simulated day 2" in line)]
+    told = [next(line for line in command.stderr if line.startswith(f"  simulated day {2 if within == 'bench.train.world' else 56}"))]
+    while not any(within in said for said in _running(tmp_path)):
+        sleep(0.05)
+    sleep(1)
     assert list(tmp_path.iterdir())
     command.send_signal(number)
     told += command.stderr.readlines()
     assert command.wait(30) == 130
     assert "everything that it started has ended" in told[-1]
+    assert not _running(tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def _running(folder):
+    """Command lines of the processes that work in `folder`."""
+    return [said for said in (_read(path) for path in Path("/proc").glob("[0-9]*/cmdline")) if str(folder) in said]
+
+
+def _read(path):
+    try:
+        return path.read_text(errors="replace")
+    except OSError:  # it has ended
+        return ""
 
 
 def test_too_few_rows_are_refused():
