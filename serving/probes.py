@@ -30,12 +30,13 @@ async def readyz(core: Core, request: Request) -> Response:
     """200 where decisions are real; 503 while they are the safe default's: no champion is there, something cannot be read, features are too old. Decisions are
     answered in both cases.
 
-    What fails of an experiment or of the version before is said, and no reason to ask another worker; nor is a champion that nobody waits for.
+    What fails of an experiment or of the version before is said, and no reason to ask another worker; nor is it that nobody is champion yet where every arm
+    winning alike is meant meanwhile.
     """
     del request
-    serving = core.settings.serving
-    beside = BESIDE | ({CHAMPION} if serving.without_champion is Without.UNIFORM else set())
-    champion = core.watch.champion
+    serving, champion = core.settings.serving, core.watch.champion
+    gathering = champion is None and CHAMPION not in core.watch.troubles and serving.without_champion is Without.UNIFORM
+    beside = BESIDE | {CHAMPION} if gathering else BESIDE
     troubles = {part: f"{words.partition(':')[0]}; the service's log has the words" for part, words in dict(core.watch.troubles).items()}  # anybody may ask
     if champion is None:
         troubles.setdefault(CHAMPION, f"there is none yet: {_INSTEAD[serving.without_champion]}")

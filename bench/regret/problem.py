@@ -44,7 +44,8 @@ class Problem:
     """What happens in each round: `x` float32 [n, d] is seen, `rates` [n, K] is P(reward = 1) of each arm and is not.
 
     `unscaled` float32 [n, d] are standardised rows before they were, less the first one, for a policy that keeps rows and scales all of them again by what
-    it has seen. It tells nothing more: the second row's x is its distance to the first, and from there each row follows from its x and the rows before it.
+    it has seen. It tells nothing more than x, but for what lies beyond STANDARD_LIMIT: the second row's x is its distance to the first, and from there each
+    row follows from its x and the rows before it.
     """
 
     x: npt.NDArray[np.float32]

@@ -29,9 +29,9 @@ def test_a_learner_that_says_nothing_any_more_falls_behind(tmp_path):
     assert behind(tmp_path, AT) == 100.5
 
 
-def core(champion=None, without="none", newest=None, **troubles):
+def core(model=None, without="none", newest=None, **troubles):
     """What readiness is read from."""
-    watch = SimpleNamespace(champion=champion, troubles=troubles, newest=newest, running=None, world=SimpleNamespace(groups=None))
+    watch = SimpleNamespace(champion=model, troubles=troubles, newest=newest, running=None, world=SimpleNamespace(groups=None))
     settings = Settings(serving={"without_champion": without, "features_max_age_hours": 24})
     return SimpleNamespace(watch=watch, lookup=SimpleNamespace(open=False), settings=settings, now=lambda: AT)
 
@@ -47,6 +47,7 @@ FRESH, OLD = AT - timedelta(hours=23), AT - timedelta(hours=25)
         (core(CHAMPION), 200, set()),
         (core(newest=FRESH), 503, {"champion"}),
         (core(without="uniform", newest=FRESH), 200, {"champion"}),
+        (core(without="uniform", newest=FRESH, champion="1: damaged"), 503, {"champion"}),
         (core(CHAMPION, newest=OLD), 503, {"features"}),
         (core(without="uniform", newest=OLD), 503, {"champion", "features"}),
         (core(CHAMPION, newest=FRESH, challenger="1: gone"), 200, {"challenger"}),
