@@ -161,6 +161,7 @@ def champion(home):
     with closing(sqlite3.connect(home / "mlflow.db")) as connection:
         connection.execute("create table registered_model_aliases (name text, alias text, version integer)")
         connection.execute("insert into registered_model_aliases values ('matching', 'champion', 1)")
+        connection.execute("create table model_version_tags (key text, value text, name text, version integer)")
         connection.commit()
 
 

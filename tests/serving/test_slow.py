@@ -98,7 +98,8 @@ def test_who_asks_too_often_is_told_and_others_go_on(service):
         wait(lambda: busy.get("/v1/decisions/none").status_code == 429, pause=0.0)
         refused = busy.get("/v1/decisions/none")
         assert calm.get("/metrics").status_code == 200
-    assert (refused.headers["content-type"], refused.headers["retry-after"]) == ("application/problem+json", "1")
+    assert refused.headers["content-type"] == "application/problem+json"
+    assert 1 <= int(refused.headers["retry-after"]) <= 60
     assert other.split("_")[1] in refused.json()["detail"]
 
 

@@ -47,7 +47,7 @@ def damage(home, registry, run, file):
     _, version = another(home, run)
     path = home / "models" / version / file
     path.write_bytes(path.read_bytes()[:1000])
-    registry.point("champion", version)
+    registry._client().set_registered_model_alias("matching", "champion", version)  # `point` would refuse it
 
 
 def ask(client, who, surface="app"):
