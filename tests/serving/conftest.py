@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -119,6 +121,14 @@ class Service:
     def workers(self) -> list[int]:
         """Those of the workers."""
         return [pid for name, pid in self.children().items() if name.startswith("worker")]
+
+
+@pytest.fixture
+def line(service) -> Iterator[socket.socket]:
+    """An open connection to the service."""
+    where = urlsplit(service.url)
+    with socket.create_connection((where.hostname, where.port), PATIENCE) as connection:
+        yield connection
 
 
 @contextmanager

@@ -20,14 +20,6 @@ OFFER = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings:
 PROBLEM = "application/problem+json"
 
 
-@pytest.fixture(name="line")
-def _line(service):
-    """An open connection."""
-    where = urlsplit(service.url)
-    with socket.create_connection((where.hostname, where.port), PATIENCE) as connection:
-        yield connection
-
-
 def gone(line):
     """Whether the other side has hung up, with nothing more to say."""
     try:

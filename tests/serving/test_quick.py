@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import socket
 import time
-from urllib.parse import urlsplit
 
 import pytest
 
@@ -13,14 +11,6 @@ from tests.serving.conftest import member
 
 PATIENCE = 60.0
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-
-
-@pytest.fixture(name="line")
-def _line(service):
-    """An open connection."""
-    where = urlsplit(service.url)
-    with socket.create_connection((where.hostname, where.port), PATIENCE) as connection:
-        yield connection
 
 
 def question(service, *headers, i=2, version="1.1", **more):
