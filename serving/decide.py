@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -90,8 +90,74 @@ class Features:
     at: datetime
 
 
+class Open(NamedTuple):
+    """A decision of which all is known but what the model makes of the menu. `scoring` None draws every feasible arm alike."""
+
+    asked: Asked
+    features: Features
+    world: World
+    day: date
+    menu: Menu
+    group: str
+    reason: Reason
+    scoring: Scoring | None
+    u: float
+
+    def score(self) -> npt.NDArray[np.float64]:
+        """Probability of each feasible arm [A]. Raises whatever the model raises."""
+        menu = self.menu
+        return even(len(menu.arms)) if self.scoring is None else self.scoring.score(self.features.values, self.asked.context, menu.positions).p
+
+    def close(self, p: npt.NDArray[np.float64]) -> Served:
+        """Under the probabilities `p` [A]."""
+        asked, world, menu, scoring = self.asked, self.world, self.menu, self.scoring
+        shown = menu.arms[pick(p, self.u)]
+        arm = world.menus.catalog.arms.get(shown)
+        return Served(
+            asked=asked,
+            chosen_arm=shown,
+            channel_id=arm.channel_id if arm else "",
+            feasible=menu.arms,
+            p=p,
+            excluded=menu.excluded,
+            reason=self.reason,
+            group=self.group,
+            model_version=scoring.version if scoring else "",
+            posterior=scoring.posterior if scoring else 0,
+            arms_version=scoring.arms_version if scoring else "",
+            feature_service=FEATURE_SERVICE,
+            features=self.features.values,
+            features_at=self.features.at,
+            u=self.u,
+            expires_at=asked.at + timedelta(minutes=world.serving.expires_minutes),
+            notes={**world.notes, **world.groups.exposure(self.day), **({"product": arm.product_id, "creative": arm.creative_id} if arm else {})},
+        )
+
+
+Question = tuple[Asked, Features | Reason, MemberState | None, World, float]
+"""What `weigh` takes."""
+
+
 def decide(asked: Asked, features: Features | Reason, state: MemberState | None, world: World, u: float) -> Served:
-    """Answer `asked`. `features` may be the reason why there are none, `state` None where the log could not be read; `u` in [0, 1) picks the arm."""
+    """Answer `asked`, as `weigh` says."""
+    found = weigh(asked, features, state, world, u)
+    return found.close(found.score()) if isinstance(found, Open) else found
+
+
+def together(questions: Sequence[Question]) -> list[Served]:
+    """As `decide` each, one part of the work after the other: each is quicker while its own code and tables are in the processor's cache.
+
+    Raises whatever one of them raises.
+    """
+    found = [weigh(*question) for question in questions]
+    scores = [one.score() if isinstance(one, Open) else _CERTAIN for one in found]
+    return [one.close(p) if isinstance(one, Open) else one for one, p in zip(found, scores, strict=True)]
+
+
+def weigh(asked: Asked, features: Features | Reason, state: MemberState | None, world: World, u: float) -> Open | Served:
+    """What `asked` may be answered with. `features` may be the reason why there are none, `state` None where the log could not be read; `u` in [0, 1) picks
+    the arm.
+    """
     if state is None or world.paused is None:
         return fallback(asked, Reason.STATE_UNREADABLE, world, u, features)
     if isinstance(features, Reason):
@@ -105,28 +171,7 @@ def decide(asked: Asked, features: Features | Reason, state: MemberState | None,
     if reason is Reason.CHAMPION_FAILED:
         return fallback(asked, reason, world, u, features)
     menu = world.menus.menu(asked, agreed(features.values.get("consents")), state, world.paused)
-    p = _probabilities(scoring, features, asked, menu)
-    shown = menu.arms[pick(p, u)]
-    arm = world.menus.catalog.arms.get(shown)
-    return Served(
-        asked=asked,
-        chosen_arm=shown,
-        channel_id=arm.channel_id if arm else "",
-        feasible=menu.arms,
-        p=p,
-        excluded=menu.excluded,
-        reason=reason,
-        group=group,
-        model_version=scoring.version if scoring else "",
-        posterior=scoring.posterior if scoring else 0,
-        arms_version=scoring.arms_version if scoring else "",
-        feature_service=FEATURE_SERVICE,
-        features=features.values,
-        features_at=features.at,
-        u=u,
-        expires_at=asked.at + timedelta(minutes=world.serving.expires_minutes),
-        notes={**world.notes, **world.groups.exposure(day), **({"product": arm.product_id, "creative": arm.creative_id} if arm else {})},
-    )
+    return Open(asked, features, world, day, menu, group, reason, scoring, u)
 
 
 def _day(asked: Asked) -> date:
@@ -149,10 +194,6 @@ def _taker(member_id: str, day: date, world: World) -> tuple[str, Reason, Scorin
         case Group.CHAMPION:
             scoring = world.champion
     return group.value, Reason.CHAMPION if scoring else Reason.CHAMPION_FAILED, scoring
-
-
-def _probabilities(scoring: Scoring | None, features: Features, asked: Asked, menu: Menu) -> npt.NDArray[np.float64]:
-    return even(len(menu.arms)) if scoring is None else scoring.score(features.values, asked.context, menu.positions).p
 
 
 def even(arms: int) -> npt.NDArray[np.float64]:

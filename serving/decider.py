@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from queue import Empty
 from time import perf_counter
 from typing import Protocol
 
-from serving.decide import Features, World, decide, fallback
+from serving.decide import Question, World, decide, fallback, together
 from serving.features import Found, Late, Lookup
 from serving.line import Line, Waiting, answered
 from serving.metrics import Metrics
@@ -40,6 +40,7 @@ class Source(Protocol):
 
 
 Done = Callable[[Served | Exception], None]
+Coming = Callable[[Served], None]
 
 
 class Decider:
@@ -77,13 +78,13 @@ class Decider:
         """The decision, once it is durable. Raises Busy where too many wait, Unlogged where it could not be kept."""
         return await answered(partial(self.put, asked))
 
-    def put(self, asked: Asked, done: Done) -> None:
-        """Let `done` be told what `ask` gives or raises."""
+    def put(self, asked: Asked, done: Done, coming: Coming | None = None) -> None:
+        """Let `done` be told what `ask` gives or raises, and `coming` before, where there is time (`line.Waiting`)."""
         if self._open >= WAITING:
             done(Busy())
             return
         self._open += 1
-        one = Waiting(asked, partial(self._done, done), perf_counter())
+        one = Waiting(asked, partial(self._done, done), perf_counter(), coming)
         if self._loop is None:
             self._line.put(one)
             return
@@ -216,19 +217,27 @@ class Decider:
             named = [a.request_id for a in asked if not a.request_id.startswith(UNNAMED)]
             known = staged.read([a.member_id for a in asked], named, min(a.at for a in asked))
             read = perf_counter()
-            new = [self._one(a, features[a.member_id], known.states[a.member_id], world) for a in asked if a.request_id not in known.earlier]
+            new = self._new([a for a in asked if a.request_id not in known.earlier], features, known.states, world)
             made = perf_counter()
             stands = staged.append(new, known.earlier)
         for name, seconds in (("state", read - began), ("decide", made - read), ("log", perf_counter() - made)):
             self._metrics.stage(name, seconds)
         return Made(batch, _in_order(asked, [*new, *known.earlier.values(), *stands.values()]), staged)
 
-    def _one(self, asked: Asked, features: Features | Reason, state: MemberState, world: World) -> Served:
-        """Decided; where the champion fails on this member, as it may if it is damaged, the safe default, which keeps nothing that a learner would fail on."""
-        u = self._draw()
+    def _new(self, asked: Iterable[Asked], features: Found, states: Mapping[str, MemberState], world: World) -> list[Served]:
+        """Decided together; where that fails, each by itself."""
+        questions: list[Question] = [(a, features[a.member_id], states[a.member_id], world, self._draw()) for a in asked]
         try:
-            return decide(asked, features, state, world, u)
-        except Exception as error:  # noqa: BLE001 - whatever a model raises
+            return together(questions)
+        except Exception:  # noqa: BLE001 - whatever a model raises; of whom, the next line finds out
+            return [self._one(question) for question in questions]
+
+    def _one(self, question: Question) -> Served:
+        """Decided; where the champion fails on this member, as it may if it is damaged, the safe default, which keeps nothing that a learner would fail on."""
+        try:
+            return decide(*question)
+        except Exception as error:  # noqa: BLE001 - as above
+            asked, _, _, world, u = question
             self._metrics.trouble("champion", error, decision_id=asked.decision_id, trace_id=asked.trace_id)
             return fallback(asked, Reason.CHAMPION_FAILED, world, u)
 

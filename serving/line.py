@@ -16,11 +16,14 @@ A = TypeVar("A")
 
 @dataclass(frozen=True, slots=True)
 class Waiting(Generic[Q, A]):
-    """One question, since `perf_counter` said `since`. `done` is told the answer, or what was given as an exception, on the loop."""
+    """One question, since `perf_counter` said `since`. `done` is told the answer, or what was given as an exception, on the loop; `coming` may be told before,
+    there too, what the answer will be unless something fails, so that it is ready by then. It must not raise.
+    """
 
     asked: Q
     done: Callable[[A | Exception], None]
     since: float
+    coming: Callable[[A], None] | None = None
 
 
 class Line(Generic[Q, A]):

@@ -7,6 +7,7 @@ is handed to it as if it had never been looked at, so that there is one place th
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
 from time import perf_counter
 
@@ -31,11 +32,13 @@ _NO_KEY, _TRACE = "bearer ", HEADER.encode()
 class Pending:
     """A decision under way, as uvicorn's protocol asks about it."""
 
-    __slots__ = ("disconnected", "keep_alive", "message_event", "response_complete")
+    __slots__ = ("disconnected", "keep_alive", "message_event", "ready", "response_complete")
 
     def __init__(self, *, keep_alive: bool) -> None:
         self.keep_alive, self.message_event = keep_alive, _Nobody()
         self.response_complete = self.disconnected = False
+        self.ready: tuple[Served, bytes] | None = None
+        """What will be answered once it is durable, and its body."""
 
 
 class _Nobody:
@@ -116,12 +119,18 @@ class Quick(Heads):
             return False
         told = Told(PATH.decode(), "POST", PATH.decode(), trace, since)
         self.cycle = pending = Pending(keep_alive=self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive())
-        self.core.decider.put(asked, partial(self._answer, pending, told, asked))
+        self.core.decider.put(asked, partial(self._answer, pending, told, asked), partial(self._coming, pending, asked))
         return True
+
+    @staticmethod
+    def _coming(pending: Pending, asked: Asked, found: Served) -> None:
+        with suppress(Exception):  # `_answer` says so
+            pending.ready = found, _body(asked, found)
 
     def _answer(self, pending: Pending, told: Told, asked: Asked, found: Served | Exception) -> None:
         try:
-            status, headers, body = 200, [(b"content-type", JSON)], msgspec.json.encode(answer(decisions.standing(asked, found)))
+            body = pending.ready[1] if pending.ready and pending.ready[0] is found else _body(asked, found)
+            status, headers = 200, [(b"content-type", JSON)]
         except Exception as error:  # noqa: BLE001 - a caller gets a problem
             status, headers, body = parts(failed(self.core, error, told))
         if told.trace:
@@ -138,6 +147,10 @@ class Quick(Heads):
             if not pending.keep_alive:
                 self.transport.close()
         self.on_response_complete()
+
+
+def _body(asked: Asked, found: Served | Exception) -> bytes:
+    return msgspec.json.encode(answer(decisions.standing(asked, found)))
 
 
 def protocol(core: Core) -> type[Quick]:

@@ -65,6 +65,10 @@ class Settling:
         """Settle and answer, in the order in which batches were taken."""
         if self._handed or not self._ahead.take(made):
             self._hand(made)
+            return
+        for one, served in zip(made.batch, made.served, strict=True):  # while the kernel syncs
+            if one.coming is not None:
+                one.coming(served)
 
     def _hand(self, made: Made) -> None:
         self._handed += 1

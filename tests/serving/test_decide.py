@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import numpy as np
 import pytest
 
-from serving.decide import Features, Groups, World, decide
+from serving.decide import Features, Groups, World, decide, together
 from serving.menus import Menus
 from training.config.serving import ServingSettings, Without
 from training.config.settings import Settings
@@ -170,3 +170,15 @@ def test_with_nothing_allowed_none_is_certain(world):
     """A champion's decision too: the menu has one arm."""
     served = decide(ASKED, Features({"consents": None}, KNOWN.at), MemberState(), world, 0.5)
     assert (served.chosen_arm, served.propensity, served.group) == (NONE, 1.0, "champion")
+
+
+def test_decided_together_each_is_as_decided_alone(live):
+    """Champion's, challenger's and random control's decisions among fallbacks: same arm, same p, same record, in the same order."""
+    cases = [(KNOWN, MemberState(), i / 40) for i in range(40)]
+    cases[3::9] = [(Reason.STORE_DOWN, MemberState(), 0.5)] * len(cases[3::9])
+    cases[5::9] = [(KNOWN, None, 0.5)] * len(cases[5::9])
+    questions = [(replace(ASKED, member_id=f"m{i}"), features, state, live, u) for i, (features, state, u) in enumerate(cases)]
+    alone, found = [decide(*question) for question in questions], together(questions)
+    assert {one.group for one in alone} >= {FALLBACK, Group.CHAMPION.value, Group.CONTROL.value}
+    assert [replace(one, p=()) for one in found] == [replace(one, p=()) for one in alone]
+    assert all((one.p == other.p).all() for one, other in zip(found, alone, strict=True))

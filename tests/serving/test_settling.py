@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+from dataclasses import replace
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -85,6 +86,21 @@ def test_a_disk_that_hangs_stops_no_loop(kernels):
         assert second.done is None  # the sync of the last one does for it
         third.done(None)
         assert heard(told) == names(1, 2, 3, 4)
+
+    kernels(test, [])
+
+
+def test_an_answer_is_made_ready_while_the_disk_syncs_and_given_after(kernels):
+    """Whoever asked hears what is coming before it is durable, and the answer itself only then."""
+    coming, staged = [], Staged()
+
+    def test(settling, told):
+        made = batch(told, staged, 1, 2)
+        settling.take(made._replace(batch=[replace(one, coming=coming.append) for one in made.batch]))
+        assert [s.asked.decision_id for s in coming] == names(1, 2)
+        assert not told
+        staged.done(None)
+        assert heard(told) == names(1, 2)
 
     kernels(test, [])
 
