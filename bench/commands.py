@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -20,6 +21,10 @@ app = typer.Typer(
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 PoliciesOption = Annotated[str | None, typer.Option(help="Names separated by commas. Default: all.")]
+JobsOption = Annotated[
+    int | None,
+    typer.Option(min=1, max=256, help="Policies that play at once, each in a process of its own. Default: the cores. 1: no process more."),
+]
 PlotOption = Annotated[Path, typer.Option(help="Where the curves go (SVG).")]
 
 
@@ -53,6 +58,7 @@ def world(
     warm_up: Annotated[int, typer.Option(min=29, help="Days of the uniform policy before; retention needs 28 to mature.")] = 42,
     every: Annotated[int, typer.Option(min=1, help="Days between two retrains.")] = 7,
     out: Annotated[Path, typer.Option(help="Folder of the plots.")] = Path("var/bench"),
+    jobs: JobsOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> int:
     """What each policy is worth in the simulated world: uniform, siloed, LinTS, ours and the oracle."""
@@ -61,7 +67,7 @@ def world(
     from bench.world.command import run as play
 
     roomy(out)
-    return play(Sizes(members, days, seeds, first, warm_up, every), out, as_json=as_json)
+    return play(Sizes(members, days, seeds, first, warm_up, every, jobs or len(os.sched_getaffinity(0))), out, as_json=as_json)
 
 
 @app.command()

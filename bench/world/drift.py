@@ -21,7 +21,7 @@ from bench.world.baselines import Oracle, Uniform
 from bench.world.command import tell
 from bench.world.forgetful import Forgetful
 from bench.world.loop import Player, play, warm_up
-from bench.world.ours import Ours
+from bench.world.ours import Ours, silent
 from bench.world.report import Days
 from bench.world.warehouse import Model, compiled
 from training.config.settings import Settings
@@ -73,11 +73,11 @@ def run(change: Change, out: Path, *, as_json: bool) -> int:
 def one_world(seed: int, change: Change, models: tuple[Model, ...], settings: Settings, folder: Path) -> tuple[Mapping[str, Days], list[float | None]]:
     """The days of each policy, and the half-lives that were chosen."""
     stage = warm_up(seed, change.members, (change.warm_up, change.warm_up + change.before), models, settings, folder)
-    forgetful = Forgetful(settings, seed, change.every, lambda _: None)
+    forgetful = Forgetful(settings, seed, change.every, silent)
     players: dict[str, Player] = {
         "uniform": Uniform(),
         "oracle": Oracle(),
-        REMEMBERING: Ours(settings, seed, change.every, lambda _: None),
+        REMEMBERING: Ours(settings, seed, change.every, silent),
         FORGETTING: forgetful,
     }
     played: dict[str, Days] = {}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date
@@ -68,8 +70,8 @@ def play(stage: Stage, player: Player, days: int, models: tuple[Model, ...], set
 
     Raises ConfigError where the log of the warm-up is too small to learn from.
     """
-    copy = stage.file.with_name(f"{stage.file.stem}-{id(player)}.duckdb")
-    copy.write_bytes(stage.file.read_bytes())
+    copy = stage.file.with_name(f"{stage.file.stem}-{os.getpid()}-{id(player)}.duckdb")
+    shutil.copyfile(stage.file, copy)
     warehouse = Warehouse(models, settings.catalog, copy)
     history = History(stage.world, stage.menus, warehouse, settings.training.window_days)
     state = stage.state

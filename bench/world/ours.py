@@ -56,3 +56,8 @@ class Ours:
         probabilities = np.zeros((len(asked.at), history.menus.arms.shape[1]))
         probabilities[history.menus.arms[asked.menu] >= 0] = found.p
         return draw(history.menus, asked, probabilities, "ours")
+
+
+def silent(line: str) -> None:
+    """Progress that nobody hears."""
+    del line

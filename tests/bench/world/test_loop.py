@@ -1,14 +1,10 @@
 """Policies in the closed loop: contracts, common random numbers, and the truth that scores them."""
 
-import json
-import re
-
 import numpy as np
 import pytest
 
-from bench.world.baselines import Oracle, Uniform
+from bench.world.baselines import Uniform
 from bench.world.command import Sizes, players
-from bench.world.command import run as command
 from bench.world.lints import LinTS, Ridge
 from bench.world.loop import play
 from bench.world.ours import Ours
@@ -20,7 +16,7 @@ from sources.simulated.policy import uniform
 from training.domain.errors import ConfigError, NotReadyError
 from training.domain.nouns import NONE
 
-SIZES = Sizes(members=500, days=2, seeds=1, first=5, warm_up=30, every=1)
+SIZES = Sizes(members=500, days=2, seeds=1, first=5, warm_up=30, every=1, jobs=1)
 
 
 class Spy:
@@ -157,19 +153,6 @@ def test_deciding_before_learning_is_an_error(player, settings, played):
         player(*arguments).decide(None, played["uniform"][1][0][0], None)
 
 
-def test_the_command_prints_one_object_and_names_its_plots(models, tmp_path, capsys, monkeypatch):
-    """The JSON that docs and judges read, from a tiny world."""
-    monkeypatch.setattr("bench.world.command.compiled", lambda _: models)
-    monkeypatch.setattr("bench.world.command.players", lambda *_: {"uniform": Uniform(), "siloed": Uniform(), "ours": Oracle(), "oracle": Oracle()})
-    assert command(Sizes(members=60, days=2, seeds=2, first=1, warm_up=29, every=7), tmp_path, as_json=True) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["oracle_share"] == pytest.approx(1.0)
-    assert [w["seed"] for w in found["per_seed"]] == [1, 2]
-    assert {"conversion", "retention", "opt_out", "messages", "utility"} <= set(found["policies"]["ours"])
-    assert "known chances" in found["measured"]
-    assert len([p for p in found["plots"] if "<svg" in (tmp_path / p.rsplit("/", 1)[1]).read_text()]) == 3
-
-
 class Unready(Uniform):
     """Finds nothing to learn from."""
 
@@ -183,13 +166,3 @@ def test_a_world_that_is_too_small_says_what_to_raise(stage, models, settings):
         list(play(stage, Unready(), 1, models, settings))
     assert "Wait" not in str(found.value)
     assert [p.name for p in stage.file.parent.iterdir()] == [stage.file.name]
-
-
-def test_ours_plays_first_and_every_policy_is_told(models, tmp_path, capsys, monkeypatch):
-    """A log that is too small is found out before the others have played; what is known is said as soon as it is. The report keeps its order."""
-    monkeypatch.setattr("bench.world.command.compiled", lambda _: models)
-    monkeypatch.setattr("bench.world.command.players", lambda *_: {"uniform": Uniform(), "siloed": Uniform(), "ours": Oracle(), "oracle": Oracle()})
-    assert command(Sizes(members=60, days=1, seeds=1, first=1, warm_up=29, every=7), tmp_path, as_json=True) == 0
-    said, progress = capsys.readouterr()
-    assert re.findall(r"seed 1, (\w+): a member has brought", progress) == ["ours", "uniform", "siloed", "oracle"]
-    assert list(json.loads(said)["policies"]) == ["uniform", "siloed", "ours", "oracle"]
