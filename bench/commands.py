@@ -23,7 +23,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.
 PoliciesOption = Annotated[str | None, typer.Option(help="Names separated by commas. Default: all.")]
 JobsOption = Annotated[
     int | None,
-    typer.Option(min=1, max=256, help="Policies that play at once, each in a process of its own. Default: the cores. 1: no process more."),
+    typer.Option(min=1, max=256, help="Policies that play at once, each in a process of its own of 1 GB or more. Default: the cores. 1: in this process."),
 ]
 PlotOption = Annotated[Path, typer.Option(help="Where the curves go (SVG).")]
 

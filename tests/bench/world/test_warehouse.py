@@ -1,13 +1,13 @@
 """The benchmark's features and labels are those that users run: the platform's own landing, dbt build and point-in-time join give the same."""
 
-from datetime import timedelta
+from datetime import date, timedelta
 
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
 from bench.world.history import History
-from bench.world.warehouse import Warehouse
+from bench.world.warehouse import Model, Warehouse
 from sources.simulated.day import simulate_day
 from sources.simulated.members import draw_members
 from sources.simulated.policy import build_menus
@@ -78,3 +78,14 @@ def test_matured_answers_are_the_difference_between_two_midnights(both):
         today, before = (set(f.loc[f[label.value].notna(), "decision_id"]) for f in (history.training(day), history.training(day - timedelta(days=1))))
         assert set(history.matured(label, day)["decision_id"]) == today - before
     assert set(history.arms(day)["none"]) >= set(ARM_NUMERIC)
+
+
+def test_a_day_adds_its_rows_to_what_no_day_changes(models, settings):
+    """Staging and members' events; all other tables are made again from all days."""
+    assert {m.name for m in models if m.appended} == {*(m.name for m in models if m.name.startswith("stg_")), "member_events"}
+    made = [Model(name, "table", "", "select 1 as x", "select 2 as x", "select 1", name == "added") for name in ("added", "again")]
+    warehouse = Warehouse(tuple(made), settings.catalog)
+    warehouse.build(date(2026, 1, 1), first=True)
+    warehouse.build(date(2026, 1, 2))
+    found = {name: warehouse.ask(f"select x from {name} order by x")["x"].to_pylist() for name in ("added", "again")}
+    assert found == {"added": [1, 2], "again": [2]}
