@@ -50,6 +50,7 @@ days as (
   Turns counted events into changes of running sums. An event counts for day D where it is known by D and D is less than
   `span` days after it happened, that is for D in [known_on, occurred_on + span): +n on the first of these days, -n after the last.
   So each day's count is the sum of all changes until that day, late rows included, and no old day ever changes.
+  Events that no built day counts are left out: most of a long history. Use it after `feature_days`.
 #}
 {% macro window_changes(relation, id, features) -%}
 {%- for name, event, span in features %}
@@ -59,7 +60,10 @@ select
     known_on as changed_on,
     events as change
 from {{ relation }}
-where event = '{{ event }}' and known_on < occurred_on + {{ span }}
+where
+    event = '{{ event }}'
+    and known_on < occurred_on + {{ span }}
+    and occurred_on + {{ span }} > (select first_day from bounds)
 
 union all
 
@@ -69,7 +73,10 @@ select
     occurred_on + {{ span }} as changed_on,
     -events as change
 from {{ relation }}
-where event = '{{ event }}' and known_on < occurred_on + {{ span }}
+where
+    event = '{{ event }}'
+    and known_on < occurred_on + {{ span }}
+    and occurred_on + {{ span }} > (select first_day from bounds)
 {% if not loop.last %}
 union all
 {% endif %}
