@@ -17,6 +17,7 @@ import torch
 from torch.nn import functional
 
 from training.config.settings import TrainingSettings
+from training.model.adam import Adam
 from training.model.device import CPU, device
 from training.model.flat import flatten
 from training.model.funnel import Stage
@@ -111,7 +112,7 @@ class Learner:
         self.net = net.to(rows.dense.device)
         self.smooth = deepcopy(self.net)
         (self.weights, self.gradient), (self.mean, _) = flatten(self.net), flatten(self.smooth)
-        self.optimiser = torch.optim.AdamW([self.weights], lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
+        self.optimiser = Adam(self.weights, settings.weight_decay)
         base = rows.base_rates
         self.twice = rows.kinds.twice()
         self.entropy = -(base * base.log() + (1 - base) * (1 - base).log())
@@ -135,8 +136,7 @@ class Learner:
             torch.autograd.backward(loss)
             total += loss.detach()
         self.team.add(self.gradient)
-        self.optimiser.param_groups[0]["lr"] = self.rate * min(1.0, (self.steps + 1) / WARMUP)
-        self.optimiser.step()
+        self.optimiser.step(self.gradient, self.rate * min(1.0, (self.steps + 1) / WARMUP))
         self.mean.lerp_(self.weights, max(1.0 - SMOOTH, 10.0 / (self.steps + 10.0)))
         self.steps += 1
         return total

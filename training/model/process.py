@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -37,17 +38,25 @@ class Process:
         return float(apart.mean().sqrt()) if len(apart) else 1.0
 
 
+class Search(torch.optim.LBFGS):
+    """torch's. The method of its base that this one stands for imports torch's compiler, only to be left alone by it: seconds of a process."""
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Remember the one group, with the options that were given."""
+        self.param_groups.append(param_group | self.defaults)
+
+
 def fit(kernel: Kernel, measured: torch.Tensor, error: torch.Tensor, belief: Sequence[tuple[float, float]]) -> Process:
     """The process whose scales are most probable given `measured` [G] with error variance `error` [G]; `belief` is mean and deviation of each log scale."""
     centre, spread = torch.tensor(belief, dtype=torch.float64).T
     scales = centre.clone().requires_grad_()
-    optimiser = torch.optim.LBFGS([scales], max_iter=STEPS, max_eval=STEPS, line_search_fn="strong_wolfe")
+    search = Search([scales], max_iter=STEPS, max_eval=STEPS, line_search_fn="strong_wolfe")
 
     def within(tried: torch.Tensor) -> torch.Tensor:
         return torch.clamp(tried, centre - FAR * spread, centre + FAR * spread)
 
     def loss() -> torch.Tensor:
-        optimiser.zero_grad()
+        scales.grad = None
         factor = torch.linalg.cholesky(kernel(within(scales)) + torch.diag(error))
         white = torch.linalg.solve_triangular(factor, measured[:, None], upper=False)
         value = (white**2).sum() / 2 + factor.diagonal().log().sum() + (((scales - centre) / spread) ** 2).sum() / 2
@@ -56,7 +65,7 @@ def fit(kernel: Kernel, measured: torch.Tensor, error: torch.Tensor, belief: Seq
 
     with torch.enable_grad():
         if len(measured):
-            optimiser.step(loss)  # type: ignore[no-untyped-call]
+            search.step(loss)  # type: ignore[no-untyped-call]
     found = within(scales.detach())
     inverse = torch.cholesky_inverse(torch.linalg.cholesky(kernel(found) + torch.diag(error)))
     return Process(found, inverse @ measured, inverse)

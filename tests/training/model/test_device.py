@@ -8,6 +8,7 @@ import torch
 from tests.fakes.training_frame import training_frame
 from training.config.settings import TrainingSettings
 from training.domain.errors import ConfigError
+from training.model import adam
 from training.model.device import CPU, device
 from training.model.fit import fit
 from training.model.fused import network
@@ -59,20 +60,22 @@ def test_a_device_that_is_not_here_is_named(name):
 @pytest.mark.parametrize("where", [CPU, torch.device("meta"), pytest.param("auto", marks=ELSEWHERE)], ids=str)
 def test_a_step_makes_every_tensor_on_the_rows_own_device(some_rows, where, monkeypatch):
     """On torch's `meta` device, which computes nothing and refuses to mix with the CPU, a tensor left behind on the CPU fails; so it would on any other."""
-    monkeypatch.setattr(torch.optim, "AdamW", partial(_unfused, torch.optim.AdamW))
+    monkeypatch.setattr(adam, "adamw", partial(_unfused, adam.adamw))
     found = where if isinstance(where, torch.device) else device(where)
     rows = some_rows.to(found)
     sizes = Sizes(16, (2, 3, 4), (3, 3, 3), 5)
     learner = Learner(rows, network(Towers(sizes), some_rows, torch.Generator().manual_seed(1)), SMALL, Alone())
     loss = learner.step(torch.arange(20, device=found), torch.zeros(20, dtype=torch.bool, device=found), torch.ones(2, device=found))
     measured = learner._losses(learner.smooth, torch.arange(20, device=found))
-    made = (loss, measured, learner.weights, learner.mean, learner.gradient, *learner.net.state_dict().values(), *learner.smooth.state_dict().values())
+    own = (learner.weights, learner.mean, learner.gradient, learner.optimiser._steps)
+    made = (loss, measured, *own, *learner.net.state_dict().values(), *learner.smooth.state_dict().values())
     assert {t.device.type for t in made} == {found.type}
 
 
-def _unfused(optimiser, parameters, *, fused, **options):
-    """Without the fused kernel, which `meta` does not have."""
-    return optimiser(parameters, **options)
+def _unfused(adamw, *state, fused, **options):
+    """Without the fused kernel, which `meta` does not have; the other one counts steps on the CPU."""
+    *moved, counts = state
+    return adamw(*moved, [torch.zeros_like(count, device=CPU) for count in counts], **options)
 
 
 def test_a_tensor_left_on_the_cpu_would_be_found(some_rows):
