@@ -64,8 +64,8 @@ def judged(day: date, settings: Settings, tools: Platform) -> Judged:
     return Judged(next(v for v in tools.ledger.verdicts() if v.run_id == day.isoformat()), worth)
 
 
-def one_seed(seed: int, settings: Settings) -> dict[str, Judged]:
-    """The verdicts on the good and on the harmful challenger of the world of `seed` in `settings.home`."""
+def trained(seed: int, settings: Settings) -> tuple[date, Settings, Platform]:
+    """The world of `seed` in `settings.home` and a challenger that learned from it: what `judged` needs for the good one."""
     own = settings.model_copy(update={"seed": seed})
     day, tools = simulate(own, seed), platform(own)
     land.run(day, own, tools)
@@ -74,6 +74,12 @@ def one_seed(seed: int, settings: Settings) -> dict[str, Judged]:
     tools.features.apply()
     training_set.run(day, own, tools)
     train.run(day, own, tools)
+    return day, own, tools
+
+
+def one_seed(seed: int, settings: Settings) -> dict[str, Judged]:
+    """The verdicts on the good and on the harmful challenger of the world of `seed` in `settings.home`."""
+    day, own, tools = trained(seed, settings)
     return {"good": judged(day, own, tools), "harmful": judged(day, greedy(own), tools)}
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from hashlib import sha256
 
 import pytest
 
-from infra.scripts.power import breaks, one_seed
+from infra.scripts.power import breaks, greedy, judged, trained
 from sources.simulated.world import CONFLICT
 from training.config.settings import Settings
 from training.domain.nouns import VerdictKind
@@ -17,16 +18,18 @@ KEPT = ("model/model.safetensors", "model/manifest.json", "training_set.parquet"
 
 
 def kept(home):
-    """Bytes of everything that the run's decision rests on, by name."""
+    """Digests of everything that the run's decision rests on, by name."""
     (folder,) = (home / "runs").iterdir()
-    return {name: (folder / name).read_bytes() for name in KEPT}
+    return {name: sha256((folder / name).read_bytes()).hexdigest() for name in KEPT}
 
 
 @pytest.fixture(scope="module", name="first")
 def _first(tmp_path_factory):
-    """Home and verdicts of one loop."""
+    """Home of one loop, the verdicts, and what the one on the good challenger rests on."""
     home = tmp_path_factory.mktemp("first")
-    return home, one_seed(SEED, Settings(home=home, members=MEMBERS))
+    day, settings, tools = trained(SEED, Settings(home=home, members=MEMBERS))
+    good, digests = judged(day, settings, tools), kept(home)
+    return home, {"good": good, "harmful": judged(day, greedy(settings), tools)}, digests
 
 
 def test_a_better_model_is_promoted(first):
@@ -59,8 +62,8 @@ def test_the_poisoned_model_presses(first):
 
 
 def test_the_same_seed_gives_the_same_promotion(first, tmp_path):
-    """World, training set, weights, evidence and verdict, to the byte."""
-    again = one_seed(SEED, Settings(home=tmp_path, members=MEMBERS))
-    assert kept(tmp_path) == kept(first[0])
-    for name, (verdict, worth) in first[1].items():
-        assert (again[name].verdict.kind, again[name].verdict.evidence, again[name].worth) == (verdict.kind, verdict.evidence, worth)
+    """World, training set, weights, evidence and verdict, to the byte. Of the good challenger: the harmful one is judged by the same code on the same rows."""
+    again = judged(*trained(SEED, Settings(home=tmp_path, members=MEMBERS)))
+    assert kept(tmp_path) == first[2]
+    verdict, worth = first[1]["good"]
+    assert (again.verdict.kind, again.verdict.evidence, again.worth) == (verdict.kind, verdict.evidence, worth)
