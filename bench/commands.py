@@ -186,10 +186,12 @@ def serving(
     """What a decision costs beside Feast's own feature server, stock and tuned: latencies, throughput, start, memory."""
     from datetime import UTC, datetime
 
-    from bench.serving.command import Sizes, parts_of
+    from bench.curves import roomy
+    from bench.serving.command import FIGURES, PLOT, Sizes, parts_of
     from bench.serving.command import serving as measure
     from bench.serving.rounds import Plan
 
+    roomy(out, FIGURES, PLOT)
     sizes = Sizes(members, arms, Plan(rounds, requests, seconds))
     return measure(sizes, parts_of(parts), datetime.now(UTC), out, as_json=as_json)
 

@@ -66,14 +66,17 @@ def writable(path: Path) -> None:
     roomy(path.parent)
 
 
-def roomy(folder: Path) -> None:
-    """As `writable`, of a folder of plots; it is made where it is not there yet."""
+def roomy(folder: Path, *names: str) -> None:
+    """As `writable`, of a folder of plots and of files of those names in it; it is made where it is not there yet."""
+    for path in (folder / name for name in names):
+        if path.is_dir():
+            raise ConfigError(f"{path} is a folder, so what is measured could not be written there and nothing was. Remove it, or name another place.")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise ConfigError(f"Nothing can be written to {folder} ({error}), so the curves would be lost and nothing was measured. Name another place.") from error
+        raise ConfigError(f"Nothing can be written to {folder} ({error}), so what is measured would be lost and nothing was. Name another place.") from error
 
 
 def save(path: Path, svg: str) -> Path:

@@ -11,10 +11,10 @@ import pandas as pd
 import torch
 from scipy.stats import beta
 
+from bench.names import chosen
 from sources.simulated.world import Floats, Ints
 from training.config.settings import TextChoice, TrainingSettings
 from training.domain.catalog import Catalog, Channel, Creative, Product
-from training.domain.errors import ConfigError
 from training.domain.nouns import NONE, Arm, Surface
 from training.model.fit import fit
 from training.model.funnel import Stage
@@ -130,12 +130,8 @@ def learners(log: pd.DataFrame, catalog: Catalog, seed: int, names: Collection[s
 
 
 def named(names: str | None) -> tuple[str, ...]:
-    """The learners that a comma-separated list means, all of them for None. Raises ConfigError for a name that is not among LEARNERS."""
-    chosen = tuple(LEARNERS if names is None else (name.strip() for name in names.split(",")))
-    for name in chosen:
-        if name not in LEARNERS:
-            raise ConfigError(f"There is no learner {name!r} to measure. Known: {', '.join(LEARNERS)}.")
-    return chosen
+    """The learners that a comma-separated list means, all of them for None. Raises ConfigError as `chosen`."""
+    return LEARNERS if names is None else chosen(names, LEARNERS, "learners")
 
 
 def believed(model: MatchingModel, audience: pd.DataFrame, catalog: Catalog) -> Modelled:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.curves import Curve, chart, save
+from bench.names import chosen
 from bench.serving import feast_server, parts
 from bench.serving.during import during
 from bench.serving.inside import in_process
@@ -19,8 +20,8 @@ from bench.serving.report import Report, show
 from bench.serving.rounds import Plan, say
 from bench.serving.setup import Home, build
 from bench.serving.start import start
-from training.domain.errors import ConfigError
 
+FIGURES, PLOT = "serving.json", "serving_arms.svg"
 PARTS = ("http", "in_process", "start", "workers", "arms", "during")
 
 
@@ -34,18 +35,14 @@ class Sizes:
 
 
 def parts_of(words: str | None) -> tuple[str, ...]:
-    """The parts that `words` name, all without. Raises ConfigError for a name that is none."""
-    named = tuple(w.strip() for w in words.split(",")) if words else PARTS
-    unknown = [name for name in named if name not in PARTS]
-    if unknown:
-        raise ConfigError(f"There is no part {unknown[0]!r} of this benchmark, so nothing was measured. Use some of {', '.join(PARTS)}.")
-    return named
+    """The parts that `words` name, all without. Raises ConfigError as `chosen`."""
+    return PARTS if words is None else chosen(words, PARTS, "parts")
 
 
 def serving(sizes: Sizes, wanted: tuple[str, ...], now: datetime, out: Path, *, as_json: bool) -> int:
     """Set up, measure what is `wanted`, print each part as it ends. Features are of the last midnight before `now`. Returns 1 where a part failed."""
     at = now.replace(hour=0, minute=0, second=0, microsecond=0)
-    report = Report(out / "serving.json", {"members": sizes.members, "arms_considered": sizes.arms}, (lambda _: None) if as_json else show)
+    report = Report(out / FIGURES, {"members": sizes.members, "arms_considered": sizes.arms}, (lambda _: None) if as_json else show)
     with tempfile.TemporaryDirectory(prefix="rightmatch_serving_") as name:
         folder = Path(name)
         say(f"Training a champion over {sizes.arms} arms, and bringing {sizes.members:,} members online.")
@@ -56,7 +53,7 @@ def serving(sizes: Sizes, wanted: tuple[str, ...], now: datetime, out: Path, *, 
     if as_json:
         print(json.dumps(report.found))
     elif "arms" in report.found:
-        print(f"{'plot':44} {save(out / 'serving_arms.svg', picture(report.found['arms']))}")
+        print(f"{'plot':44} {save(out / PLOT, picture(report.found['arms']))}")
     return 0 if report.whole else 1
 
 

@@ -19,12 +19,32 @@ def test_every_benchmark_of_the_readme_is_a_command():
     assert named | listed <= {command.callback.__name__ for command in app.registered_commands}
 
 
-@pytest.mark.parametrize("command", ["regret --csv no.csv --label y --plot", "wheel --plot", "world --out", "drift --out", "coldstart --out", "gate --out"])
+@pytest.mark.parametrize(
+    "command", ["regret --csv no.csv --label y --plot", "wheel --plot", "world --out", "drift --out", "coldstart --out", "gate --out", "serving --out"]
+)
 def test_a_place_that_takes_no_plot_is_refused_before_the_measuring(command, tmp_path):
     """It used to be found out at the end, when all figures were lost with it."""
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="Nothing can be written to"):
         run([*command.split(), str(tmp_path / "file" / "p.svg")])
+
+
+@pytest.mark.parametrize("name", ["serving.json", "serving_arms.svg"])
+def test_a_folder_in_the_place_of_the_figures_is_refused_too(name, tmp_path):
+    """Of `serving.json` it was found out by a bare IsADirectoryError, of the picture after all the measuring."""
+    (tmp_path / name).mkdir()
+    with pytest.raises(ConfigError, match=f"{name} is a folder, .*name another place"):
+        run(["serving", "--out", str(tmp_path)])
+    assert [each.name for each in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize(("words", "place"), [("beta,", 2), (",beta", 1), ("beta,,hashed", 2), ("", 1)])
+def test_a_comma_with_no_name_beside_it_is_pointed_at(words, place):
+    """With the names that there are."""
+    with pytest.raises(ConfigError, match=f"{words!r} have no name in place {place}.*minilm, hashed, one_hot, beta"):
+        run(["coldstart", "--learners", words])
+    with pytest.raises(ConfigError, match=f"have no name in place {place}.*http, in_process"):
+        run(["serving", "--parts", words.replace("beta", "http").replace("hashed", "arms")])
 
 
 def test_figures_are_told_before_curves_are_written(tmp_path, monkeypatch, capsys):
