@@ -18,6 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from time import monotonic, sleep
+from traceback import format_exc
 from typing import Any, NoReturn
 
 from serving.learn import BUSY
@@ -55,7 +56,9 @@ class Child:
 
 
 def main() -> int:
-    """Serve until SIGTERM or SIGINT; prints the address. Our own errors are a message and exit code 1."""
+    """Serve until SIGTERM or SIGINT; prints the address. Our own errors are a message and exit code 1, and so is any other failure, whose message is a line of
+    the log with its whole story.
+    """
     try:
         settings = load_settings()
         DecisionLog(settings.log_url).engine.dispose()  # its tables are made, and no connection is left for the forks
@@ -64,6 +67,9 @@ def main() -> int:
             _supervise(_children(settings, listener), listener, settings)
     except RightmatchError as error:
         print(f"rightmatch: {error}", file=sys.stderr)
+        return 1
+    except Exception as error:  # noqa: BLE001 - Python's own lines would be no JSON
+        say("failed", error=f"{type(error).__name__}: {error}", traceback=format_exc(), pid=os.getpid())
         return 1
     return 0
 

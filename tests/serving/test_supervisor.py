@@ -43,6 +43,24 @@ def test_an_address_is_a_url(name, url):
     assert httpx.URL(url).port == name[1]
 
 
+def test_a_failure_of_the_supervisor_itself_is_a_line_of_the_log(tmp_path, monkeypatch, capfd):
+    """With its traceback in it, and Python's own exit code; the children were ended before."""
+    monkeypatch.setenv("RIGHTMATCH_HOME", str(tmp_path))
+    monkeypatch.setenv("RIGHTMATCH_SERVING__PORT", "0")
+    ended = []
+    monkeypatch.setattr(supervisor, "_children", lambda *_: [Child("learner", ended.append)])
+    monkeypatch.setattr(supervisor, "_keep", lambda _: {}["no\nsuch"])
+    monkeypatch.setattr(supervisor, "_end", ended.extend)
+    monkeypatch.setattr(supervisor, "SIGNALS", ())
+    monkeypatch.setenv(MULTIPROCESS, "")
+    assert supervisor.main() == 1
+    lines = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
+    assert [(line["event"], line.get("error")) for line in lines] == [("serving", None), ("failed", "KeyError: 'no\\nsuch'")]
+    assert lines[1]["traceback"].startswith("Traceback (most recent call last):\n")
+    assert "in _supervise" in lines[1]["traceback"]
+    assert [child.name for child in ended] == ["learner"]
+
+
 def test_every_line_of_the_log_is_json(furnished, tmp_path):
     """From the start to the end, of all processes, also where nobody can read what was sent; and where a socket of IPv6 is asked for its address is one."""
     shutil.copytree(furnished, tmp_path / "home")
