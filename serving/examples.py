@@ -59,8 +59,10 @@ RECORD = {
 READY = {"status": "ready", "champion": "3", "posterior": 17, "experiment": None, "troubles": {}}
 UNREADY = READY | {"status": "degraded", "champion": None, "posterior": None, "troubles": {"champion": "there is none yet: the safe default answers"}}
 METRICS = 'rightmatch_decisions_total{group="champion",reason="champion"} 1724.0'
+MALFORMED = ("Malformed JSON", "Input data was truncated. Nothing was decided or applied.")
+"""Where a request has a body, instead of what PROBLEMS has."""
 PROBLEMS = {
-    "400": ("Malformed JSON", "Input data was truncated. Nothing was decided or applied."),
+    "400": ("Unreadable request", "What came is no request of HTTP/1.1, so nothing was decided or applied. The connection is closed."),
     "401": ("Unauthorized", "Send a valid key as `Authorization: Bearer rm_...`."),
     "403": ("Forbidden", "Key 3d972f27fadc9909 lacks the scope 'read'. Create one that has it: rightmatch keys create NAME --scope read."),
     "404": ("Unknown decision", "There is no decision 'nope' in the log. Check the id."),
@@ -69,6 +71,8 @@ PROBLEMS = {
     "415": ("Unsupported media type", "The body says to be 'text/xml'; send application/json."),
     "422": ("Invalid request", "Invalid enum value 'fax' - at `$.surface`. Nothing was decided or applied."),
     "429": ("Too many requests", "Key 3d972f27fadc9909 made more than 120000 per 1 minute. Wait 21 s, or raise serving.rate_limit."),
+    "431": ("Request header fields too large", "A request may have 1000 headers, and 65536 bytes of them. Send fewer."),
+    "500": ("Internal error", "The service failed on this request; its log says why. Nothing was half-applied."),
     "503": ("Log unavailable", "The decision could not be kept, so nothing may be shown. Try again shortly."),
 }
 """Title and detail by status."""

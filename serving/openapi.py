@@ -8,7 +8,7 @@ import msgspec
 from fastapi import FastAPI
 
 from serving import messages, personalizer
-from serving.examples import ANSWER, METRICS, OUTCOMES, OUTCOMES_ANSWER, PROBLEMS, QUESTION, RANK, RANK_ANSWER, READY, RECORD, UNREADY
+from serving.examples import ANSWER, MALFORMED, METRICS, OUTCOMES, OUTCOMES_ANSWER, PROBLEMS, QUESTION, RANK, RANK_ANSWER, READY, RECORD, UNREADY
 from serving.problems import MEDIA, kind
 
 REF = "#/components/schemas/{name}"
@@ -24,7 +24,7 @@ _KINDS = (
     personalizer.RewardRequest,
 )
 _ERRORS = {
-    "400": "The body is no JSON.",
+    "400": "What came is no request of HTTP/1.1, or its body is no JSON.",
     "401": "No valid key.",
     "403": "The key lacks the scope.",
     "404": "Unknown.",
@@ -33,9 +33,14 @@ _ERRORS = {
     "415": "The body is not JSON by its content type.",
     "422": "The request breaks the schema or a rule; the detail names what.",
     "429": "Too many requests of this key.",
+    "431": "The request's line and headers are too large, or too many; the connection ends.",
+    "500": "The service failed on this request; its log says why.",
     "503": "Cannot be answered now; try again.",
 }
-_READ, _WRITE = ("401", "403", "429", "503"), ("400", "401", "403", "413", "415", "422", "429", "503")
+_HEAD = ("400", "431")
+"""What any request may get, before it is known what it asks for."""
+_READ = (*_HEAD, "401", "403", "429", "500", "503")
+_WRITE = (*_READ, "413", "415", "422")
 
 
 def install(app: FastAPI) -> None:
@@ -93,8 +98,8 @@ def _paths() -> dict[str, Any]:
             | {"security": either},
         },
         "/metrics": {"get": _operation("metrics", "Prometheus metrics", {"200": _text()}, _READ)},
-        "/healthz": {"get": _operation("healthz", "Alive", {"200": _any({"status": "alive"})}, ()) | {"security": []}},
-        "/readyz": {"get": _operation("readyz", "Ready: 503 while decisions are the safe default's", ready, ()) | {"security": []}},
+        "/healthz": {"get": _operation("healthz", "Alive", {"200": _any({"status": "alive"})}, _HEAD) | {"security": []}},
+        "/readyz": {"get": _operation("readyz", "Ready: 503 while decisions are the safe default's", ready, (*_HEAD, "500")) | {"security": []}},
     }
 
 
@@ -106,16 +111,18 @@ _NOTHING: dict[str, Any] = {"description": "Done."}
 def _post(name: str, summary: str, body: str | dict[str, Any], example: object, ok: dict[str, Any], *more: str, status: str = "200") -> dict[str, Any]:
     schema = body if isinstance(body, dict) else {"$ref": REF.format(name=body)}
     content = {"application/json": _media(schema, example)}
-    return _operation(name, summary, {status: ok}, (*_WRITE, *more)) | {"requestBody": {"required": True, "content": content}}
+    whole = _operation(name, summary, {status: ok}, (*_WRITE, *more))
+    whole["responses"]["400"]["content"][MEDIA] = _problem("400", MALFORMED)
+    return whole | {"requestBody": {"required": True, "content": content}}
 
 
 def _operation(name: str, summary: str, answers: dict[str, Any], errors: tuple[str, ...]) -> dict[str, Any]:
-    problems = {status: {"description": _ERRORS[status], "content": {MEDIA: _problem(status)}} for status in sorted(errors)}
+    problems = {status: {"description": _ERRORS[status], "content": {MEDIA: _problem(status, PROBLEMS[status])}} for status in sorted(errors)}
     return {"operationId": name, "summary": summary, "responses": {**answers, **problems}}
 
 
-def _problem(status: str) -> dict[str, Any]:
-    title, detail = PROBLEMS[status]
+def _problem(status: str, example: tuple[str, str]) -> dict[str, Any]:
+    title, detail = example
     return _media({"$ref": REF.format(name="Problem")}, {"type": kind(title), "title": title, "status": int(status), "detail": detail})
 
 

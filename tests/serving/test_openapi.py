@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import socket
+from datetime import UTC, datetime
+from urllib.parse import urlsplit
+
 import msgspec
 import pytest
 import schemathesis
@@ -12,8 +16,14 @@ from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import content_type_conformance, response_schema_conformance, status_code_conformance
 
 from serving import examples, messages, personalizer
+from serving.front import MOST_BYTES
+from serving.heads import MOST_HEADERS
 from serving.openapi import description
-from tests.serving.conftest import member
+from serving.problems import MEDIA as PROBLEM
+from tests.serving.conftest import PATIENCE, member, wait
+from tests.serving.test_quick import answers
+from training.adapters.log_keys import ApiKeys
+from training.config.settings import Settings
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 
@@ -88,6 +98,75 @@ def test_examples_can_be_sent(service):
 
 
 OPERATIONS = [(path, method) for path, operations in description("")["paths"].items() for method in operations if method != "parameters"]
+
+ELSEWHERE = {"429", "500", "503"}
+"""Statuses that tests of their own provoke: beyond the rate, and where something fails."""
+LATE = ("/personalizer/v1.1/events/{event_id}/activate", "422")
+"""What an impression is refused for needs a clock that was set back."""
+
+
+@pytest.fixture(scope="module")
+def keys(service):
+    """Keys of one scope each, which the service knows."""
+    made = [ApiKeys(Settings(home=service.home).log_url).create("narrow", (scope,), datetime.now(UTC)) for scope in ("decide", "outcomes")]
+    for key in made:
+        with service.client(key) as client:
+            wait(lambda client=client: client.get("/metrics").status_code == 403)
+    return made
+
+
+def raw(service, method, path, *headers):
+    """Status and type of the answer to a head, over a line of its own."""
+    where = urlsplit(service.url)
+    with socket.create_connection((where.hostname, where.port), PATIENCE) as line:
+        line.sendall("\r\n".join([f"{method} {path} HTTP/1.1", "Host: x", *headers, "", ""]).encode())
+        ((status, told, _),) = answers(line, 1)
+    return str(status), told["content-type"]
+
+
+def sent(path, name):
+    """Bodies that an operation takes, and one that it refuses for what was asked before."""
+    ranked = {"contextFeatures": [{"member_id": member(186)}], "actions": [{"id": "none"}], "eventId": "described"}
+    asked = {"member_id": member(184), "surface": "web", "request_id": "described-too"}
+    told = {"outcome_id": f"described {name}", "decision_id": name, "kind": "conversion", "value": 1.0, "occurred_at": datetime.now(UTC).isoformat()}
+    return {
+        "/v1/decisions": [asked, asked | {"member_id": member(188)}],
+        "/v1/outcomes": [told],
+        "/personalizer/v1.1/rank": [ranked, ranked | {"contextFeatures": [{"member_id": member(188)}]}],
+    }.get(path, [{"value": 1.0}])
+
+
+def provoked(service, keys, path, method):
+    """Statuses of one operation and the types of their bodies, when it is asked rightly, and wrongly in every way that a caller has."""
+    with service.client() as client:
+        decision = client.post("/v1/decisions", json={"member_id": member(182), "surface": "web"}).json()["decision_id"]
+        client.post("/personalizer/v1.1/rank", json=sent("/personalizer/v1.1/rank", "")[0])
+    there, nowhere = ({"decision_id": decision, "event_id": "described"}, {"decision_id": "nope", "event_id": "nope"})
+    url = path.format(**there)
+    body = method == "post"
+    about = [{"json": each} for each in sent(path, decision)] if body else [{}]
+    if body and not path.endswith("activate"):
+        about += [{"content": b"{"}, {"content": b"{}"}, {"content": b"{}", "headers": {"Content-Type": "text/xml"}}, {"content": b" " * (MOST_BYTES + 1)}]
+    with service.client() as client:
+        found = [client.request(method, url, **each) for each in about]
+        found.append(client.request(method, path.format(**nowhere), **about[0]))
+    for token in (*keys, "nobody's"):
+        with service.client(token) as client:
+            found.append(client.request(method, url, **about[0]))
+    headers = (f"Authorization: Bearer {service.token}",)
+    many = raw(service, method.upper(), url, *headers, *(f"X-{i}: {i}" for i in range(MOST_HEADERS)))
+    heads = [many, raw(service, method.upper(), url, *headers, "no colon")]
+    return {(str(answer.status_code), answer.headers.get("content-type", "")) for answer in found} | set(heads)
+
+
+@pytest.mark.parametrize(("path", "method"), OPERATIONS)
+def test_what_an_operation_answers_is_described_and_nothing_else(service, keys, path, method):
+    """Each status that a caller can provoke is in the document, with the type of its body, and each one there can be provoked."""
+    described = description("")["paths"][path][method]["responses"]
+    expected = {(status, kind) for status, answer in described.items() for kind in answer.get("content", {"": None})}
+    found = {(status, kind.split(";")[0]) for status, kind in provoked(service, keys, path, method)}
+    assert found == {each for each in expected if each[0] not in ELSEWHERE and (path, each[0]) != LATE}
+    assert {kind for status, kind in expected if status in ELSEWHERE} <= {PROBLEM, "application/json"}
 
 
 @pytest.mark.parametrize(("path", "method"), OPERATIONS)
