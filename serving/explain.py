@@ -15,7 +15,7 @@ from training.adapters.ports import ModelRegistry
 from training.config.settings import ExplorationSettings, Settings, UtilitySettings
 from training.domain.catalog import Catalog, load_catalog
 from training.domain.errors import DataError, NotReadyError
-from training.domain.served import FALLBACK, Served
+from training.domain.served import Served
 from training.model.compiled import Compiled, pick
 from training.model.matching import MatchingModel
 from training.model.saving import MANIFEST
@@ -31,12 +31,10 @@ class Replay:
 
 
 def model_of(served: Served, log: DecisionLog, registry: ModelRegistry, settings: Settings) -> Compiled | None:
-    """The model that took `served`; None where every feasible arm could win alike.
+    """The model that took `served`; None where every feasible arm could win alike, as the one arm of a fallback did.
 
-    Raises NotReadyError where the model is gone, DataError where nobody drew this decision or it cannot be rebuilt.
+    Raises NotReadyError where the model is gone, DataError where it cannot be rebuilt.
     """
-    if served.group == FALLBACK:
-        raise DataError(f"Decision {served.asked.decision_id} is a fallback ({served.reason.value}): it is certain, there is nothing to take again.")
     if not served.model_version:
         return None
     policy = json.loads(served.notes["policy"])

@@ -15,7 +15,7 @@ from serving.messages import ArmConsidered, DecisionRecord, OutcomeItem, shown
 from serving.metrics import hours
 from serving.problems import Refusal
 from training.domain.errors import RightmatchError
-from training.domain.served import Served
+from training.domain.served import FALLBACK, Served
 from training.model.compiled import Compiled
 
 
@@ -66,11 +66,18 @@ def _considered(core: Core, served: Served) -> tuple[list[ArmConsidered], str, M
     except RightmatchError as error:
         return plain, str(error), {}
     if model is None:
-        return plain, f"Every feasible arm could win alike ({served.reason.value}), so no model has a mean or a deviation for it.", {}
+        return plain, _alike(served), {}
     where = [model.arm_ids.index(arm) for arm in served.feasible]
     moments = model.moments(served.features, served.asked.context, where)
     arms = [ArmConsidered(a.arm_id, a.propensity, float(m), float(s)) for a, m, s in zip(plain, moments.mean, moments.deviation, strict=True)]
     return arms, "", window_of(served.model_version, core.registry)
+
+
+def _alike(served: Served) -> str:
+    """Why no model has anything to say of a decision."""
+    if served.group == FALLBACK:
+        return f"The safe default ({served.reason.value}) is certain by definition, so no model has a mean or a deviation for it."
+    return f"Every feasible arm could win alike ({served.reason.value}), so no model has a mean or a deviation for it."
 
 
 def _model(core: Core, served: Served) -> Compiled | None:

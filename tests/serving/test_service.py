@@ -115,6 +115,10 @@ def test_unknown_members_get_the_safe_answer(service):
         funnel = client.get(f"/v1/decisions/{answer['decision_id']}").json()
     assert (answer["arm"], answer["propensity"], answer["reason"], answer["model_version"]) == (None, 1.0, "unknown_member", None)
     assert funnel["assignment_group"] == "fallback"
+    assert funnel["explained"] == "The safe default (unknown_member) is certain by definition, so no model has a mean or a deviation for it."
+    assert [(arm["arm_id"], arm["propensity"]) for arm in funnel["considered"]] == [("none", 1.0)]
+    replayed = command(service, "replay", answer["decision_id"])
+    assert (replayed.returncode, "the safe default, certain by definition (unknown_member): equal to the bit" in replayed.stdout) == (0, True)
 
 
 def test_a_paused_arm_is_gone_within_a_second(service):

@@ -51,7 +51,7 @@ def replay(decision_id: str, as_json: bool) -> int:
     if served is None:
         raise NotReadyError(f"There is no decision {decision_id!r} in the log {settings.log_url}, so there is nothing to take again. Check the id.")
     certain = served.group == FALLBACK  # its one arm won by definition, no model took it
-    again = explain.again(served, None if certain else explain.model_of(served, log, platform(settings).registry, settings))
+    again = explain.again(served, explain.model_of(served, log, platform(settings).registry, settings))
     found = {"decision_id": decision_id, "equal": again.equal, "chosen_arm": served.chosen_arm, "replayed_arm": again.chosen_arm}
     found |= {"largest_difference": again.largest, "model_version": served.model_version, "posterior": served.posterior, "arms": len(served.feasible)}
     if as_json:
