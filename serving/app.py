@@ -12,7 +12,7 @@ from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from serving import openapi, outcomes, personalizer, records, trace
+from serving import openapi, outcomes, pages, personalizer, records, trace
 from serving.core import Core
 from serving.decisions import decide
 from serving.front import Front
@@ -29,6 +29,7 @@ def create(core: Core) -> Front:
     """The application over `core`, which it starts and stops."""
     direct: dict[tuple[str, str], Answering] = {}
     app = FastAPIOffline("/docs", None, title="Rightmatch", version="1", openapi_url="/openapi.json", lifespan=_lifespan(core))
+    pages.install(app, core)
     for path, method, scope, handler in (
         ("/v1/decisions", "POST", Scope.DECIDE, decide),
         ("/v1/decisions/{decision_id}", "GET", Scope.READ, records.show),

@@ -176,6 +176,22 @@ def test_what_is_refused_is_counted_and_logged_too(service, line):
     wait(lambda: [(told["path"], told["status"]) for told in service.said() if told.get("trace_id") == trace] == paths)
 
 
+def test_the_description_and_its_pages_are_counted_and_logged_too(service):
+    """Each under its path, and a trace is passed back; a file that the pages do not have is nobody's, as any other path."""
+    trace = "4bf92f3577b34da6a3ce929d0e0e4738"
+    context = {"traceparent": f"00-{trace}-00f067aa0ba902b7-01"}
+    static = "/static-offline-docs"
+    asked = ["/openapi.json", "/docs", "/docs/oauth2-redirect", f"{static}/favicon.png", f"{static}/none"]
+    before = counted(service)
+    with service.client() as client:
+        found = [client.get(path, headers=context) for path in asked]
+    assert [(answer.status_code, answer.headers["traceparent"]) for answer in found] == [(200, context["traceparent"])] * 4 + [(404, context["traceparent"])]
+    expected = {(path, "200"): 1 for path in ("/openapi.json", "/docs", "/docs/oauth2-redirect", static, "/metrics")} | {("unknown", "404"): 1}
+    assert counted(service) - before == Counter(expected)
+    paths = [(path, answer.status_code) for path, answer in zip(asked, found, strict=True)]
+    wait(lambda: [(told["path"], told["status"]) for told in service.said() if told.get("trace_id") == trace] == paths)
+
+
 def counted(service):
     """Requests so far, by operation and status."""
     with service.client() as client:
