@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from training.adapters.recent import COUNTED
+from msgspec.structs import asdict
+
+from training.adapters.recent import COUNTED, Counts, Found
 
 
 class FakeOnline:
@@ -22,16 +24,18 @@ class FakeOnline:
         self._put({member: {"country": "NL", "event_timestamp": until, **dict.fromkeys(COUNTED, float(count))} for member, count in rows.items()})
         self.done = (until, self.done[1] + 1 if self.done else 1)
 
-    def online_members(self, member_ids: Sequence[str]) -> list[dict[str, object]]:
+    def counts_online(self, member_ids: Sequence[str]) -> list[Found | None]:
         """See `recent.Online`."""
-        return [dict(self.rows.get(member, {})) for member in member_ids]
+        return [Found.of(dict(self.rows.get(member, {}))) for member in member_ids]
 
-    def write_members(self, rows: Mapping[str, Mapping[str, object]]) -> None:
+    def write_counts(self, rows: Mapping[str, tuple[Found, Counts]]) -> int:
         """See `recent.Online`."""
         if self.fails:
             raise OSError("killed")
-        self.written += rows
-        self._put(rows)
+        same = {member: {**found.row, **asdict(counts)} for member, (found, counts) in rows.items() if self.rows[member] == found.row}
+        self.written += same
+        self._put(same)
+        return len(same)
 
     def materialized(self) -> tuple[datetime, int] | None:
         """See `recent.Online`."""

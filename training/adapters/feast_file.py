@@ -43,6 +43,9 @@ CONVERT_AT_ONCE = 10_000
 WriteRow = tuple[bytes, int, int | None, int, bytes]
 """key, event and created time in microseconds, number of the layout, packed values."""
 
+PatchRow = tuple[bytes, bytes, int, bytes]
+"""packed values to be, key, and event time and packed values that were read."""
+
 
 class PackedRow(NamedTuple):
     """One entity's row of a view as it lies in the file; times in microseconds since 1970."""
@@ -140,6 +143,10 @@ class OnlineFile:
         """Write rows; one that is older than what is there, by (event time, created time), changes nothing."""
         self._connection.executemany(_UPSERT.format(_quoted(table)), rows)
 
+    def patch(self, table: str, rows: Iterable[PatchRow]) -> int:
+        """Replace the packed values of rows that still lie as they were read; returns how many did."""
+        return self._connection.executemany(_PATCH.format(_quoted(table)), rows).rowcount
+
     def read(self, table: str, keys: Sequence[bytes]) -> dict[bytes, PackedRow]:
         """The rows of those `keys` that are there. Raises NotReadyError if the view has no table."""
         found: dict[bytes, PackedRow] = {}
@@ -202,6 +209,7 @@ on conflict (entity_key) do update
 set event_us = excluded.event_us, created_us = excluded.created_us, layout = excluded.layout, packed = excluded.packed
 where (excluded.event_us, coalesce(excluded.created_us, 0)) >= (event_us, coalesce(created_us, 0))
 """
+_PATCH = "update {} set packed = ? where entity_key = ? and event_us = ? and packed = ?"
 _SELECT = "select entity_key, event_us, created_us, layout, packed from {} where entity_key in ({})"
 
 

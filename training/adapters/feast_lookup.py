@@ -25,7 +25,7 @@ PLANS = 64
 INT64 = range(-(2**63), 2**63)
 
 _KEYS: Mapping[ValueType, tuple[type, str, Callable[[Any], bytes]]] = {
-    ValueType.STRING: (str, "string_val", lambda value: _text(value.encode())),
+    ValueType.STRING: (str, "string_val", lambda value: text_key(value.encode())),
     ValueType.INT64: (int, "int64_val", lambda value: struct.pack("<IIq", Proto.INT64, 8, value)),
 }
 _PLAIN = frozenset(
@@ -119,5 +119,6 @@ def _keys(read: Read, entities: Entities) -> list[bytes]:
     return [read.prefix + b"".join(part) for part in zip(*parts, strict=True)]
 
 
-def _text(content: bytes) -> bytes:
+def text_key(content: bytes) -> bytes:
+    """A key's value that is text, serialized."""
     return struct.pack("<II", Proto.STRING, len(content)) + content

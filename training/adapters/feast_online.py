@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -25,7 +25,7 @@ from feast.protos.feast.types.Value_pb2 import Value
 from feast.repo_config import FeastConfigBaseModel, RepoConfig
 
 from training.adapters.feast_columns import Batch, pack
-from training.adapters.feast_file import OnlineFile, PackedRow
+from training.adapters.feast_file import OnlineFile, PackedRow, PatchRow
 from training.adapters.feast_lookup import Plans
 from training.adapters.feast_response import PackedResponse
 from training.adapters.feast_rows import FeastRow, TimedRow, merged, packed, repack, timed
@@ -70,6 +70,16 @@ class PackedSqliteOnlineStore(OnlineStore):  # type: ignore[misc]
             number = file.number_of(layout)
             columns = (batch.keys.to_pylist(), batch.event_us.to_pylist(), batch.created_us.to_pylist(), [number] * len(rows), rows)
             file.write(table_name(config, table), zip(*columns, strict=True))
+
+    def packed_rows(self, config: RepoConfig, table: FeatureView, keys: Sequence[bytes]) -> dict[bytes, PackedRow]:
+        """The rows of those serialized keys that are there."""
+        return self._file(config, patient=False).read(table_name(config, table), keys)
+
+    def patch_rows(self, config: RepoConfig, table: FeatureView, rows: Iterable[PatchRow]) -> int:
+        """Replace packed values, see `OnlineFile.patch`, in one transaction."""
+        file = self._file(config)
+        with file.writing():
+            return file.patch(table_name(config, table), rows)
 
     def online_read(
         self, config: RepoConfig, table: FeatureView, entity_keys: list[EntityKey], requested_features: list[str] | None = None

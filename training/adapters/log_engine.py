@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
@@ -102,6 +102,17 @@ def instant(micros: int) -> datetime:
     return _EPOCH + timedelta(microseconds=micros)
 
 
+def write_parts(engine: Engine, statement: Insert, parts: Iterable[Sequence[Mapping[str, object]]]) -> None:
+    """Execute `statement` with each of `parts` in a transaction of its own, between which others write. All are durable when it returns, by one sync."""
+    with telling("written", engine), engine.connect() as connection:
+        writer = connection.execution_options(**{WRITES: True})
+        for rows in parts:
+            with writer.begin():
+                writer.execute(statement, rows)
+        if engine.dialect.name == "sqlite":
+            settle(engine)
+
+
 def insert_new(engine: Engine | Connection, table: Table) -> Insert:
     """INSERT that leaves a row alone which is already there."""
     if engine.dialect.name == "postgresql":
@@ -109,7 +120,7 @@ def insert_new(engine: Engine | Connection, table: Table) -> Insert:
     return sqlite.insert(table).on_conflict_do_nothing()
 
 
-def insert_or_replace(connection: Connection, table: Table) -> Insert:
+def insert_or_replace(connection: Engine | Connection, table: Table) -> Insert:
     """INSERT that puts its values in the place of a row of the same key."""
     made = postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
     keys = [column.name for column in table.primary_key]

@@ -13,46 +13,82 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from contextlib import suppress
 from datetime import datetime
-from typing import Protocol
+from itertools import islice
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 from sqlalchemy import Connection, Engine, func, select
 
 from training.adapters.answers import AT_ONCE, newest
-from training.adapters.log_engine import insert_or_replace, instant, micros, reading, writing
+from training.adapters.log_engine import insert_or_replace, micros, reading, write_parts
 from training.adapters.log_tables import decision_table, outcome_table, recent_table
 from training.domain.nouns import NONE, OutcomeKind
 
-COUNTED: Mapping[str, str] = {"messages_7d": "message", "messages_28d": "message", "clicks_28d": "click", "dismissals_28d": "dismiss"}
-"""The features that the log can count, and the events that they count."""
 ANSWERS = (OutcomeKind.CLICK.value, OutcomeKind.DISMISS.value)
 
-RECORDED = 64
+RECORDED = 128
 """Rows of one transaction: who decides waits for no longer one."""
 
-Counts = Mapping[str, float]
+
+class Counts(msgspec.Struct, frozen=True):
+    """The features that the log can count, of one member."""
+
+    messages_7d: float
+    messages_28d: float
+    clicks_28d: float
+    dismissals_28d: float
+
+    @classmethod
+    def of(cls, values: Iterable[object]) -> Counts:
+        """From a row online, in their order; null counts as 0, and so does NaN, which Feast takes for it."""
+        return cls(*(float(value) if isinstance(value, (int, float)) and value == value else 0.0 for value in values))  # noqa: PLR0124 - NaN alone is not
+
+    def plus(self, messages: int, clicks: int, dismissals: int) -> Counts:
+        """With so many events more."""
+        return Counts(self.messages_7d + messages, self.messages_28d + messages, self.clicks_28d + clicks, self.dismissals_28d + dismissals)
+
+
+COUNTED = Counts.__struct_fields__
+
+
+class Found(NamedTuple):
+    """A member's row online: its event time in microseconds, of which only whole seconds are served, its counts, and the row as its store takes it back."""
+
+    at: int
+    counts: Counts
+    row: Any
+
+    @classmethod
+    def of(cls, row: Mapping[str, object]) -> Found | None:
+        """From features and `event_timestamp`; None where there are none."""
+        if not row:
+            return None
+        at = row["event_timestamp"]
+        if not isinstance(at, datetime):
+            raise TypeError(f"The online store gives {at!r} as an event time. Give a datetime.")
+        return cls(micros(at), Counts.of(row[name] for name in COUNTED), row)
 
 
 class Online(Protocol):
     """What is served of members."""
 
-    def online_members(self, member_ids: Sequence[str]) -> list[dict[str, object]]:
-        """Their features and `event_timestamp`, one dict a member in order; {} where unknown."""
+    def counts_online(self, member_ids: Sequence[str]) -> list[Found | None]:
+        """Their rows, in order; None where unknown."""
 
-    def write_members(self, rows: Mapping[str, Mapping[str, object]]) -> None:
-        """Replace their rows, by id; a row of an older event time changes nothing."""
+    def write_counts(self, rows: Mapping[str, tuple[Found, Counts]]) -> int:
+        """Replace the counts of these members in the rows that were found, and nothing else of them; returns how many were. A row that somebody wrote
+        meanwhile is left as it is.
+        """
 
     def materialized(self) -> tuple[datetime, int] | None:
         """Up to when members are online, and by how many materializations; None before the first."""
 
 
-@dataclass(frozen=True)
-class Base:
-    """`at` is the event time of a row online, `base` its counts without the log; `before` and `after` are those around the last push."""
+class Pushed(msgspec.Struct, frozen=True):
+    """What is kept of a member: the counts without the log, and those around the last push."""
 
-    at: datetime
     base: Counts
     before: Counts
     after: Counts
@@ -94,91 +130,83 @@ class Recent:
         return True
 
     def push(self, limit: int) -> int:
-        """Push the rows of at most `limit` members that were noted; returns how many had to be written.
+        """Push the rows of at most `limit` members that were noted; returns how many were written. Where somebody else wrote one meanwhile all stay noted.
 
         Before `renew` has found a materialization there is nothing to push on; it will note again whoever is forgotten here.
         """
         if self._materialized is None:
             self._waiting.clear()
             return 0
-        members = list(self._waiting)[:limit]
-        rows = {member: row for member, row in zip(members, self._online.online_members(members), strict=True) if row} if members else {}
+        members = list(islice(self._waiting, limit))
+        found = {member: row for member, row in zip(members, self._online.counts_online(members), strict=True) if row} if members else {}
         with reading(self._engine) as connection:
-            bases = {member: _base(row, known) for (member, row), known in zip(rows.items(), _recorded(connection, rows), strict=True)}
-            counted = _counted(connection, bases)
-        changed = {member: counted[member] for member, row in rows.items() if counted[member].after != _counts(row)}
+            counted = _counted(connection, found)
+        changed = {member: each for member, each in counted.items() if each.after != each.before}
+        written = 0
         if changed:
-            self._record(changed)
-            self._online.write_members({member: {**rows[member], **each.after} for member, each in changed.items()})
-        for member in members:
-            del self._waiting[member]
-        return len(changed)
+            self._record(found, changed)
+            written = self._online.write_counts({member: (found[member], each.after) for member, each in changed.items()})
+        if written == len(changed):
+            for member in members:
+                del self._waiting[member]
+        return written
 
     @property
     def waiting(self) -> int:
         """Members that were noted and not pushed yet."""
         return len(self._waiting)
 
-    def _record(self, changed: Mapping[str, Base]) -> None:
+    def _record(self, found: Mapping[str, Found], changed: Mapping[str, Pushed]) -> None:
         rows = [
-            {
-                "member_id": member,
-                "base": msgspec.json.encode({"base": each.base, "before": each.before, "after": each.after}).decode(),
-                "base_at": micros(each.at),
-                "pushed_at": micros(each.at),
-            }
+            {"member_id": member, "base": _ENCODER.encode(each).decode(), "base_at": found[member].at, "pushed_at": found[member].at}
             for member, each in changed.items()
         ]
-        for some in (rows[i : i + RECORDED] for i in range(0, len(rows), RECORDED)):
-            with writing(self._engine) as connection:
-                connection.execute(insert_or_replace(connection, recent_table), some)
+        write_parts(self._engine, insert_or_replace(self._engine, recent_table), (rows[i : i + RECORDED] for i in range(0, len(rows), RECORDED)))
 
 
-def _counts(row: Mapping[str, object]) -> dict[str, float]:
-    return {name: float(value) if isinstance(value := row[name], (int, float)) else 0.0 for name in COUNTED}
+_ENCODER, _DECODER = msgspec.json.Encoder(), msgspec.json.Decoder(Pushed)
 
 
-def _base(row: Mapping[str, object], recorded: Base | None) -> Base:
-    """What lies under the row online: the recorded base where the row is one of ours, else the row itself."""
-    at, counts = row["event_timestamp"], _counts(row)
-    if not isinstance(at, datetime):
-        raise TypeError(f"The online store gives {at!r} as an event time. Give a datetime.")
-    ours = recorded is not None and recorded.at == at and counts in (recorded.before, recorded.after)
-    return Base(at, recorded.base if ours and recorded else counts, counts, counts)
-
-
-def _recorded(connection: Connection, members: Iterable[str]) -> list[Base | None]:
-    wanted = list(members)
-    found = {row.member_id: row for row in connection.execute(select(recent_table).where(recent_table.c.member_id.in_(wanted)))}
-    return [Base(instant(row.base_at), **msgspec.json.decode(row.base)) if (row := found.get(member)) else None for member in wanted]
-
-
-def _counted(connection: Connection, bases: Mapping[str, Base]) -> dict[str, Base]:
-    """The bases with what has to be online now as `after`."""
-    by_time: dict[datetime, list[str]] = defaultdict(list)
-    for member, base in bases.items():
-        by_time[base.at].append(member)
-    events: dict[tuple[str, str], int] = {}
+def _counted(connection: Connection, found: Mapping[str, Found]) -> dict[str, Pushed]:
+    """What has to be online now as `after`, over what lies under each row: the base that was recorded where the row is one of ours, else the row itself."""
+    by_time: dict[int, list[str]] = defaultdict(list)
+    for member, row in found.items():
+        by_time[row.at].append(member)
+    recorded = _recorded(connection, found) if found else {}
+    counted: dict[str, Pushed] = {}
     for at, members in by_time.items():
-        events |= _events(connection, members, micros(at))
-    return {member: replace(base, after=_sums(member, base, events)) for member, base in bases.items()}
+        messages, clicks, dismissals = _events(connection, members, at)
+        for member in members:
+            base, counts = recorded.get(member), found[member].counts
+            without = base.base if base is not None and counts in (base.before, base.after) else counts
+            after = without.plus(messages.get(member, 0), clicks.get(member, 0), dismissals.get(member, 0))
+            counted[member] = Pushed(without, counts, after)
+    return counted
 
 
-def _sums(member: str, base: Base, events: Mapping[tuple[str, str], int]) -> Counts:
-    return {name: base.base[name] + events.get((member, event), 0) for name, event in COUNTED.items()}
+def _recorded(connection: Connection, found: Mapping[str, Found]) -> dict[str, Pushed]:
+    """What was kept of them at the event time of their rows; what cannot be read was kept of no count."""
+    columns, known = recent_table.c, dict[str, Pushed]()
+    for member, base, at in connection.execute(select(columns.member_id, columns.base, columns.base_at).where(columns.member_id.in_(found))):
+        if at == found[member].at:
+            with suppress(msgspec.ValidationError):
+                known[member] = _DECODER.decode(base)
+    return known
 
 
-def _events(connection: Connection, members: Sequence[str], since: int) -> dict[tuple[str, str], int]:
-    """How many messages, clicks and dismissals each of `members` had at or after `since`, microseconds; by member and event."""
-    found: dict[tuple[str, str], int] = {}
+def _events(connection: Connection, members: Sequence[str], since: int) -> tuple[Mapping[str, int], Mapping[str, int], Mapping[str, int]]:
+    """How many messages, clicks and dismissals each of `members` had at or after `since`, microseconds; who had none is left out."""
     d, o = decision_table.c, outcome_table.c
+    messages: dict[str, int] = {}
+    answers: dict[str, dict[str, int]] = {kind: {} for kind in ANSWERS}
     for start in range(0, len(members), AT_ONCE):
         some = members[start : start + AT_ONCE]
         shown = select(d.member_id, func.count()).where(d.member_id.in_(some), d.decided_at >= since, d.channel_id.is_not(None)).group_by(d.member_id)
-        found |= {(member, "message"): count for member, count in connection.execute(shown)}
-        answers = select(o.member_id, o.kind, func.count()).where(o.member_id.in_(some), o.occurred_at >= since, o.kind.in_(ANSWERS))
-        found |= {(member, kind): count for member, kind, count in connection.execute(answers.group_by(o.member_id, o.kind))}
-    return found
+        messages |= {member: count for member, count in connection.execute(shown)}  # noqa: C416 - dict() would take the result for a mapping
+        told = select(o.member_id, o.kind, func.count()).where(o.member_id.in_(some), o.occurred_at >= since, o.kind.in_(ANSWERS))
+        for member, kind, count in connection.execute(told.group_by(o.member_id, o.kind)):
+            answers[kind][member] = count
+    return messages, answers[OutcomeKind.CLICK.value], answers[OutcomeKind.DISMISS.value]
 
 
 def _since(connection: Connection, at: datetime) -> list[str]:

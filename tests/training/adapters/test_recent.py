@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import random
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import insert
 
 from tests.fakes import learning as fake
 from tests.fakes.learning import AS_OF, DAY, HOUR
 from tests.fakes.online import FakeOnline
 from training.adapters.decision_log import DecisionLog
-from training.adapters.recent import Recent
+from training.adapters.log_engine import micros, writing
+from training.adapters.log_tables import recent_table
+from training.adapters.recent import COUNTED, Recent
 from training.domain.nouns import NONE, OutcomeKind
 
 CLICK, DISMISS, IMPRESSION = OutcomeKind.CLICK, OutcomeKind.DISMISS, OutcomeKind.IMPRESSION
@@ -133,6 +137,40 @@ def test_killed_before_or_after_the_row_is_written_it_counts_nothing_twice(log, 
     for _ in range(3):
         refresh(Recent(log.engine, online))
         assert online.counts("a") == [5, 5, 3, 3]
+
+
+def test_a_row_that_somebody_wrote_meanwhile_is_pushed_again(log, online, monkeypatch):
+    """A correction between reading and writing stays, and the log's counts are laid over it by the next push."""
+    recent = Recent(log.engine, online)
+    refresh(recent)
+    show(log, 1, "a", AS_OF + HOUR)
+    show(log, 2, "b", AS_OF + HOUR)
+    read = online.counts_online
+
+    def corrected(members):
+        """What was there before."""
+        found = read(members)
+        online.materialize(AS_OF, {"a": 30})
+        return found
+
+    recent.look(100)
+    with monkeypatch.context() as patch:
+        patch.setattr(online, "counts_online", corrected)
+        assert (recent.push(100), recent.waiting) == (1, 2)
+    assert (online.counts("a"), online.counts("b")) == ([30] * 4, [1, 1, 0, 0])
+    assert refresh(recent) == 1
+    assert online.counts("a") == [31, 31, 30, 30]
+
+
+def test_what_was_recorded_of_no_count_is_no_base(log, online):
+    """Earlier versions kept null for NaN: the row itself is what lies under the log's counts then."""
+    show(log, 1, "a", AS_OF + HOUR)
+    none = dict.fromkeys(COUNTED)
+    kept = {"member_id": "a", "base": json.dumps({"base": none, "before": none, "after": none}), "base_at": micros(AS_OF), "pushed_at": micros(AS_OF)}
+    with writing(log.engine) as connection:
+        connection.execute(insert(recent_table), [kept])
+    refresh(Recent(log.engine, online))
+    assert online.counts("a") == [4, 4, 3, 3]
 
 
 def test_any_history_ends_in_base_and_events(log, online):  # noqa: C901 - a drawn history reads best in one piece
