@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -13,7 +14,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
-from training.adapters.log_sqlite import WAIT_MS, WRITES, settle, sqlite_engine
+from training.adapters.log_sqlite import PAUSE, WAIT_MS, WRITES, settle, sqlite_engine
 from training.adapters.log_tables import drop, make, outdated, whole
 from training.domain.errors import ConfigError, LogError
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from sqlalchemy.sql.dml import Insert
 
 _EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
+_TURN = 3 * PAUSE
+"""Seconds that a file's writer leaves it to others who look for its lock."""
 _SCHEMA, _ORDER = "rightmatch schema", "rightmatch order of "
 
 
@@ -104,12 +107,15 @@ def instant(micros: int) -> datetime:
 
 def write_parts(engine: Engine, statement: Insert, parts: Iterable[Sequence[Mapping[str, object]]]) -> None:
     """Execute `statement` with each of `parts` in a transaction of its own, between which others write. All are durable when it returns, by one sync."""
+    file = engine.dialect.name == "sqlite"
     with telling("written", engine), engine.connect() as connection:
         writer = connection.execution_options(**{WRITES: True})
-        for rows in parts:
+        for i, rows in enumerate(parts):
+            if file and i:
+                time.sleep(_TURN)
             with writer.begin():
                 writer.execute(statement, rows)
-        if engine.dialect.name == "sqlite":
+        if file:
             settle(engine)
 
 

@@ -30,7 +30,7 @@ _MOVE_MS = 1_000
 """How long the WAL's way into the file after a failed sync waits for writers and readers."""
 _BRIEF_MS = 3
 """How long who is not to wait waits all the same: the learner holds the lock for less, and to go to a thread instead costs more."""
-_PAUSE = 0.0003
+PAUSE = 0.0003
 """Seconds between two looks at the lock. SQLite's own pauses grow to 0.1 s, and a busy writer then keeps another one out for seconds."""
 
 
@@ -288,6 +288,6 @@ def patiently(ask: Callable[[str], object], words: str, wait_ms: int = WAIT_MS) 
         except sqlite3.OperationalError as error:
             if "locked" not in str(error) or time.monotonic() > deadline:
                 raise
-            time.sleep(_PAUSE)
+            time.sleep(PAUSE)
         else:
             return

@@ -28,7 +28,7 @@ from training.domain.nouns import NONE, OutcomeKind
 
 ANSWERS = (OutcomeKind.CLICK.value, OutcomeKind.DISMISS.value)
 
-RECORDED = 64
+RECORDED = 16
 """Rows of one transaction: who decides waits for no longer one."""
 
 

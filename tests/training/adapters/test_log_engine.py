@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from contextlib import closing
 from datetime import UTC, datetime
 
@@ -12,8 +13,9 @@ from sqlalchemy import insert, inspect, select
 
 from tests.fakes import log_writers
 from tests.fakes.logs import database
-from training.adapters.log_engine import in_order, insert_new, instant, log_engine, micros, reading, writing
-from training.adapters.log_tables import METADATA, pause_table
+from training.adapters.log_engine import in_order, insert_new, insert_or_replace, instant, log_engine, micros, reading, write_parts, writing
+from training.adapters.log_sqlite import PAUSE
+from training.adapters.log_tables import METADATA, pause_table, recent_table
 from training.domain.errors import ConfigError, LogError
 
 
@@ -160,3 +162,21 @@ def test_time_is_kept_in_microseconds():
     assert instant(86_401_000_005) == at
     with pytest.raises(ValueError, match="time zone"):
         micros(datetime(2026, 1, 1))  # noqa: DTZ001 - the point
+
+
+def test_between_the_parts_of_many_rows_others_write(tmp_path, monkeypatch):
+    """The lock is free for longer than whoever waits for it looks away; all rows are there at the end."""
+    engine = log_engine(f"sqlite:///{tmp_path / 'log.db'}")
+    rows = [{"member_id": f"m{i}", "base": "{}", "base_at": 1, "pushed_at": 1} for i in range(5)]
+    pauses = []
+
+    def pause(seconds):
+        pauses.append(seconds)
+        with writing(engine) as connection:
+            connection.execute(insert_or_replace(connection, recent_table), [{**rows[0], "member_id": f"other {len(pauses)}"}])
+
+    monkeypatch.setattr(time, "sleep", pause)
+    write_parts(engine, insert_or_replace(engine, recent_table), [rows[:2], rows[2:4], rows[4:]])
+    assert (len(pauses), min(pauses) > PAUSE) == (2, True)
+    with reading(engine) as connection:
+        assert set(connection.scalars(select(recent_table.c.member_id))) == {*(row["member_id"] for row in rows), "other 1", "other 2"}
