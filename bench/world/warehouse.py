@@ -121,10 +121,10 @@ class Warehouse:
 
 def _nodes(settings: Settings, *verb: str) -> dict[str, dict[str, Any]]:
     target = settings.home / "dbt"
-    names = json.dumps({"day": DAY, "since": DAY})
-    where = ["--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT), "--target-path", str(target), "--log-path", str(target), "--vars", names]
+    where = ["--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT), "--target-path", str(target), "--log-path", str(target)]
     command = [sys.executable, "-P", "-m", "dbt.cli.main", "--no-use-colors", *verb, *where]
-    done = subprocess.run(command, env=environment(settings), cwd=PROJECT, capture_output=True, text=True, check=False)
+    day = date.fromisoformat(DAY)
+    done = subprocess.run(command, env=environment(settings, day, day), cwd=PROJECT, capture_output=True, text=True, check=False)
     if done.returncode:
         raise StepError(
             f"dbt {verb[0]} failed, so there is no SQL to compute features with:\n{(done.stdout + done.stderr)[-2000:]}\nCorrect the models in dbt/."

@@ -6,7 +6,7 @@
 bounds as (
 
     select
-        {% if is_incremental() and var('since') -%}
+        {% if is_incremental() and asked_since() -%}
         case when known.since < {{ since_day() }} then {{ since_day() }} else known.since end as first_day,
         {%- elif is_incremental() -%}
         case when known.since <= built.until then built.until + 1 else known.since end as first_day,
@@ -15,7 +15,7 @@ bounds as (
         {%- endif %}
         {{ run_day() }} as last_day
     from (select min(known_from) as since from {{ ref('member_versions') }}) as known
-    {% if is_incremental() and not var('since') -%}
+    {% if is_incremental() and not asked_since() -%}
     cross join (select max(day) as until from {{ this }}) as built
     {%- endif %}
 
@@ -39,7 +39,7 @@ days as (
 
 {# Before days are built again: all their rows go, since a corrected day may have lost members, or all of them. #}
 {% macro forget_days() -%}
-    {%- if is_incremental() and var('since') -%}
+    {%- if is_incremental() and asked_since() -%}
         delete from {{ this }} where day >= {{ since_day() }}
     {%- else -%}
         select 1 as nothing

@@ -1,16 +1,35 @@
+{#
+  What a build is asked for. It comes from the environment and is read while SQL runs, never while dbt parses: with other `--vars` dbt parses the whole
+  project again, and each file again that read a variable of the environment which has changed. RIGHTMATCH_BUILD_REJUDGE is the exception, since dbt needs it
+  while parsing: if it is not empty, every decision is judged again, because files of days that are built already have changed.
+#}
+{% macro asked(name, default) -%}
+{{ return(env_var(name, default) if execute else default) }}
+{%- endmacro %}
+
+{# The last day whose landed rows may be used, as ISO text; all is built as of the midnight that ends it (UTC). Never before a day that is built already. #}
+{% macro asked_day() -%}
+{{ return(asked('RIGHTMATCH_BUILD_DAY', '1970-01-01')) }}
+{%- endmacro %}
+
+{# The first day whose features are built again, as ISO text; where it is empty, those after the last built day are added. #}
+{% macro asked_since() -%}
+{{ return(asked('RIGHTMATCH_BUILD_SINCE', '')) }}
+{%- endmacro %}
+
 {# The day that is built, as a date. #}
 {% macro run_day() -%}
-cast('{{ var("day") }}' as date)
+cast('{{ asked_day() }}' as date)
 {%- endmacro %}
 
 {# The first day whose features are built again, as a date. #}
 {% macro since_day() -%}
-cast('{{ var("since") }}' as date)
+cast('{{ asked_since() }}' as date)
 {%- endmacro %}
 
 {# The midnight (UTC, naive) that ends the day: nothing at or after it is known. #}
 {% macro as_of() -%}
-(cast('{{ var("day") }}' as timestamp) + interval '1 day')
+(cast('{{ asked_day() }}' as timestamp) + interval '1 day')
 {%- endmacro %}
 
 {# Days, with fractions, from one timestamp to another. #}

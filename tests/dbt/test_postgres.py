@@ -38,6 +38,8 @@ def rendered(file: Path, *, incremental: bool) -> str:
         "source": lambda schema, name: f'"{schema}"."{name}"',
         "this": '"rightmatch"."this_model"',
         "var": VARS.__getitem__,
+        "env_var": lambda _, default: default,
+        "execute": True,
         "is_incremental": lambda: incremental,
     }
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False)  # noqa: S701 - SQL, not HTML

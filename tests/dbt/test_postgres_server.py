@@ -64,8 +64,8 @@ def build(server, folder, day: date, since: date | None = None):
     env |= {"RIGHTMATCH_TARGET": "cluster", "RIGHTMATCH_POSTGRES_HOST": server["host"], "RIGHTMATCH_POSTGRES_USER": server["user"]}
     env |= {"RIGHTMATCH_POSTGRES_DATABASE": server["dbname"], "PGTZ": "UTC"}
     where = ["--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT), "--target-path", str(folder), "--log-path", str(folder)]
-    asked = f"{{day: '{day}', since: '{since or ''}'}}"
-    command = [sys.executable, "-P", "-m", "dbt.cli.main", "--quiet", "build", "--exclude-resource-type", "unit_test", *where, "--vars", asked]
+    env |= {"RIGHTMATCH_BUILD_DAY": str(day), "RIGHTMATCH_BUILD_SINCE": str(since or "")}
+    command = [sys.executable, "-P", "-m", "dbt.cli.main", "--quiet", "build", "--exclude-resource-type", "unit_test", *where]
     done = subprocess.run(command, env=env, cwd=PROJECT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-3000:]
 

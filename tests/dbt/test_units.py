@@ -15,10 +15,9 @@ def test_dbt_unit_tests_pass(built, tmp_path):
     home = tmp_path / "home"
     shutil.copytree(built.home, home)
     where = ["--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT), "--target-path", str(tmp_path / "dbt"), "--log-path", str(tmp_path / "dbt")]
-    names = json.dumps({"day": LAST.isoformat(), "since": "", "rejudge": True})
-    command = [sys.executable, "-P", "-m", "dbt.cli.main", "--no-use-colors", "test", "--select", "test_type:unit", *where, "--vars", names]
+    command = [sys.executable, "-P", "-m", "dbt.cli.main", "--no-use-colors", "test", "--select", "test_type:unit", *where]
     own = built.model_copy(update={"home": home})
-    done = subprocess.run(command, cwd=PROJECT, env=environment(own), capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=PROJECT, env=environment(own, LAST, rejudge=True), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-4_000:]
     results = json.loads((tmp_path / "dbt" / "run_results.json").read_text(encoding="utf-8"))["results"]
     units = {r["unique_id"].rsplit(".", 1)[1]: r["status"] for r in results if r["unique_id"].startswith("unit_test.")}

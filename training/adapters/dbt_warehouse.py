@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from pathlib import Path
 from training.adapters.dbt_commands import BETWEEN
 from training.adapters.dbt_failures import broken_rows
 from training.adapters.dbt_freshness import SOURCES, stale
+from training.adapters.dbt_parse import forget_another_projects
 from training.adapters.dbt_results import DbtRun, explain, read_run
 from training.adapters.dbt_state import PROJECT, BuildState, Plan
 from training.adapters.marts import publish
@@ -50,8 +50,10 @@ class DbtWarehouse:
         results = self._target / "run_results.json"
         for left in (results, self._target / SOURCES):
             left.unlink(missing_ok=True)
+        forget_another_projects(self._target)
         self._state.begin(plan)
-        code, tail = _stream(self._command(*self._builds(plan), BETWEEN, *self._ages(plan)), environment(self._settings))
+        env = environment(self._settings, plan.until, plan.since, rejudge=plan.rejudge)
+        code, tail = _stream(self._command(*self._builds(plan), BETWEEN, *self._ages()), env)
         run = read_run(results)
         if run is not None and run.only_tests_failed:
             raise DataError(broken_rows(run, self._settings.warehouse, plan.until))
@@ -81,29 +83,27 @@ class DbtWarehouse:
 
     def _builds(self, plan: Plan) -> list[str]:
         full = [] if plan.since else ["--full-refresh"]
-        return [*self._dbt("build", "--exclude-resource-type", "unit_test", _vars(plan)), *full]
+        return [*self._dbt("build", "--exclude-resource-type", "unit_test"), *full]
 
-    def _ages(self, plan: Plan) -> list[str]:
-        return self._dbt("source", "freshness", _vars(plan))
+    def _ages(self) -> list[str]:
+        return self._dbt("source", "freshness")
 
-    def _dbt(self, *arguments: str) -> list[str]:
-        *verb, names = arguments
+    def _dbt(self, *verb: str) -> list[str]:
         where = ["--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT), "--target-path", str(self._target), "--log-path", str(self._target)]
-        return ["--no-use-colors", *verb, *where, "--vars", names]
+        return ["--no-use-colors", *verb, *where]
 
     def _command(self, *words: str) -> list[str]:
         return [sys.executable, "-P", str(Path(__file__).with_name("dbt_commands.py")), str(self._said), *words]
 
 
-def _vars(plan: Plan) -> str:
-    return json.dumps({"day": plan.until.isoformat(), "since": plan.since.isoformat() if plan.since else "", "rejudge": plan.rejudge})
-
-
-def environment(settings: Settings) -> dict[str, str]:
-    """What dbt's YAML reads from the environment, on top of this process's own."""
+def environment(settings: Settings, day: date, since: date | None = None, *, rejudge: bool = False) -> dict[str, str]:
+    """What dbt's files read from the environment, on top of this process's own: where things are, and what to build, as `Plan` says it."""
     home = settings.home.absolute()
     return {
         **os.environ,
+        "RIGHTMATCH_BUILD_DAY": day.isoformat(),
+        "RIGHTMATCH_BUILD_SINCE": since.isoformat() if since else "",
+        "RIGHTMATCH_BUILD_REJUDGE": "yes" if rejudge else "",
         "RIGHTMATCH_WAREHOUSE": str(settings.warehouse.absolute()),
         "RIGHTMATCH_CANDIDATE": _quoted(settings.candidate.absolute()),
         "RIGHTMATCH_CATALOG": os.path.relpath(settings.catalog.absolute(), PROJECT),

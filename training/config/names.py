@@ -12,8 +12,8 @@ from training.domain.errors import ConfigError
 PREFIX = "RIGHTMATCH_"
 OUTSIDE = ("SCHEDULE", "SCHEDULE_FROM", "TARGET", "WAREHOUSE", "CANDIDATE", "MARTS", "FEAST", "RAW", "KEY")
 """Read by DAGs, dbt, Feast and `rightmatch world play` themselves, not by the settings."""
-FAMILIES = ("RAW_", "POSTGRES_")
-"""Beginnings of more such names: one for each raw table, and what dbt needs to reach Postgres."""
+FAMILIES = ("RAW_", "POSTGRES_", "BUILD_")
+"""Beginnings of more such names: one for each raw table, what dbt needs to reach Postgres, and what a build of dbt is asked for."""
 
 
 def refuse_unknown(names: Iterable[str], model: type[BaseModel]) -> None:

@@ -3,7 +3,7 @@
     incremental_strategy='delete+insert',
     unique_key='decision_id',
     on_schema_change='fail',
-    full_refresh=(true if var('rejudge') else none)
+    full_refresh=(true if env_var('RIGHTMATCH_BUILD_REJUDGE', '') else none)
 ) }}
 
 with decisions as (

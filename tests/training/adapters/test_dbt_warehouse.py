@@ -14,7 +14,7 @@ from tests.fakes.raw import at, close, decision, land, member, outcome
 from training.adapters import dbt_commands
 from training.adapters.dbt_freshness import stale
 from training.adapters.dbt_results import explain, read_run
-from training.adapters.dbt_state import PROJECT, Plan
+from training.adapters.dbt_state import PROJECT
 from training.adapters.dbt_warehouse import DbtWarehouse, environment
 from training.adapters.parquet import arrow_schema
 from training.config.settings import Settings
@@ -43,8 +43,7 @@ def test_tables_without_rows_are_named(built):
 def test_a_table_that_has_fallen_behind_is_named(built):
     """Seen from 6 January, in dbt's own words: members and decisions are four days old, two are allowed."""
     warehouse = DbtWarehouse(built[0])
-    later = Plan(date(2026, 1, 6), None, rejudge=False, partitions={}, recipe="")
-    subprocess.run(warehouse._command(*warehouse._ages(later)), env=environment(built[0]), cwd=PROJECT, check=False)
+    subprocess.run(warehouse._command(*warehouse._ages()), env=environment(built[0], date(2026, 1, 6)), cwd=PROJECT, check=False)
     behind = [f"the newest file of raw table {name} is 4 days older than the day that is built" for name in ("decisions", "members")]
     assert [said for said in warehouse._stale() if "no row" not in said] == behind
 
@@ -54,7 +53,7 @@ def test_dbt_that_cannot_tell_is_told(built, tmp_path):
     said = tmp_path / "said"
     nothing = ["source", "freshness", "--project-dir", tmp_path, "--profiles-dir", PROJECT]
     command = [sys.executable, "-P", dbt_commands.__file__, said, "--version", "--", *nothing]
-    done = subprocess.run([str(word) for word in command], env=environment(built[0]), cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = subprocess.run([str(word) for word in command], env=environment(built[0], DAY), cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0
     assert "installed" in done.stdout
     assert "No dbt_project.yml found" in said.read_text()
