@@ -38,7 +38,7 @@ class Process:
         return float(apart.mean().sqrt()) if len(apart) else 1.0
 
 
-class Search(torch.optim.LBFGS):
+class Lbfgs(torch.optim.LBFGS):
     """torch's. The method of its base that this one stands for imports torch's compiler, only to be left alone by it: seconds of a process."""
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
@@ -50,7 +50,7 @@ def fit(kernel: Kernel, measured: torch.Tensor, error: torch.Tensor, belief: Seq
     """The process whose scales are most probable given `measured` [G] with error variance `error` [G]; `belief` is mean and deviation of each log scale."""
     centre, spread = torch.tensor(belief, dtype=torch.float64).T
     scales = centre.clone().requires_grad_()
-    search = Search([scales], max_iter=STEPS, max_eval=STEPS, line_search_fn="strong_wolfe")
+    search = Lbfgs([scales], max_iter=STEPS, max_eval=STEPS, line_search_fn="strong_wolfe")
 
     def within(tried: torch.Tensor) -> torch.Tensor:
         return torch.clamp(tried, centre - FAR * spread, centre + FAR * spread)
