@@ -70,7 +70,7 @@ def _parts(home: Home, folder: Path, plan: Plan) -> dict[str, Callable[[], Mappi
         "http": lambda: parts.http(home, feast(), plan),
         "in_process": lambda: {"in_process": in_process(home, feast())},
         "start": lambda: start(home),
-        "workers": lambda: parts.workers(home, plan),
+        "workers": lambda: parts.workers(home, folder, plan),
         "arms": lambda: parts.arms(home, folder, home.at, plan),
         "during": lambda: during(home),
     }

@@ -26,10 +26,10 @@ IN_MEMORY = "decision_without_disk"
 def http(home: Home, feast: Path, plan: Plan) -> dict[str, Any]:
     """The service and Feast's server in turns: tuned over both online stores, and stock over its own."""
     with contextlib.ExitStack() as stack:
-        contenders = {"decision": Contender(stack.enter_context(deciding(home)).address, home.question)}
+        contenders = {"decision": _service(stack, home)}
         memory_home = stack.enter_context(without_disk(home))
         if memory_home is not None:
-            contenders[IN_MEMORY] = Contender(stack.enter_context(deciding(memory_home)).address, memory_home.question)
+            contenders[IN_MEMORY] = _service(stack, memory_home)
         for name, variant in {**TUNED, PLAIN: Variant(STOCK, tuned=False)}.items():
             contenders[name] = _feast(stack, feast, variant)
         found = measure(contenders, home.members, plan, seed=2)
@@ -55,10 +55,10 @@ def compared(found: Mapping[str, Figures]) -> dict[str, Any]:
     }
 
 
-def workers(home: Home, plan: Plan) -> dict[str, dict[str, float]]:
+def workers(home: Home, folder: Path, plan: Plan) -> dict[str, dict[str, float]]:
     """Answers a second by worker processes, in turns."""
     with contextlib.ExitStack() as stack:
-        contenders = {str(n): Contender(stack.enter_context(deciding(home, n)).address, home.question) for n in WORKERS}
+        contenders = {str(n): _service(stack, home.on(folder / f"workers_{n}"), n) for n in WORKERS}
         return {"workers": {name: figures.short()["rps"] for name, figures in measure(contenders, home.members, plan.half(), seed=4).items()}}
 
 
@@ -71,7 +71,7 @@ def arms(home: Home, folder: Path, at: datetime, plan: Plan, counts: Sequence[in
             say(f"training a champion over {n:,} arms on {rows:,} rows")
         homes[n] = home if n == home.arms else build(folder / f"arms_{n}", n, home.members, at, seed=1, rows=rows)
     with contextlib.ExitStack() as stack:
-        contenders = {str(n): Contender(stack.enter_context(deciding(each)).address, each.question) for n, each in homes.items()}
+        contenders = {str(n): _service(stack, each) for n, each in homes.items()}
         return {"arms": {name: figures.short() for name, figures in measure(contenders, home.members, plan.half(), seed=5).items()}}
 
 
@@ -82,4 +82,9 @@ def _ratio(ours: Mapping[str, float], theirs: Mapping[str, float]) -> dict[str, 
 def _feast(stack: contextlib.ExitStack, feast: Path, variant: Variant) -> Contender:
     server = stack.enter_context(feast_server.serving(feast, variant))
     say(f"Feast's server, {feast_server.name_of(variant)}, answers after {server.started:.1f} s")
-    return Contender(server.address, lambda i: feast_server.question(i, variant.tuned))
+    return Contender(server.address, lambda i: feast_server.question(i, variant.tuned), server.process.pid)
+
+
+def _service(stack: contextlib.ExitStack, home: Home, workers: int = 1) -> Contender:
+    server = stack.enter_context(deciding(home, workers))
+    return Contender(server.address, home.question, server.process.pid)

@@ -1,4 +1,4 @@
-"""Servers measured in turns, so that what the machine does besides falls on all alike."""
+"""Servers measured in turns, so that what the machine does besides falls on all alike; what a server does after its turn falls on none."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from bench.serving.load import Address, Load, closed_loop, percentile, run
+from bench.serving.rest import MOST, rest
 
 TOGETHER = 16
 """Connections of the throughput, each with one request under way; one connection gives the latencies."""
@@ -23,10 +24,11 @@ DIFFERENT = 4_096
 
 @dataclass(frozen=True)
 class Contender:
-    """A server and the bytes that ask it about member `i`."""
+    """A server, the bytes that ask it about member `i`, and its process, where that is ours to watch."""
 
     address: Address
     question: Callable[[int], bytes]
+    pid: int | None = None
 
 
 @dataclass(frozen=True)
@@ -75,13 +77,18 @@ class Figures:
 
 
 def measure(contenders: Mapping[str, Contender], members: int, plan: Plan, seed: int) -> dict[str, Figures]:
-    """Figures by name; every server is asked about the same members in the same order. A round of half the size warms up."""
+    """Figures by name; every server is asked about the same members in the same order, while all of them have nothing else to do. A round of half the size
+    warms up.
+    """
+    pids = [c.pid for c in contenders.values() if c.pid is not None]
     asked = np.random.default_rng(seed).integers(0, members, DIFFERENT)
     requests = {name: [c.question(int(i)) for i in asked] for name, c in contenders.items()}
     found = {name: Figures() for name in contenders}
     for turn in range(plan.rounds + 1):
         for name, contender in contenders.items():
             part = _from(requests[name], turn / (plan.rounds + 1))
+            if rest(pids) is None:
+                say(f"before {name}: a server has been busy for {MOST:.0f} s without being asked, which is measured too")
             alone, together = _turn(contender.address, part, plan, 1.0 if turn else 0.5)
             if turn:
                 found[name].add(alone, together)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -49,10 +50,12 @@ class Home:
     env: Mapping[str, str]
     key: str
 
-    def on(self, folder: Path) -> Home:
-        """The same with a decision log, and a key, of its own in `folder`."""
-        env = {**self.env, "RIGHTMATCH_SERVING__LOG_URL": f"sqlite:///{folder / 'decisions.db'}"}
-        return replace(self, env=env, key=_key(env))
+    def on(self, folder: Path, log: Path | None = None) -> Home:
+        """A copy in `folder` that learns by itself, as of one home only one learns; its decision log, which is empty, and a key are in `log` or there too."""
+        settings = Settings(home=folder / "home", catalog=self.settings.catalog)
+        shutil.copytree(self.settings.home, settings.home, ignore=shutil.ignore_patterns("*.lock", "*.log", "decisions.db*"))
+        env = {**self.env, "RIGHTMATCH_HOME": str(settings.home), "RIGHTMATCH_SERVING__LOG_URL": f"sqlite:///{(log or folder) / 'decisions.db'}"}
+        return replace(self, settings=settings, env=env, key=_key(env))
 
     def question(self, i: int) -> bytes:
         """The request for a decision on member `i`."""
@@ -82,12 +85,13 @@ def build(folder: Path, arms: int, members: int, at: datetime, seed: int, rows: 
 
 @contextlib.contextmanager
 def without_disk(home: Home) -> Iterator[Home | None]:
-    """`home` with its log in memory, whose syncs cost nothing: what is left is the service's own work. None where the machine has no such folder."""
+    """A copy of `home` with its log in memory, whose syncs cost nothing: what is left is the service's own work. None where the machine has no such folder."""
     if not MEMORY.is_dir():
         yield None
         return
-    with tempfile.TemporaryDirectory(prefix="rightmatch_", dir=MEMORY) as name:
-        yield home.on(Path(name))
+    beside = home.settings.home.parent
+    with tempfile.TemporaryDirectory(prefix="rightmatch_", dir=MEMORY) as log, tempfile.TemporaryDirectory(prefix="without_disk_", dir=beside) as copy:
+        yield home.on(Path(copy), Path(log))
 
 
 def sync_ms(folder: Path, times: int = 100) -> dict[str, float]:

@@ -10,7 +10,10 @@ import pyarrow.parquet as pq
 from bench.serving import feast_server, marts
 from bench.serving.champion import offers
 from bench.serving.feast_server import PACKED, STOCK, Variant
-from bench.serving.setup import sync_ms
+from bench.serving.setup import Home, sync_ms
+from training.adapters.learner_lock import only_learner
+from training.adapters.log_engine import log_engine
+from training.adapters.log_keys import ApiKeys
 from training.adapters.parquet import arrow_schema
 from training.config.settings import Settings
 from training.domain.schema import ARM_FEATURES, MEMBER_FEATURES
@@ -48,6 +51,29 @@ def test_both_stores_of_feast_are_filled_alike_and_questions_ask_for_the_same_fe
     assert answers[0] == answers[1]
     assert len(answers[0]) == len(feast_server.REFERENCES) + 1
     assert answers[0]["consents"] == [""]
+
+
+def test_a_copy_of_a_home_learns_by_itself(tmp_path):
+    """It has the same stores, an empty log where it was asked for, and a learner beside that of the home; two on one home are one too many."""
+    settings = Settings(home=tmp_path / "home")
+    for name in ("feast/online.db", "decisions.db", "posterior/learner.lock"):
+        (settings.home / name).parent.mkdir(parents=True, exist_ok=True)
+        (settings.home / name).write_text(name)
+    log = tmp_path / "log"
+    home = Home(settings, 1, 1, AT, ("1", "2"), {"RIGHTMATCH_HOME": str(settings.home)}, "key")
+    copy = home.on(tmp_path / "copy", log)
+    assert (copy.settings.home / "feast" / "online.db").read_text() == "feast/online.db"
+    assert not (copy.settings.home / "decisions.db").exists()
+    assert copy.env["RIGHTMATCH_HOME"] == str(copy.settings.home)
+    engine = log_engine(copy.env["RIGHTMATCH_SERVING__LOG_URL"])
+    assert engine.url.database == str(log / "decisions.db")
+    assert [key.name for key in ApiKeys(engine).list()] == ["bench"]
+    with (
+        only_learner(engine, settings.posterior) as first,
+        only_learner(engine, copy.settings.posterior) as second,
+        only_learner(engine, settings.posterior) as third,
+    ):
+        assert (first, second, third) == (True, True, False)
 
 
 def test_a_sync_takes_time_and_leaves_nothing(tmp_path):
