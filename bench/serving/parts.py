@@ -26,8 +26,8 @@ IN_MEMORY = "decision_without_disk"
 def http(home: Home, feast: Path, plan: Plan) -> dict[str, Any]:
     """The service and Feast's server in turns: tuned over both online stores, and stock over its own."""
     with contextlib.ExitStack() as stack:
+        memory_home = stack.enter_context(without_disk(home))  # copied while nobody uses it
         contenders = {"decision": _service(stack, home)}
-        memory_home = stack.enter_context(without_disk(home))
         if memory_home is not None:
             contenders[IN_MEMORY] = _service(stack, memory_home)
         for name, variant in {**TUNED, PLAIN: Variant(STOCK, tuned=False)}.items():
