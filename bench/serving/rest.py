@@ -12,26 +12,8 @@ WINDOW, BUSY, MOST = 0.25, 0.15, 30.0
 """Seconds of one look; the share of a core below which all servers together are at rest; seconds that are waited at most."""
 
 
-def rest(pids: Sequence[int], spent: Callable[[Sequence[int]], float] | None = None, pause: Callable[[float], None] = time.sleep) -> float | None:
-    """Wait until these processes and their children are at rest, in two looks running. Seconds that this took; None where it took MOST, and was given up.
-
-    `spent` gives the processor seconds of all of them so far.
-    """
-    count, waited, quiet = spent or processor_seconds, 0.0, 0
-    before = count(pids)
-    while quiet < 2:  # noqa: PLR2004 - looks
-        if waited >= MOST:
-            return None
-        pause(WINDOW)
-        waited += WINDOW
-        now = count(pids)
-        quiet = quiet + 1 if now >= before and now - before < BUSY * WINDOW else 0  # less than before: one of them has ended, and is replaced
-        before = now
-    return waited
-
-
 def processor_seconds(pids: Sequence[int]) -> float:
-    """Of the processes and all their children that live."""
+    """What these processes and all their children that live have spent so far."""
     found = 0.0
     for pid in pids:
         with suppress(psutil.NoSuchProcess):
@@ -41,3 +23,16 @@ def processor_seconds(pids: Sequence[int]) -> float:
                     times = one.cpu_times()
                     found += times.user + times.system
     return found
+
+
+def rest(pids: Sequence[int], spent: Callable[[Sequence[int]], float] = processor_seconds, pause: Callable[[float], None] = time.sleep) -> bool:
+    """Wait until these processes and their children are at rest, in two looks running; False where they were not within MOST seconds."""
+    before, quiet = spent(pids), 0
+    for _ in range(int(MOST / WINDOW)):
+        pause(WINDOW)
+        now = spent(pids)
+        quiet = quiet + 1 if now >= before and now - before < BUSY * WINDOW else 0  # less than before: one of them has ended, and is replaced
+        if quiet == 2:  # noqa: PLR2004 - looks
+            return True
+        before = now
+    return False

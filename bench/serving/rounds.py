@@ -87,7 +87,7 @@ def measure(contenders: Mapping[str, Contender], members: int, plan: Plan, seed:
     for turn in range(plan.rounds + 1):
         for name, contender in contenders.items():
             part = _from(requests[name], turn / (plan.rounds + 1))
-            if rest(pids) is None:
+            if not rest(pids):
                 say(f"before {name}: a server has been busy for {MOST:.0f} s without being asked, which is measured too")
             alone, together = _turn(contender.address, part, plan, 1.0 if turn else 0.5)
             if turn:

@@ -108,9 +108,14 @@ def test_figures_leave_out_the_first_answers_of_each_round_and_take_the_median_r
     assert figures.detail()[f"loaded_{TOGETHER}"]["p50_ms"] == 500.0
 
 
-def test_servers_are_asked_the_same_in_turns(monkeypatch):
-    """Two servers, two rounds and one to warm up: each is asked about the same members, and the warm-up is not counted."""
+def test_servers_are_asked_the_same_in_turns(monkeypatch, capsys):
+    """Two servers, two rounds and one to warm up: each is asked about the same members once both rest, and the warm-up is not counted."""
     turns: list[tuple[int, list[bytes]]] = []
+    rested: list[tuple[int, list[int]]] = []
+
+    def rest(pids):
+        rested.append((len(turns), pids))
+        return len(rested) != 4
 
     async def instead(address, requests, connections, *, count=None, seconds=0.0):
         if connections == 1:
@@ -118,9 +123,12 @@ def test_servers_are_asked_the_same_in_turns(monkeypatch):
         return Load([0.002] * (count or 100), 1.0)
 
     monkeypatch.setattr("bench.serving.rounds.closed_loop", instead)
-    contenders = {name: Contender(Address("127.0.0.1", port), lambda i: str(i).encode()) for name, port in (("a", 1), ("b", 2))}
+    monkeypatch.setattr("bench.serving.rounds.rest", rest)
+    contenders = {name: Contender(Address("127.0.0.1", port), lambda i: str(i).encode(), 10 + port) for name, port in (("a", 1), ("b", 2))}
     found = measure(contenders, 50, Plan(rounds=2, alone=20, seconds=0.1), seed=1)
     assert [port for port, _ in turns] == [1, 2, 1, 2, 1, 2]
     assert all(turns[k][1] == turns[k + 1][1] for k in (0, 2, 4))
     assert turns[2][1] != turns[4][1]
     assert len(found["a"].alone) == 2 * 19
+    assert rested == [(k, [11, 12]) for k in range(6)]
+    assert capsys.readouterr().err.count("before b: a server has been busy") == 1
