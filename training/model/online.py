@@ -173,9 +173,9 @@ class Sight:
 
 
 def learned(heads: Heads, phi: torch.Tensor, answers: Sequence[tuple[int, Stage, int]]) -> dict[Stage, LaplaceLogistic]:
-    """The heads after one Newton step of each stage that is answered; `answers` name a row of `phi` [n, d], a stage and 0 or 1.
+    """The heads after each stage that is answered has learned; `answers` name a row of `phi` [n, d], a stage and 0 or 1.
 
-    One step a batch: the order of batches matters to second order only, that within one not at all but for rounding. The same batches in the same order give
+    One update a batch: the order of batches matters to second order only, that within one not at all but for rounding. The same batches in the same order give
     the same bytes.
     """
     after = dict(heads)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol, Self
 
 import torch
+from torch.nn.functional import logsigmoid
 
 from training.model.search import Search, likelihood
 
@@ -20,6 +21,9 @@ NEVER = 1e12
 """Precision of a weight that is known for certain: a column that a head does not read weighs 0."""
 CERTAIN = NEVER / 16
 """From here on a weight is taken as known, also after some forgetting: its deviation is below 4e-6."""
+
+CLOSE, STEPS, SHORTEST = 0.01, 50, 1e-6
+"""The step that moves no logit further is the last; at most so many steps; the share of a step that is taken at least."""
 
 
 class Posterior(Protocol):
@@ -44,12 +48,37 @@ class LaplaceLogistic:
     precision: torch.Tensor
 
     def update(self, phi: torch.Tensor, label: torch.Tensor) -> LaplaceLogistic:
-        """One Newton step from the current mean: exact curvature there, so one row at a time and all rows at once agree to first order."""
-        rows = phi.to(torch.float64)
-        p = torch.sigmoid(rows @ self.mean)
-        precision = self.precision + rows.T @ (rows * (p * (1 - p))[:, None])
-        step = torch.linalg.solve(precision, rows.T @ (label.to(torch.float64) - p))
-        return LaplaceLogistic(self.mean + step, precision)
+        """The Laplace approximation at the most probable weights with this belief as the prior (Bishop 2006, "Pattern Recognition and Machine Learning",
+        equations 4.142 and 4.143): one row at a time and all rows at once agree to first order.
+
+        Most answers move no logit far, and one Newton step finds these weights. After an answer that seemed all but impossible the first step moves its
+        logit by its whole variance, which may be far beyond them; further steps find back.
+        """
+        if not len(phi):
+            return self
+        rows, answers, mean, precision = phi.to(torch.float64), label.to(torch.float64), self.mean, self.precision
+        for _ in range(STEPS):
+            p = torch.sigmoid(rows @ mean)
+            precision = self.precision + rows.T @ (rows * (p * (1 - p))[:, None])
+            slope = rows.T @ (answers - p) - self.precision @ (mean - self.mean)
+            step = torch.linalg.solve(precision, slope)
+            far = float((rows @ step).abs().max())
+            if not far > CLOSE:
+                return LaplaceLogistic(mean + step, precision)
+            mean = self._higher(rows, answers, mean, step)
+        return LaplaceLogistic(mean, precision)
+
+    def _higher(self, rows: torch.Tensor, answers: torch.Tensor, mean: torch.Tensor, step: torch.Tensor) -> torch.Tensor:
+        """From `mean` along `step`, halved until the log posterior after the answers is no lower."""
+        least, share = self._log_posterior(rows, answers, mean), 1.0
+        while share > SHORTEST and not self._log_posterior(rows, answers, mean + share * step) >= least:
+            share /= 2
+        return mean + share * step
+
+    def _log_posterior(self, rows: torch.Tensor, answers: torch.Tensor, weights: torch.Tensor) -> float:
+        """Up to a constant."""
+        away, sign = weights - self.mean, 2 * answers - 1
+        return float(logsigmoid(sign * (rows @ weights)).sum() - away @ self.precision @ away / 2)
 
     def draw(self, draws: int, nu: float, generator: torch.Generator) -> torch.Tensor:
         """m + nu L^-T z with H = L L' and z standard normal, of the weights that are not known; the others are what they are known to be."""

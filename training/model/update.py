@@ -1,4 +1,4 @@
-"""Between two retrains the network stands still and the heads go on learning: one Newton step on the answers that have matured since."""
+"""Between two retrains the network stands still and the heads go on learning: one update with the answers that have matured since."""
 
 from __future__ import annotations
 

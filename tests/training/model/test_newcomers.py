@@ -5,6 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from scipy.optimize import brentq
+from scipy.special import expit
 
 from training.domain.catalog import Channel, Creative, Product
 from training.domain.nouns import Arm, Surface
@@ -44,13 +46,14 @@ def test_answers_move_the_newcomer_before_the_rest():
 
 
 def test_a_newcomers_posterior_is_the_closed_form():
-    """One arm at even odds with prior N(0, tau^2): after n answers in one step, precision 1 / tau^2 + n / 4 and mean (sum of answers - n / 2) over it."""
+    """At even odds with prior N(0, tau^2), after 30 answers 1 and 10 answers 0 the logit is z = tau^2 (30 - 40 p), precision 1 / tau^2 + 40 p (1 - p)."""
     wide = widened(LaplaceLogistic(torch.zeros(1, dtype=torch.float64), torch.full((1, 1), 1e12, dtype=torch.float64)), (0.2, 0.3), (0, 1))
     phi = torch.zeros(40, 2 + 2 * NEWCOMERS)
     phi[:, 0] = phi[:, 2] = 1.0
     after = wide.update(phi, torch.cat([torch.ones(30), torch.zeros(10)]))
-    assert float(after.precision[2, 2]) == pytest.approx(25 + 10)
-    assert float(after.mean[2]) == pytest.approx((30 - 20) / 35)
+    z = brentq(lambda z: z - 0.04 * (30 - 40 * expit(z)), 0, 1)
+    assert float(after.mean[2]) == pytest.approx(z, abs=1e-4)
+    assert float(after.precision[2, 2]) == pytest.approx(25 + 40 * expit(z) * expit(-z), abs=0.02)
 
 
 def test_offsets_are_measured_by_hand():

@@ -139,11 +139,11 @@ def heads(size=3, precision=50.0):
 
 
 def test_one_answer_by_hand():
-    """phi = 2, p = 1/2, y = 1, precision 3: precision 3 + 4 / 4 = 4, mean 2 (1 - 1/2) / 4 = 1/4; the stage that was not asked keeps its bytes."""
-    before = heads(1, 3.0)
-    after = learned(before, torch.tensor([[2.0]]), [(0, Stage.CLICKED, 1)])
-    assert after[Stage.CLICKED].precision.item() == pytest.approx(4.0)
-    assert after[Stage.CLICKED].mean.item() == pytest.approx(0.25)
+    """phi = 0.2, p = 1/2, y = 1, precision 9.99: precision 9.99 + 0.04 / 4 = 10, mean 0.2 (1 - 1/2) / 10 = 0.01; the other stage keeps its bytes."""
+    before = heads(1, 9.99)
+    after = learned(before, torch.tensor([[0.2]]), [(0, Stage.CLICKED, 1)])
+    assert after[Stage.CLICKED].precision.item() == pytest.approx(10.0)
+    assert after[Stage.CLICKED].mean.item() == pytest.approx(0.01)
     assert after[Stage.CONVERTED_IF_CLICKED] is before[Stage.CONVERTED_IF_CLICKED]
 
 
@@ -153,7 +153,7 @@ def batches(rows, size):
 
 
 def test_small_batches_in_any_order_come_to_one_large_batch():
-    """400 answers one by one, in tens, backwards and at once: the means move by two deviations and agree within a fiftieth of one.
+    """400 answers one by one, in tens, backwards and at once: the means move by four deviations and agree within a sixtieth of one, precisions within 1.5%.
 
     The same batches in the same order give the same bytes.
     """
@@ -173,8 +173,8 @@ def test_small_batches_in_any_order_come_to_one_large_batch():
         found = after(parts)
         for stage, head in whole.items():
             deviation = torch.linalg.inv(head.precision).diagonal().sqrt()
-            assert ((found[stage].mean - head.mean).abs() / deviation).max() < 0.02
-            assert (found[stage].precision - head.precision).abs().max() < 0.01 * head.precision.diagonal().max()
+            assert ((found[stage].mean - head.mean).abs() / deviation).max() < 1 / 60
+            assert (found[stage].precision - head.precision).abs().max() < 0.015 * head.precision.diagonal().max()
             assert ((head.mean - heads()[stage].mean).abs() / deviation).max() > 2
     twice = [after(batches(answers, 10)) for _ in range(2)]
     for stage in whole:

@@ -2,6 +2,8 @@
 
 import pytest
 import torch
+from scipy.optimize import brentq
+from scipy.special import expit
 
 from training.model.posterior import NEVER, LaplaceLogistic, deviations, fit
 
@@ -17,11 +19,43 @@ def logged(rows: int, seed: int = 3) -> tuple[torch.Tensor, torch.Tensor, torch.
 
 
 def test_update_by_hand():
-    """At w = 0, p = 1/2: H = I + 1/4 (2, 0)(2, 0)' = diag(2, 1) and the step is H^-1 (2, 0) (1 - 1/2) = (1/2, 0)."""
+    """A row (2, 0) that answered 1 moves the weights along (2, 0) until w = 2 (1 - p) with p = sigmoid(2 w); H = I + p (1 - p) (2, 0)(2, 0)'."""
     after = TWO.update(torch.tensor([[2.0, 0.0]]), torch.tensor([1.0]))
-    assert torch.allclose(after.precision, torch.diag(torch.tensor([2.0, 1.0], dtype=torch.float64)))
-    assert torch.allclose(after.mean, torch.tensor([0.5, 0.0], dtype=torch.float64))
-    assert torch.allclose(torch.linalg.inv(after.precision), torch.diag(torch.tensor([0.5, 1.0], dtype=torch.float64)))
+    w = brentq(lambda w: w - 2 * expit(-2 * w), 0, 1)
+    assert after.mean.tolist() == pytest.approx([w, 0.0], abs=1e-4)
+    assert torch.allclose(after.precision, torch.diag(torch.tensor([1 + 4 * expit(2 * w) * expit(-2 * w), 1.0], dtype=torch.float64)), atol=1e-2)
+
+
+def test_a_small_update_is_one_newton_step():
+    """At w = 0, p = 1/2: with a prior of precision 1,000, H = diag(1001, 1000) and the step is H^-1 (2, 0) (1 - 1/2), a logit of 0.002."""
+    sure = LaplaceLogistic(torch.zeros(2, dtype=torch.float64), 1000 * torch.eye(2, dtype=torch.float64))
+    after = sure.update(torch.tensor([[2.0, 0.0]]), torch.tensor([1.0]))
+    assert torch.equal(after.precision, torch.diag(torch.tensor([1001.0, 1000.0], dtype=torch.float64)))
+    assert after.mean.tolist() == pytest.approx([1 / 1001, 0.0], rel=1e-12)
+
+
+@pytest.mark.parametrize(("logit", "deviation", "answer"), [(15.2, 6.4, 0), (-4.0, 2.0, 1), (-40.0, 10.0, 1), (3.0, 100.0, 0), (0.0, 1.0, 1)])
+def test_a_surprise_does_not_overshoot(logit, deviation, answer):
+    """After one answer the logit z is where z = logit + deviation^2 (answer - sigmoid(z)); the Newton step from 15.2 went to -26."""
+    belief = LaplaceLogistic(torch.tensor([logit], dtype=torch.float64), torch.tensor([[deviation**-2.0]], dtype=torch.float64))
+    after = belief.update(torch.ones(1, 1), torch.tensor([float(answer)]))
+    exact = brentq(lambda z: z - logit - deviation**2 * (answer - expit(z)), -1e5, 1e5)
+    assert float(after.mean) == pytest.approx(exact, abs=1e-3)
+    assert float(after.precision) == pytest.approx(deviation**-2.0 + expit(exact) * expit(-exact), rel=0.02)
+
+
+def test_many_surprises_end_at_the_maximum():
+    """Under a wide prior that expects the opposite, the slope of the log posterior is 0 where 30 answers of three columns lead."""
+    phi, label, _ = logged(30)
+    prior = LaplaceLogistic(torch.tensor([5.0, -20.0, 3.0], dtype=torch.float64), torch.eye(3, dtype=torch.float64) / 100)
+    after, rows = prior.update(phi, label), phi.double()
+    slope = rows.T @ (label.double() - torch.sigmoid(rows @ after.mean)) - prior.precision @ (after.mean - prior.mean)
+    assert torch.linalg.solve(after.precision, slope).abs().max() < 1e-3
+
+
+def test_no_rows_teach_nothing():
+    """The belief stays as it is."""
+    assert TWO.update(torch.zeros(0, 2), torch.zeros(0)) == TWO
 
 
 def test_incremental_is_batch():
