@@ -1,4 +1,5 @@
-"""Columns for linear models of a member's numbers: the numbers themselves or, of few, which it is, and how near the member is to some that were seen.
+"""Columns for linear models of a member's numbers: the numbers themselves; of few values, which it is and where it stands in their order; and how near the
+member is to some that were seen.
 
 Nearness is a Gaussian kernel, brought into a few columns by Nystroem's method (Williams and Seeger 2001, "Using the Nystroem method to speed up kernel
 machines"): a linear model of them is a Gaussian process that learns from few rows what a network needs many for.
@@ -23,9 +24,10 @@ SMALLEST = 1e-6
 
 @dataclass(frozen=True)
 class CodeEncoder:
-    """What `numbers` says, but a column of few values by which of `values` (one array a column, empty where many) it has: codes are no quantities.
+    """What `numbers` says, but a column of few values by which of `values` (one array a column, empty where many) it has: codes need be no quantities.
 
     Two members who differ in such a column are 2 apart in squared distance whatever the codes, as two who differ in a standardised number are on average.
+    Where the codes are grades, `grades` tells their order.
     """
 
     numbers: NumberEncoder
@@ -39,9 +41,21 @@ class CodeEncoder:
 
     def encode(self, raw: Floats) -> Floats:
         """[n, numbers.size + all values]; in place of a coded column's number is 0. A value that was not seen, or is missing, is none of them."""
-        encoded, coded = self.numbers.encode(raw).astype(np.float64), [i for i, values in enumerate(self.values) if len(values)]
+        encoded, coded = self.numbers.encode(raw).astype(np.float64), self.coded
         encoded[:, coded] = 0.0
         return np.hstack([encoded, *(raw[:, i : i + 1] == self.values[i] for i in coded)])
+
+    def grades(self, raw: Floats) -> Floats:
+        """[n, coded columns]: where their value stands among the known ones, from -0.5 for the first to 0.5 for the last; 0 where missing."""
+        found = np.zeros((len(raw), len(self.coded)))
+        for column, i in enumerate(self.coded):
+            found[:, column] = np.interp(raw[:, i], self.values[i], np.linspace(-0.5, 0.5, len(self.values[i])))
+        return np.nan_to_num(found)
+
+    @property
+    def coded(self) -> list[int]:
+        """Columns of few values."""
+        return [i for i, values in enumerate(self.values) if len(values)]
 
 
 @dataclass(frozen=True)
@@ -68,7 +82,7 @@ class Landmarks:
 
 @dataclass(frozen=True)
 class Basis:
-    """What `encoder` says where it varies (`varies`, positions), turned by `rotation` where that is too much, and the landmarks' columns."""
+    """What `encoder` says where it varies (`varies`, positions), turned by `rotation` where that is too much, else its grades; and the landmarks' columns."""
 
     encoder: CodeEncoder
     varies: npt.NDArray[np.int64]
@@ -86,15 +100,16 @@ class Basis:
         return cls(encoder, varies, rotation, Landmarks.fit(encoded[rng.choice(len(raw), min(most, len(raw)), replace=False)]))
 
     @property
-    def blocks(self) -> tuple[int, int, int]:
-        """Columns of the constant, of the numbers and of the landmarks."""
-        return 1, len(self.varies) if self.rotation is None else self.rotation.shape[1], self.landmarks.whitening.shape[1]
+    def blocks(self) -> tuple[int, int, int, int]:
+        """Columns of the constant, of the numbers, of the grades and of the landmarks."""
+        numbers, grades = (len(self.varies), len(self.encoder.coded)) if self.rotation is None else (self.rotation.shape[1], 0)
+        return 1, numbers, grades, self.landmarks.whitening.shape[1]
 
     def columns(self, raw: Floats) -> Floats:
         """[n, sum of blocks]."""
         encoded = self.encoder.encode(raw)[:, self.varies]
-        numbers = encoded if self.rotation is None else encoded @ self.rotation
-        return np.hstack([np.ones((len(raw), 1)), numbers, self.landmarks.columns(encoded)])
+        numbers = [encoded, self.encoder.grades(raw)] if self.rotation is None else [encoded @ self.rotation]
+        return np.hstack([np.ones((len(raw), 1)), *numbers, self.landmarks.columns(encoded)])
 
 
 def _codes(column: Floats) -> Floats:

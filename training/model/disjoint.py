@@ -78,11 +78,12 @@ class Disjoint:
         """Precisions and noise one fixed-point step nearer to the most probable ones; `beliefs` are those under the present ones.
 
         What is believed: the noise is FIRST_NOISE, and a block moves a label by a deviation of 1, as LinUCB's precision of 1 says of rows of length 1, so
-        that many columns have small weights each.
+        that many columns have small weights each. Of a block without columns nothing is said.
         """
         mean = beliefs.mean
         determined, weights = self._by_block(self._determined(beliefs)), self._by_block((mean**2).sum(dim=0))
         precisions = ((determined + BELIEVED) / (weights + BELIEVED / self._lengths)).clamp(*PRECISIONS)
+        precisions = torch.where(torch.tensor(self.blocks) > 0, precisions, self.precisions)
         precisions[0] = 1.0
         rest = self.square - 2 * float((mean * self.slope).sum()) + float(torch.einsum("kd,kde,ke->", mean, self.gram, mean))
         free = max(self.count - float(determined.sum()), self.count / 2)

@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+import torch
 
 from training.model import basis
 from training.model.basis import Basis, CodeEncoder, Landmarks, distances
+from training.model.disjoint import Disjoint
 
 
 def test_distances_by_hand():
@@ -33,7 +35,7 @@ def test_blocks_are_the_columns():
     raw = np.random.default_rng(1).normal(size=(40, 3))
     raw[:, 1] = 7.0
     found = Basis.fit(raw, 10, np.random.default_rng(2))
-    assert found.blocks[:2] == (1, 2)
+    assert found.blocks[:3] == (1, 2, 0)
     raw[0, 0] = np.nan
     columns = found.columns(raw)
     assert columns.shape == (40, sum(found.blocks))
@@ -62,6 +64,38 @@ def test_codes_are_told_apart_and_not_ordered():
 def test_other_numbers_stay_numbers(column):
     """Two values are a number as well, thirteen are many, and four in five rows may be any number: nothing but the number and whether it is missing."""
     assert CodeEncoder.fit(np.array(column)[:, None].astype(float)).encode(np.array([[1.0]])).shape == (1, 2)
+
+
+def test_grades_stand_beside_their_codes():
+    """A column of the values 1, 2 and 10 is in the block of grades from -0.5 to 0.5; missing is 0, 6 is halfway between 2 and 10, 99 is the last. One of
+    many values is none.
+    """
+    grades = np.repeat([1.0, 2.0, 10.0], [3, 2, 3])
+    found = Basis.fit(np.stack([np.arange(8.0), grades], axis=1), 2, np.random.default_rng(2))
+    assert found.blocks[2] == 1
+    columns = found.columns(np.stack([np.zeros(6), [1.0, 2.0, 10.0, np.nan, 6.0, 99.0]], axis=1))
+    assert columns[:, sum(found.blocks[:2])].tolist() == [-0.5, 0.0, 0.5, 0.0, 0.25, 0.5]
+
+
+def test_too_many_numbers_leave_no_room_for_grades(monkeypatch):
+    """Where principal components stand for the numbers, the block is empty."""
+    monkeypatch.setattr(basis, "MOST_NUMBERS", 2)
+    found = Basis.fit(np.repeat([[0.0], [1.0], [2.0]], 4, axis=0), 5, np.random.default_rng(2))
+    assert found.blocks[1:3] == (2, 0)
+    assert found.columns(np.zeros((1, 1))).shape == (1, sum(found.blocks))
+
+
+def test_a_grade_that_was_never_seen_is_judged_by_its_order():
+    """Of grades from 1 to 10, 9 is missing among 90 answers of which the upper half was right; it is no code that is known."""
+    grades = np.tile([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 10.0], 10)
+    found, answers = Basis.fit(grades[:, None], 5, np.random.default_rng(2)), torch.from_numpy((grades > 5).astype(float))
+    phi, arm = torch.from_numpy(found.columns(grades[:, None])), torch.zeros(90, dtype=torch.int64)
+    rows = Disjoint.empty(found.blocks, 1).learned(phi, arm, answers)
+    for _ in range(20):
+        rows = rows.tuned(rows.beliefs())
+    mean, _ = rows.beliefs().predict(torch.from_numpy(found.columns(np.array([[9.0], [0.0]]))))
+    assert mean[0, 0] > 0.8
+    assert mean[1, 0] < 0.2
 
 
 def test_a_rule_of_codes_is_linear_in_the_basis():

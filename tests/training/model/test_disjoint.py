@@ -88,3 +88,12 @@ def test_evidence_can_be_handed_on():
     old = old.tuned(old.beliefs())
     new = Disjoint.empty((1, 5), 2).with_evidence_of(old)
     assert (new.noise, new.precisions.tolist(), new.count) == (old.noise, old.precisions.tolist(), 0)
+
+
+def test_of_a_block_without_columns_nothing_is_said():
+    """Its precision stays where it began, for columns that a later basis may have; the others' are as without it."""
+    phi, arm, label = answered(40)
+    found, without = (Disjoint.empty(blocks, 2).learned(phi, arm, label) for blocks in ((1, 0, 2), (1, 2)))
+    found, without = found.tuned(found.beliefs()), without.tuned(without.beliefs())
+    assert found.precisions[1] == 1.0
+    assert found.precisions[[0, 2]].tolist() == without.precisions.tolist()
