@@ -40,7 +40,7 @@ class Core:
         self.watch = Watch(Outside(registry, SqlExperiments(settings.ledger_url), features, self.log, wall, self.metrics.shown), settings)
         self.registry = registry
         self.lookup = Lookup(features, settings.serving.lookup_budget_ms / 1e3)
-        self.ingest = Ingest(self.log, settings.serving.clock)
+        self.ingest = Ingest(self.log, settings.serving.clock, settings.serving.log_budget_ms / 1e3, self.metrics)
         self.times = Times(self.log, settings.experiment.slow_ms / 1e3)
         self.decider = Decider(self.log, self.lookup, self.watch, self.metrics, CHANCE.uniform, self.times)
 

@@ -16,6 +16,7 @@ from serving.decide import Question, World, decide, fallback, together
 from serving.features import Found, Late, Lookup
 from serving.line import Line, Waiting, answered
 from serving.metrics import Metrics
+from serving.patience import Overdue, Patience
 from serving.settling import Asking, Made, Settling, Unlogged
 from serving.times import Times
 from training.adapters.decision_log import DecisionLog
@@ -56,7 +57,8 @@ class Decider:
         self._times = times
         self._turn = threading.Lock()
         """Held by who decides: models are for one thread at a time."""
-        self._open, self._come = 0, deque[Asking]()
+        self._patience: Patience[Served] = Patience(source.world.serving.log_budget_ms / 1e3, metrics)
+        self._come = deque[Asking]()
         self._later: deque[Asking] = deque()
         self._line: Line[Asked, Served] = Line("decider", self._run)
         self._settling = Settling(metrics, self._answer)
@@ -68,23 +70,29 @@ class Decider:
         self._loop = loop if self._log.local and self._lookup.local else None
         self._line.start(loop)
         self._settling.start(loop)
+        self._patience.start(loop)
 
     def stop(self) -> None:
         """Answer what waits, then end the threads."""
         self._line.stop()
         self._settling.stop()
+        self._patience.stop()
+
+    @property
+    def hangs(self) -> bool:
+        """Whether the log has not answered within its budget: then nobody is let in until it does."""
+        return self._patience.hangs
 
     async def ask(self, asked: Asked) -> Served:
-        """The decision, once it is durable. Raises Busy where too many wait, Unlogged where it could not be kept."""
+        """The decision, once it is durable. Raises Busy where too many wait, Unlogged where it could not be kept, Overdue where nobody knows in time."""
         return await answered(partial(self.put, asked))
 
     def put(self, asked: Asked, done: Done, coming: Coming | None = None) -> None:
         """Let `done` be told what `ask` gives or raises, and `coming` before, where there is time (`line.Waiting`)."""
-        if self._open >= WAITING:
-            done(Busy())
+        if self._patience.hangs or len(self._patience) >= WAITING:
+            done(Overdue() if self._patience.hangs else Busy())
             return
-        self._open += 1
-        one = Waiting(asked, partial(self._done, done), perf_counter(), coming)
+        one = Waiting(asked, self._patience.add(done), perf_counter(), coming)
         if self._loop is None:
             self._line.put(one)
             return
@@ -92,19 +100,12 @@ class Decider:
         if len(self._come) == 1:
             self._loop.call_soon(self._here)
 
-    def _done(self, done: Done, answer: Served | Exception) -> None:
-        self._open -= 1
-        try:
-            done(answer)
-        except Exception as error:  # noqa: BLE001 - the others of its batch are told all the same
-            self._metrics.trouble("answer", error)
-
     def _here(self) -> None:
         """Decide on the loop what has come since its last turn."""
         batch, self._come = self._distinct(self._come)
         if self._come and self._loop is not None:
             self._loop.call_soon(self._here)
-        made = self._at_once(batch) if not (self._later or len(self._line)) else None
+        made = self._at_once(batch) if not (self._later or len(self._line) or self._settling.slow) else None
         if made is None:
             for one in batch:
                 self._line.put(one)

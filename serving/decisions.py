@@ -14,6 +14,7 @@ from serving.clock import BEGINNING, END
 from serving.core import Core
 from serving.decider import Busy
 from serving.messages import DecisionRequest, answer
+from serving.patience import Overdue
 from serving.problems import Refusal
 from serving.settling import Unlogged
 from serving.trace import trace_id
@@ -66,7 +67,7 @@ async def settled(core: Core, asked: Asked) -> Served:
     found: Served | Exception
     try:
         found = await core.decider.ask(asked)
-    except (Busy, Unlogged) as error:
+    except (Busy, Overdue, Unlogged) as error:
         found = error
     return standing(asked, found)
 
@@ -82,6 +83,13 @@ def standing(asked: Asked, found: Served | Exception) -> Served:
             )
         case Unlogged():  # the log has its reason, which may name hosts
             raise Refusal(503, "Log unavailable", "The decision could not be kept, so nothing may be shown. Try again shortly.", {"Retry-After": "1"})
+        case Overdue():
+            raise Refusal(
+                503,
+                "Log unavailable",
+                "The log has not answered in time, so nothing may be shown. Ask again shortly, with the same request_id: the decision counts once.",
+                {"Retry-After": "1"},
+            )
         case Exception():
             raise found
     if found.asked is not asked and _said(found.asked) != _said(asked):

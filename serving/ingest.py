@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from datetime import datetime
 from itertools import islice
 from queue import Empty
+from time import perf_counter
 from typing import NamedTuple
 
-from serving.line import Line, Waiting
+from serving.line import Line, Waiting, answered
+from serving.metrics import Metrics
+from serving.patience import Overdue, Patience
 from training.adapters.decision_log import DecisionLog
 from training.adapters.log_outcomes import Receipt
 from training.config.serving import Clock
@@ -34,16 +38,37 @@ class Crowded(Exception):  # noqa: N818 - it is no error of ours
 class Ingest:
     """`take` from the event loop; a thread appends what waits and answers once it is durable."""
 
-    def __init__(self, log: DecisionLog, clock: Clock) -> None:
+    def __init__(self, log: DecisionLog, clock: Clock, seconds: float, metrics: Metrics) -> None:
+        """Nobody waits longer than `seconds`."""
         self._log, self._clock = log, clock
         self._line: Line[Told, list[Receipt]] = Line("ingest", self._run)
-        self.start, self.stop = self._line.start, self._line.stop
+        self._patience: Patience[list[Receipt]] = Patience(seconds, metrics)
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Begin; `take` is called on `loop`."""
+        self._line.start(loop)
+        self._patience.start(loop)
+
+    def stop(self) -> None:
+        """Answer what waits, then end the thread."""
+        self._line.stop()
+        self._patience.stop()
+
+    @property
+    def hangs(self) -> bool:
+        """As of `Decider`."""
+        return self._patience.hangs
 
     async def take(self, outcomes: Sequence[Outcome], received_at: datetime) -> list[Receipt]:
-        """Receipts in order, once those accepted are durable. Raises what the log raises, or Crowded: then none of them was kept."""
+        """Receipts in order, once those accepted are durable. Raises what the log raises, or Crowded: then none of them was kept; and Overdue where it has not
+        answered in time: then they may be.
+        """
         if len(self._line) >= WAITING:
             raise Crowded
-        return await self._line.ask(Told(outcomes, received_at))
+        if self._patience.hangs:
+            raise Overdue
+        told = Told(outcomes, received_at)
+        return await answered(lambda done: self._line.put(Waiting(told, self._patience.add(done), perf_counter())))
 
     def _run(self) -> None:
         while batch := self._next():

@@ -12,6 +12,7 @@ from serving import bodies
 from serving.core import Core
 from serving.ingest import Crowded
 from serving.messages import MOST_OUTCOMES, Name, OutcomeAnswer, OutcomeItem, Refused
+from serving.patience import Overdue
 from serving.problems import Refusal, partly
 from training.adapters.log_outcomes import Answer
 from training.domain.nouns import Outcome
@@ -41,13 +42,18 @@ async def take(core: Core, request: Request) -> Response:
 
 
 async def apply(core: Core, items: Sequence[tuple[int, Outcome]]) -> OutcomeAnswer:
-    """Append outcomes (with their place in the batch) in one transaction. Raises Refusal 503 where the log cannot be written: then none is applied."""
+    """Append outcomes (with their place in the batch) in one transaction. Raises Refusal 503 where the log cannot be written: then none is applied;
+    and where it does not answer: then they may be.
+    """
     if not items:
         return OutcomeAnswer(0, 0)
     try:
         receipts = await core.ingest.take([o for _, o in items], core.received())
     except Crowded:
         raise Refusal(503, "Too busy", "Too many outcomes wait already, so none was taken. Send them again shortly.", {"Retry-After": "1"}) from None
+    except Overdue:
+        words = "The log has not answered in time, so the outcomes may be kept or not. Send them again with the same ids: each counts once."
+        raise Refusal(503, "Log unavailable", words, {"Retry-After": "1"}) from None
     except Exception as error:  # noqa: BLE001 - whatever the log raises, the caller must know that nothing was kept
         core.metrics.trouble("log", error)
         raise Refusal(503, "Log unavailable", "The outcomes could not be kept, so none was applied. Send them again.", {"Retry-After": "1"}) from None

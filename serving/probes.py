@@ -44,6 +44,8 @@ async def readyz(core: Core, request: Request) -> Response:
         troubles["features"] = f"the newest are more than {serving.features_max_age_hours:g} hours old: the safe default answers"
     if core.lookup.open:
         troubles["features"] = "the online store does not answer in time"
+    if core.decider.hangs or core.ingest.hangs:
+        troubles["log"] = "it does not answer: what cannot be kept is refused"
     body = {
         "status": "degraded" if troubles else "ready",
         "champion": champion.version if champion else None,

@@ -6,8 +6,10 @@ import asyncio
 import threading
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from serving.ingest import Crowded, Ingest
+from serving.metrics import Metrics
 from tests.fakes.logs import AT
 from training.adapters.log_outcomes import Answer, Receipt
 from training.config.serving import Clock
@@ -30,7 +32,7 @@ def test_a_log_that_hangs_fills_no_memory(monkeypatch, most):
     """What waits is kept in the end, besides what was under way."""
     monkeypatch.setattr("serving.ingest.WAITING", most)
     log = Log()
-    ingest = Ingest(log, Clock.WALL)
+    ingest = Ingest(log, Clock.WALL, 60.0, Metrics(CollectorRegistry()))
 
     async def tell():
         ingest.start(asyncio.get_running_loop())
