@@ -48,10 +48,11 @@ class Windows:
 class Guard:
     """Checks keys (compared in constant time by `match`) and counts each key's requests to this worker."""
 
-    def __init__(self, keys: RecentKeys, rate: str) -> None:
-        self._keys, self._windows = keys, Windows(rate)
-        self._reading, self._failed = asyncio.Lock(), float("-inf")
-        self._renewing: asyncio.Future[None] | None = None
+    def __init__(self, keys: RecentKeys, rate: str, seconds: float) -> None:
+        """`rate` as the library `limits` writes it; nobody waits longer than `seconds` for the keys."""
+        self._keys, self._windows, self._seconds = keys, Windows(rate), seconds
+        self._failed = self._since = float("-inf")
+        self._reading: asyncio.Future[Mapping[str, Key] | None] | None = None
 
     def admits(self, token: str, scope: Scope) -> bool:
         """Whether `check` would let it in without having to ask for keys; then it has been counted."""
@@ -79,32 +80,33 @@ class Guard:
     def _held(self) -> Mapping[str, Key] | None:
         """The keys as read a moment ago, which are read again before anybody has to wait for that; None where it was too long ago."""
         held = self._keys.held()
-        if held is not None and self._keys.ageing and self._renewing is None and monotonic() - self._failed >= AGAIN:
-            self._renewing = asyncio.ensure_future(self._renewed())
+        if held is not None and self._keys.ageing:
+            self._read()
         return held
 
-    async def _renewed(self) -> None:
-        """Read the keys again, in nobody's name: where that fails, whoever comes when those at hand are too old is told."""
+    def _read(self) -> asyncio.Future[Mapping[str, Key] | None] | None:
+        """The keys, which are being read in nobody's name, once at a time; None shortly after that failed."""
+        if self._reading is None and monotonic() - self._failed >= AGAIN:
+            self._reading, self._since = asyncio.ensure_future(self._fresh()), monotonic()
+        return self._reading
+
+    async def _fresh(self) -> Mapping[str, Key] | None:
         try:
-            async with self._reading:
-                await asyncio.to_thread(self._keys.read)
-        except Exception:  # noqa: BLE001 - as above
+            return await asyncio.to_thread(self._keys.read)
+        except Exception:  # noqa: BLE001 - unreadable keys open nothing: whoever comes when those at hand are too old is told
             self._failed = monotonic()
+            return None
         finally:
-            self._renewing = None
+            self._reading = None
 
     async def _valid(self) -> Mapping[str, Key]:
-        """The keys as read a moment ago. A database that hangs keeps those waiting who come with a key, not the event loop, and is asked by one at a time."""
+        """The keys as read a moment ago. A database that hangs keeps those waiting who come with a key, for a while, and not the event loop."""
         held = self._held()
-        if held is not None:
-            return held
-        async with self._reading:
-            held = self._keys.held()
-            if held is not None:
-                return held
-            if monotonic() - self._failed >= AGAIN:
-                try:
-                    return await asyncio.to_thread(self._keys.read)
-                except Exception:  # noqa: BLE001 - unreadable keys open nothing
-                    self._failed = monotonic()
-        raise Refusal(503, "Keys cannot be read", "The store of API keys does not answer, so nobody can be let in. Try again shortly.", {"Retry-After": "1"})
+        if held is None and (reading := self._read()) is not None:
+            await asyncio.wait({reading}, timeout=max(0.0, self._since + self._seconds - monotonic()))
+            held = reading.result() if reading.done() else None
+        if held is None:
+            raise Refusal(
+                503, "Keys cannot be read", "The store of API keys does not answer, so nobody can be let in. Try again shortly.", {"Retry-After": "1"}
+            )
+        return held

@@ -36,11 +36,13 @@ class Core:
         self.log = DecisionLog(settings.log_url)
         self.tending = Tending(self.log.engine)
         self.metrics = Metrics()
-        self.guard = Guard(RecentKeys(ApiKeys(self.log.engine), KEYS_FOR), settings.serving.rate_limit)
+        self.patience = settings.serving.log_budget_ms / 1e3
+        """Seconds that anybody waits for the log."""
+        self.guard = Guard(RecentKeys(ApiKeys(self.log.engine), KEYS_FOR), settings.serving.rate_limit, self.patience)
         self.watch = Watch(Outside(registry, SqlExperiments(settings.ledger_url), features, self.log, wall, self.metrics.shown), settings)
         self.registry = registry
         self.lookup = Lookup(features, settings.serving.lookup_budget_ms / 1e3)
-        self.ingest = Ingest(self.log, settings.serving.clock, settings.serving.log_budget_ms / 1e3, self.metrics)
+        self.ingest = Ingest(self.log, settings.serving.clock, self.patience, self.metrics)
         self.times = Times(self.log, settings.experiment.slow_ms / 1e3)
         self.decider = Decider(self.log, self.lookup, self.watch, self.metrics, CHANCE.uniform, self.times)
 

@@ -6,11 +6,12 @@ import asyncio
 from collections.abc import Callable
 from functools import partial
 from time import perf_counter
-from typing import Generic, TypeVar
+from typing import Generic, ParamSpec, TypeVar
 
 from serving.metrics import Metrics
 
 A = TypeVar("A")
+P = ParamSpec("P")
 Done = Callable[[A | Exception], None]
 
 EVERY = 0.1
@@ -19,6 +20,14 @@ EVERY = 0.1
 
 class Overdue(Exception):  # noqa: N818 - it says what happened
     """The log has not answered in time. What it was asked to keep may be kept in the end."""
+
+
+async def in_time(seconds: float, ask: Callable[P, A], *of: P.args, **named: P.kwargs) -> A:
+    """What a thread gets from the log. Raises Overdue where that takes longer; the thread goes on until it is answered."""
+    try:
+        return await asyncio.wait_for(asyncio.to_thread(ask, *of, **named), seconds)
+    except TimeoutError:
+        raise Overdue from None
 
 
 class Patience(Generic[A]):

@@ -6,7 +6,6 @@ whoever asks: with no action left the answer is `none`, which a caller must be r
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
@@ -19,6 +18,7 @@ from serving.core import Core
 from serving.decisions import question, settled
 from serving.messages import DecisionRequest, Name
 from serving.outcomes import apply
+from serving.patience import in_time
 from serving.problems import Refusal
 from serving.trace import trace_id
 from training.adapters.log_keys import Scope
@@ -138,7 +138,7 @@ def _features(context: list[dict[str, Any]]) -> Iterator[tuple[str, Any]]:
 
 async def _report(core: Core, event: str, kind: OutcomeKind) -> None:
     at = core.now()
-    served = (await asyncio.to_thread(core.log.read, [], [event], at)).earlier.get(event)
+    served = (await in_time(core.patience, core.log.read, [], [event], at)).earlier.get(event)
     if served is None:
         raise Refusal(404, "Unknown event", f"No rank request with the event id {event!r} is known, so nothing can be counted. Use the id that rank returned.")
     if served.chosen_arm == NONE and kind is not OutcomeKind.CONVERSION:
@@ -153,5 +153,5 @@ async def _report(core: Core, event: str, kind: OutcomeKind) -> None:
 
 
 async def _told(core: Core, outcome: Outcome) -> bool:
-    told = await asyncio.to_thread(core.log.outcomes_of, outcome.decision_id)
+    told = await in_time(core.patience, core.log.outcomes_of, outcome.decision_id)
     return any(one.outcome_id == outcome.outcome_id for one in told)

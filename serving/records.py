@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 
 import msgspec
@@ -13,6 +12,7 @@ from serving.core import Core
 from serving.explain import model_of, window_of
 from serving.messages import ArmConsidered, DecisionRecord, OutcomeItem, shown
 from serving.metrics import hours
+from serving.patience import in_time
 from serving.problems import Refusal
 from training.domain.errors import RightmatchError
 from training.domain.served import FALLBACK, Served
@@ -21,7 +21,7 @@ from training.model.compiled import Compiled
 
 async def show(core: Core, request: Request) -> Response:
     """Everything that was kept, and what the model that took it thought of each arm."""
-    record = await asyncio.to_thread(_record, core, request.path_params["decision_id"])
+    record = await in_time(core.patience, _record, core, request.path_params["decision_id"])
     return Response(msgspec.json.encode(record), media_type="application/json")
 
 

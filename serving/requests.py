@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from serving.core import Core
 from serving.logs import say
+from serving.patience import Overdue
 from serving.problems import Refusal, problem
 from serving.trace import HEADER, id_of
 from training.domain.errors import LogError
@@ -48,6 +49,8 @@ def failed(core: Core, error: Exception, told: Told) -> Response:
     match error:
         case Refusal():
             return problem(error, told.path)
+        case Overdue():
+            return problem(Refusal(503, "Log unavailable", "The log has not answered in time. Ask again shortly.", {"Retry-After": "1"}), told.path)
         case LogError():
             core.metrics.trouble("log", error, trace_id=id_of(told.trace))
             return problem(Refusal(503, "Log unavailable", "The decision log does not answer. Try again shortly.", {"Retry-After": "1"}), told.path)

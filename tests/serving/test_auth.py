@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from time import monotonic
 
 import pytest
 
@@ -52,7 +53,7 @@ def test_keys_that_cannot_be_read_open_nothing(keys):
     """All who ask meanwhile are told, after one look at the database, and nothing of what it said."""
     token = keys.create("a", ["read"], AT)
     keys.fails = True
-    found = asyncio.run(checks(Guard(RecentKeys(keys, 60), "9/second"), token, 20))
+    found = asyncio.run(checks(Guard(RecentKeys(keys, 60), "9/second", 60), token, 20))
     assert [status(f) for f in found] == [503] * 20
     assert keys.asked == 1
     assert "db.internal" not in found[0].detail
@@ -60,7 +61,7 @@ def test_keys_that_cannot_be_read_open_nothing(keys):
 
 def test_a_store_that_hangs_does_not_hold_the_loop(keys):
     """Others go on; who waited is let in once it answers, and one rate counts for all."""
-    token, guard = keys.create("a", ["read"], AT), Guard(RecentKeys(keys, 60), "3/minute")
+    token, guard = keys.create("a", ["read"], AT), Guard(RecentKeys(keys, 60), "3/minute", 60)
     keys.gate = threading.Event()
 
     async def meanwhile():
@@ -72,6 +73,28 @@ def test_a_store_that_hangs_does_not_hold_the_loop(keys):
 
     found = asyncio.run(meanwhile())
     assert sorted(status(f) for f in found if isinstance(f, Refusal)) == [429, 429]
+    assert keys.asked == 1
+
+
+def test_nobody_waits_for_keys_without_end(keys):
+    """All are told when the time is over, who comes later at once, after one look at the database; once it answers they are let in."""
+    token, guard = keys.create("a", ["read"], AT), Guard(RecentKeys(keys, 60), "9/minute", 0.2)
+    keys.gate = threading.Event()
+
+    async def story():
+        found = [*await checks(guard, token, 3)]
+        began = monotonic()
+        found += await checks(guard, token)
+        at_once = monotonic() - began
+        keys.gate.set()
+        while guard._reading is not None:
+            await guard._reading
+        return found, at_once, await checks(guard, token)
+
+    found, at_once, after = asyncio.run(story())
+    assert [status(f) for f in found] == [503] * 4
+    assert at_once < 0.2
+    assert [key.name for key in after] == ["a"]
     assert keys.asked == 1
 
 
@@ -89,8 +112,8 @@ def admitted(guard, recent, token, at):
     async def once():
         recent.now = at
         found = guard.admits(token, Scope.READ)
-        while guard._renewing is not None:
-            await guard._renewing
+        while guard._reading is not None:
+            await guard._reading
         return found
 
     return once()
@@ -99,7 +122,7 @@ def admitted(guard, recent, token, at):
 def test_keys_are_read_again_before_anybody_waits_for_them(keys):
     """Half way to the end of their time, once; a key that was revoked meanwhile is refused from then on."""
     token, recent = keys.create("a", ["read"], AT), Timed(keys)
-    guard = Guard(recent, "9/second")
+    guard = Guard(recent, "9/second", 60)
 
     async def story():
         assert not await admitted(guard, recent, token, 0.0)  # nobody has asked for keys yet: `check` does
@@ -115,7 +138,7 @@ def test_keys_are_read_again_before_anybody_waits_for_them(keys):
 def test_keys_that_cannot_be_read_again_are_held_to_their_end(keys):
     """Then nobody is let in at once, and who asks is told."""
     token, recent = keys.create("a", ["read"], AT), Timed(keys)
-    guard = Guard(recent, "9/second")
+    guard = Guard(recent, "9/second", 60)
 
     async def story():
         await guard.check(token, Scope.READ)
@@ -152,7 +175,7 @@ def test_who_is_refused_is_told_when_to_come_again(rate, before, at):
 
 def test_a_refusal_beyond_the_rate_says_how_long_to_wait(keys):
     """In its header and in words."""
-    token, guard = keys.create("a", ["read"], AT), Guard(RecentKeys(keys, 60), "1/hour")
+    token, guard = keys.create("a", ["read"], AT), Guard(RecentKeys(keys, 60), "1/hour", 60)
     [refused] = [found for found in asyncio.run(checks(guard, token, 2)) if isinstance(found, Refusal)]  # either may be first
     assert (refused.status, 1 < int(refused.headers["Retry-After"]) <= 86_401) == (429, True)
     assert f"Wait {refused.headers['Retry-After']} s" in refused.detail
@@ -160,7 +183,7 @@ def test_a_refusal_beyond_the_rate_says_how_long_to_wait(keys):
 
 def test_who_is_known_is_admitted_at_once(keys):
     """By the keys as they were read a moment ago, counted in the same window as by `check`; everything else is left to `check`."""
-    token, guard = keys.create("a", ["decide"], AT), Guard(RecentKeys(keys, 60), "3/minute")
+    token, guard = keys.create("a", ["decide"], AT), Guard(RecentKeys(keys, 60), "3/minute", 60)
     assert not guard.admits(token, Scope.DECIDE)
     asyncio.run(guard.check(token, Scope.DECIDE))
     assert [guard.admits(token, Scope.READ), guard.admits(f"{token}x", Scope.DECIDE), guard.admits("", Scope.DECIDE)] == [False] * 3

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from pathlib import Path
+from time import monotonic
 
+import psutil
 import pytest
+from sqlalchemy import create_engine
 
 from tests.fakes.logs import database, postgres
 from tests.serving.conftest import member, serving, wait
@@ -37,3 +43,52 @@ def test_two_workers_share_a_log_on_postgres(server, home):
         assert sum(r["repeated"] for r in receipts) == 7
         wait(lambda: service.ready().json()["posterior"] >= 1)
         assert client.get(f"/v1/decisions/{shown['decision_id']}").json()["outcomes"][0]["outcome_id"] == "c"
+
+
+@contextmanager
+def standing_still(url: str) -> Iterator[None]:
+    """The server's processes do nothing until the block ends; the system still takes what is sent to them."""
+    engine = create_engine(url)
+    with engine.connect() as connection:
+        folder = connection.exec_driver_sql("SHOW data_directory").scalar_one()
+    engine.dispose()
+    postmaster = psutil.Process(int(Path(folder, "postmaster.pid").read_text().split("\n", 1)[0]))
+    stopped = [postmaster, *postmaster.children(recursive=True)]
+    try:
+        for process in stopped:
+            with suppress(psutil.NoSuchProcess):
+                process.suspend()
+        yield
+    finally:
+        for process in stopped:
+            with suppress(psutil.NoSuchProcess):
+                process.resume()
+
+
+def test_a_postgres_that_stands_still_hangs_no_caller(server, home):
+    """What is asked is refused within the budget, and `/readyz` says so; when the server goes on, so does the service, and what was refused counts once."""
+    url = database(server)
+    with serving(home, SERVING__LOG_URL=url, SERVING__LOG_BUDGET_MS="1000") as service, service.client() as client:
+        wait(lambda: service.ready().status_code == 200)
+
+        def ask():
+            return client.post("/v1/decisions", json={"member_id": member(2), "surface": "outbound", "request_id": "once"})
+
+        wait(lambda: ask().status_code == 200)
+        kept = ask().json()
+        questions = {
+            "decision": lambda: client.post("/v1/decisions", json={"member_id": member(4), "surface": "outbound", "request_id": "held"}),
+            "funnel": lambda: client.get(f"/v1/decisions/{kept['decision_id']}"),
+        }
+        with standing_still(url):
+            for name, question in questions.items():
+                for _ in range(3):
+                    began = monotonic()
+                    found = question()
+                    assert (name, found.status_code, found.headers["retry-after"]) == (name, 503, "1")
+                    assert monotonic() - began < 15
+            assert service.ready().status_code == 503
+        wait(lambda: questions["decision"]().status_code == 200)
+        assert questions["decision"]().json() == questions["decision"]().json()
+        assert ask().json() == kept
+        wait(lambda: service.ready().status_code == 200)
