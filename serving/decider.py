@@ -16,7 +16,7 @@ from serving.decide import Question, World, decide, fallback, together
 from serving.features import Found, Late, Lookup
 from serving.line import Line, Waiting, answered
 from serving.metrics import Metrics
-from serving.patience import Overdue, Patience
+from serving.patience import Overdue, Patience, gone
 from serving.settling import Asking, Made, Settling, Unlogged
 from serving.times import Times
 from training.adapters.decision_log import DecisionLog
@@ -105,7 +105,7 @@ class Decider:
         batch, self._come = self._distinct(self._come)
         if self._come and self._loop is not None:
             self._loop.call_soon(self._here)
-        made = self._at_once(batch) if not (self._later or len(self._line) or self._settling.slow) else None
+        made = self._at_once(batch) if not (self._later or len(self._line) or self._log.slow) else None
         if made is None:
             for one in batch:
                 self._line.put(one)
@@ -182,8 +182,16 @@ class Decider:
         with suppress(Empty):
             while len(waiting) < WAITING and (one := self._line.next(block=False)) is not None:
                 waiting.append(one)
-        batch, self._later = self._distinct(waiting)
-        return batch
+        batch, self._later = self._distinct(self._wanted(waiting))
+        return batch or self._next()
+
+    def _wanted(self, waiting: deque[Asking]) -> deque[Asking]:
+        """Those who were not refused meanwhile: a decision that nobody hears of would count against caps, and be learned from."""
+        left = [one for one in waiting if gone(one.done)]
+        if not left:
+            return waiting
+        self._line.give((one, Overdue()) for one in left)
+        return deque(one for one in waiting if not gone(one.done))
 
     def _distinct(self, waiting: deque[Asking]) -> tuple[list[Asking], deque[Asking]]:
         """Those of one batch, a member and a request once, and those of later ones."""

@@ -84,12 +84,8 @@ def standing(asked: Asked, found: Served | Exception) -> Served:
         case Unlogged():  # the log has its reason, which may name hosts
             raise Refusal(503, "Log unavailable", "The decision could not be kept, so nothing may be shown. Try again shortly.", {"Retry-After": "1"})
         case Overdue():
-            raise Refusal(
-                503,
-                "Log unavailable",
-                "The log has not answered in time, so nothing may be shown. Ask again shortly, with the same request_id: the decision counts once.",
-                {"Retry-After": "1"},
-            )
+            again = "." if asked.request_id.startswith(UNNAMED) else ", with the same request_id: the decision counts once."
+            raise Refusal(503, "Log unavailable", f"The log has not answered in time, so nothing may be shown. Ask again shortly{again}", {"Retry-After": "1"})
         case Exception():
             raise found
     if found.asked is not asked and _said(found.asked) != _said(asked):

@@ -99,7 +99,7 @@ def _paths() -> dict[str, Any]:
         },
         "/metrics": {"get": _operation("metrics", "Prometheus metrics", {"200": _text()}, _READ)},
         "/healthz": {"get": _operation("healthz", "Alive", {"200": _any({"status": "alive"})}, _HEAD) | {"security": []}},
-        "/readyz": {"get": _operation("readyz", "Ready: 503 while decisions are the safe default's", ready, (*_HEAD, "500")) | {"security": []}},
+        "/readyz": {"get": _operation("readyz", "Ready: 503 while decisions are the safe default's, or refused", ready, (*_HEAD, "500")) | {"security": []}},
     }
 
 

@@ -27,8 +27,8 @@ async def healthz(core: Core, request: Request) -> Response:
 
 
 async def readyz(core: Core, request: Request) -> Response:
-    """200 where decisions are real; 503 while they are the safe default's: no champion is there, something cannot be read, features are too old. Decisions are
-    answered in both cases.
+    """200 where decisions are real; 503 while they are the safe default's (no champion is there, something cannot be read, features are too old), which is an
+    answer too, or refused because the log does not answer.
 
     What fails of an experiment or of the version before is said, and no reason to ask another worker; nor is it that nobody is champion yet where every arm
     winning alike is meant meanwhile.

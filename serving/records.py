@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Mapping, Sequence
 
 import msgspec
 from fastapi import Request
@@ -15,20 +16,23 @@ from serving.metrics import hours
 from serving.patience import in_time
 from serving.problems import Refusal
 from training.domain.errors import RightmatchError
+from training.domain.nouns import Outcome
 from training.domain.served import FALLBACK, Served
 from training.model.compiled import Compiled
 
 
 async def show(core: Core, request: Request) -> Response:
     """Everything that was kept, and what the model that took it thought of each arm."""
-    record = await in_time(core.patience, _record, core, request.path_params["decision_id"])
+    decision_id = request.path_params["decision_id"]
+    served = await in_time(core.patience, core.log.find, decision_id)
+    if served is None:
+        raise Refusal(404, "Unknown decision", f"There is no decision {decision_id!r} in the log. Check the id.")
+    told = await in_time(core.patience, core.log.outcomes_of, decision_id)
+    record = await asyncio.to_thread(_record, core, served, told)  # a model may have to be rebuilt for it
     return Response(msgspec.json.encode(record), media_type="application/json")
 
 
-def _record(core: Core, decision_id: str) -> DecisionRecord:
-    served = core.log.find(decision_id)
-    if served is None:
-        raise Refusal(404, "Unknown decision", f"There is no decision {decision_id!r} in the log. Check the id.")
+def _record(core: Core, served: Served, told: Sequence[Outcome]) -> DecisionRecord:
     considered, explained, window = _considered(core, served)
     asked = served.asked
     return DecisionRecord(
@@ -55,7 +59,7 @@ def _record(core: Core, decision_id: str) -> DecisionRecord:
         u=served.u,
         trace_id=asked.trace_id,
         explained=explained,
-        outcomes=[OutcomeItem(o.outcome_id, o.decision_id, o.kind, o.occurred_at, o.value) for o in core.log.outcomes_of(decision_id)],
+        outcomes=[OutcomeItem(o.outcome_id, o.decision_id, o.kind, o.occurred_at, o.value) for o in told],
     )
 
 

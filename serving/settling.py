@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -20,9 +19,6 @@ from training.domain.errors import LogError
 from training.domain.served import Asked, Served
 
 Asking = Waiting[Asked, Served]
-
-SLOW = 0.1
-"""Seconds of a sync after which its disk is not to be waited for by the loop: the file system may stop writes too once it has not got through for a while."""
 
 
 class Unlogged(Exception):  # noqa: N818 - it says what happened
@@ -54,13 +50,6 @@ class Settling:
         self._metrics, self._count, self._handed = metrics, count, 0
         self._line: Line[Made, None] = Line("settling", self._run)
         self._ahead = Ahead(partial(metrics.stage, "sync"), self._tell, self._hand)
-        self._since = deque[float]()
-        """When each batch was taken that has not been settled, in order."""
-
-    @property
-    def slow(self) -> bool:
-        """Whether one has waited for its sync for SLOW."""
-        return bool(self._since) and perf_counter() - self._since[0] > SLOW
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Begin; `take` is called on `loop`."""
@@ -74,7 +63,6 @@ class Settling:
 
     def take(self, made: Made) -> None:
         """Settle and answer, in the order in which batches were taken."""
-        self._since.append(perf_counter())
         if self._handed or not self._ahead.take(made):
             self._hand(made)
             return
@@ -116,7 +104,6 @@ class Settling:
         self._tell(made, error)
 
     def _tell(self, made: Made, error: Exception | None) -> None:
-        self._since.popleft()
         if error is not None:
             for one in made.batch:
                 one.done(Unlogged(str(error)))

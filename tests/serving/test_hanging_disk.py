@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from tests.serving.callers import Caller, compare
-from tests.serving.conftest import PATIENCE, serving, wait
+from tests.serving.conftest import PATIENCE, member, serving, wait
 
 CALLERS, ANSWERS, ATTEMPTS = 4, 3, 4
 """Those who ask; how many more answers each must get with the disk back; and how often the disk may go."""
@@ -131,6 +131,12 @@ def refuses(service, callers, below):
         went_on = goes_on(service, FROZEN)
         if went_on:
             assert all(caller.refused > before + ANSWERS for caller, before in zip(callers, refused, strict=True))
+            began = time.monotonic()
+            assert httpx.get(f"{service.url}/readyz", timeout=FROZEN).status_code == 503
+            with service.client() as client:
+                at_once = client.post("/v1/decisions", json={"member_id": member(2), "surface": "outbound"})
+            assert at_once.status_code == 503
+            assert time.monotonic() - began < BUDGET
             ready = service.ready()
             assert (ready.status_code, ready.json()["troubles"].keys()) == (503, {"log"})
     answered = [len(caller.decisions) for caller in callers]

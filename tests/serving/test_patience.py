@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from contextlib import contextmanager
 from dataclasses import replace
@@ -11,17 +12,19 @@ from types import SimpleNamespace
 import pytest
 from prometheus_client import CollectorRegistry
 
-from serving import decisions, outcomes, settling
+from serving import decisions, outcomes
 from serving.decider import Decider
 from serving.features import Lookup
 from serving.ingest import Ingest
 from serving.metrics import Metrics
-from serving.patience import Overdue, Patience
+from serving.patience import Overdue, Patience, gone
 from serving.problems import Refusal
 from tests.fakes.logs import AT
 from tests.serving.test_decider import Source, Store, asked, until
+from training.adapters import log_sqlite
 from training.adapters.decision_log import DecisionLog
 from training.adapters.log_outcomes import Answer, Receipt
+from training.adapters.log_sqlite import Wal
 from training.config.serving import Clock
 from training.domain.nouns import Outcome, OutcomeKind
 from training.domain.served import Served
@@ -36,7 +39,7 @@ class Hasty(Source):
 
 
 class Held(DecisionLog):
-    """Keeps nothing before `gate` is open; `threads` are those in which it was written to."""
+    """Keeps nothing before `gate` is open; `threads` are those in which decisions were written."""
 
     def __init__(self, url):
         super().__init__(url)
@@ -46,15 +49,17 @@ class Held(DecisionLog):
     def staged(self, members, **how):
         self.threads.append(threading.current_thread().name)
         with super().staged(members, **how) as real:
-            settle = real.settle
-            real.begin, real.settle = (lambda *_: False), lambda: (self.gate.wait(60), settle())
             yield real
 
 
 @pytest.fixture
-def log(tmp_path):
-    """Of a home without a service."""
-    return Held(f"sqlite:///{tmp_path / 'log.db'}")
+def log(tmp_path, monkeypatch):
+    """Of a home without a service, on a disk that syncs nothing before `gate` is open; threads sync, not the kernel."""
+    log, sync = Held(f"sqlite:///{tmp_path / 'log.db'}"), os.fdatasync
+    assert log.engine
+    monkeypatch.setattr(Wal, "begin", lambda *_: False)
+    monkeypatch.setattr(os, "fdatasync", lambda file: (log.gate.wait(60), sync(file)))
+    return log
 
 
 def run(test):
@@ -68,26 +73,43 @@ def told(answer):
 
 
 def test_who_waits_too_long_is_told_and_hears_no_more():
-    """In the order of coming; one who cannot be told harms no other; an answer to anybody ends it."""
+    """In the order of coming; one who cannot be told harms no other; an answer to anybody ends it; all are counted until they are answered."""
     heard, later = [], []
 
     async def test():
         patience = Patience(0.05, Metrics(CollectorRegistry()))
         patience.start(asyncio.get_running_loop())
-        first = patience.add(heard.append)
-        patience.add(told)
-        patience.add(heard.append)
-        assert (len(patience), patience.hangs) == (3, False)
-        await until(lambda: not len(patience))
+        first, *others = [patience.add(done) for done in (heard.append, told, heard.append)]
+        assert (len(patience), patience.hangs, gone(first)) == (3, False, False)
+        await until(lambda: patience.hangs)
+        assert (len(patience), [gone(one) for one in others]) == (3, [True, True])
+        others[0](Overdue())
         assert patience.hangs
         first("late")
-        assert not patience.hangs
+        assert (len(patience), patience.hangs) == (1, False)
         patience.add(later.append)("in time")
         patience.stop()
 
     run(test)
     assert [type(one) for one in heard] == [Overdue, Overdue]
     assert later == ["in time"]
+
+
+def test_a_log_that_is_slow_and_answers_refuses_nobody():
+    """Each waits four budgets, since there are many, but one is answered all the time."""
+    heard = []
+
+    async def test():
+        patience = Patience(0.3, Metrics(CollectorRegistry()))
+        patience.start(asyncio.get_running_loop())
+        tickets = [patience.add(heard.append) for _ in range(24)]
+        for i, ticket in enumerate(tickets):
+            await asyncio.sleep(0.05)
+            ticket(i)
+        patience.stop()
+
+    run(test)
+    assert heard == list(range(24))
 
 
 def test_a_decision_that_is_not_kept_in_time_is_refused(log):
@@ -112,24 +134,47 @@ def test_a_decision_that_is_not_kept_in_time_is_refused(log):
     assert all(isinstance(found, Served) for found in run(test))
 
 
-def test_the_loop_writes_nothing_while_a_sync_hangs(log, monkeypatch):
-    """The first decision is written by the loop, the next one by the thread, since a disk that does not sync may not write either."""
-    monkeypatch.setattr(settling, "SLOW", 0.0)
+def test_a_decision_that_nobody_waits_for_is_not_taken(log):
+    """The first one had begun and is kept; the second, which waited behind it, is not: it would count against caps, and be learned from."""
 
     async def test():
-        decider = Decider(log, Lookup(Store(local=True), 5), Source(), Metrics(CollectorRegistry()), lambda: 0.999)
+        decider = Decider(log, Lookup(Store(), 5), Hasty(), Metrics(CollectorRegistry()), lambda: 0.999)
         decider.start(asyncio.get_running_loop())
-        waiting = [asyncio.create_task(decider.ask(asked("m1", "r1")))]
+        first = asyncio.create_task(decider.ask(asked("m1", "r1")))
         await until(lambda: len(log.threads) == 1)
-        waiting.append(asyncio.create_task(decider.ask(asked("m2", "r2"))))
-        await until(lambda: len(log.threads) == 2)
+        found = await asyncio.gather(first, decider.ask(asked("m2", "r2")), return_exceptions=True)
         log.gate.set()
-        found = await asyncio.gather(*waiting)
+        await until(lambda: not decider.hangs)
+        await decider.ask(asked("m3", "r3"))
         await asyncio.to_thread(decider.stop)
         return found
 
-    assert all(isinstance(found, Served) for found in run(test))
-    assert log.threads == [threading.main_thread().name, "decider"]
+    assert [type(one) for one in run(test)] == [Overdue, Overdue]
+    assert [log.find(f"d-{name}") is not None for name in ("r1", "r2", "r3")] == [True, False, True]
+
+
+@pytest.mark.parametrize("who", ["decision", "outcome"])
+def test_the_loop_writes_nothing_while_a_sync_hangs(log, monkeypatch, who):
+    """Whoever's sync it is, the next decision is written by the thread, since a disk that does not sync may not write either."""
+    monkeypatch.setattr(log_sqlite, "SLOW", 0.0)
+
+    async def test():
+        decider = Decider(log, Lookup(Store(local=True), 5), Source(), Metrics(CollectorRegistry()), lambda: 0.999)
+        ingest = Ingest(log, Clock.WALL, 60, Metrics(CollectorRegistry()))
+        decider.start(asyncio.get_running_loop())
+        ingest.start(asyncio.get_running_loop())
+        waiting = [asyncio.create_task(decider.ask(asked("m1", "r1")) if who == "decision" else ingest.take(CLICK, AT))]
+        await until(lambda: log.slow)
+        waiting.append(asyncio.create_task(decider.ask(asked("m2", "r2"))))
+        await until(lambda: "decider" in log.threads)
+        log.gate.set()
+        found = await asyncio.gather(*waiting)
+        await asyncio.to_thread(decider.stop)
+        await asyncio.to_thread(ingest.stop)
+        return found
+
+    assert isinstance(run(test)[-1], Served)
+    assert log.threads == ([threading.main_thread().name] if who == "decision" else []) + ["decider"]
 
 
 def test_outcomes_that_are_not_kept_in_time_are_refused():

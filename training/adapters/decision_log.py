@@ -16,7 +16,7 @@ from training.adapters.log_engine import in_order, insert_new, log_engine, micro
 from training.adapters.log_hot import Hot
 from training.adapters.log_outcomes import Receipt, lock_members
 from training.adapters.log_reads import Event, Known
-from training.adapters.log_sqlite import Wal, Writer
+from training.adapters.log_sqlite import Syncing, Wal, Writer, syncing
 from training.adapters.log_tables import arms_table, decision_table, pause_table, withdrawal_table
 from training.config.serving import Clock
 from training.domain.errors import LogError
@@ -127,6 +127,15 @@ class DecisionLog:
     def local(self) -> bool:
         """Whether it is a file of this machine's."""
         return self._writer is not None
+
+    @cached_property
+    def _syncing(self) -> Syncing:
+        return syncing(self.engine)
+
+    @property
+    def slow(self) -> bool:
+        """Whether its disk has kept a sync of this process waiting, so that the next write may wait too; for a file of this machine's."""
+        return self._syncing.slow
 
     @contextmanager
     def writing(self, members: Collection[str]) -> Iterator[Writing]:

@@ -138,8 +138,10 @@ _MEANS = {
     "read": "Caps, consent and earlier answers are in it.",
     "written": "The transaction was kept whole or not at all and may not be acknowledged; the same ids may be sent again.",
 }
-_NETWORK = {"connect_timeout": 5, "tcp_user_timeout": 10_000}
-"""Seconds until a server that does not answer counts as down, and milliseconds until a connection that is not acknowledged does; the URL may say otherwise."""
+_NETWORK = {"connect_timeout": 5, "tcp_user_timeout": 10_000, "keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3}
+"""Seconds until a server that does not answer counts as down; milliseconds until a connection does on which what was sent is not acknowledged; and when one is
+looked after on which an answer is waited for (libpq's words). The URL may say otherwise.
+"""
 _LOCK = text("SELECT pg_advisory_xact_lock(k) FROM unnest(CAST(:keys AS bigint[])) AS t(k)")
 
 

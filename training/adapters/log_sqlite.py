@@ -30,6 +30,8 @@ _MOVE_MS = 1_000
 """How long the WAL's way into the file after a failed sync waits for writers and readers."""
 _BRIEF_MS = 3
 """How long who is not to wait waits all the same: the learner holds the lock for less, and to go to a thread instead costs more."""
+SLOW = 0.1
+"""Seconds of a sync after which its disk is not to be waited for by an event loop: a file system that does not get through soon stops writes too."""
 PAUSE = 0.0003
 """Seconds between two looks at the lock. SQLite's own pauses grow to 0.1 s, and a busy writer then keeps another one out for seconds."""
 
@@ -87,10 +89,20 @@ class Locked(Exception):  # noqa: N818 - it says what is so
 
 
 class Syncing:
-    """What the threads of a process share that sync one file: they take turns, as the kernel tells of a failure once; whether one has failed, and how many."""
+    """What the threads of a process share that sync one file: they take turns, as the kernel tells of a failure once; whether one has failed, and how many.
+    Since when (`monotonic`) a thread, and the kernel, have been at a sync, or `never`.
+    """
+
+    never = float("inf")
 
     def __init__(self) -> None:
         self.turn, self.doubt, self.failures = threading.Lock(), False, 0
+        self.thread = self.kernel = self.never
+
+    @property
+    def slow(self) -> bool:
+        """Whether a sync has been under way for SLOW."""
+        return min(self.thread, self.kernel) + SLOW < time.monotonic()
 
     def failed(self) -> None:
         """From now on nothing is kept that was not moved."""
@@ -100,12 +112,17 @@ class Syncing:
 _syncing: dict[Path, Syncing] = {}
 
 
+def syncing(engine: Engine) -> Syncing:
+    """That of the file of `engine`."""
+    return _syncing.setdefault(Path(str(engine.url.database)), Syncing())
+
+
 class Wal:
     """The write-ahead log behind an open connection, which keeps it from being replaced: one sync makes durable whatever was committed before it by anybody."""
 
     def __init__(self, engine: Engine) -> None:
         database = Path(str(engine.url.database))
-        self._dialect, self._url, self._shared = engine.dialect, engine.url, _syncing.setdefault(database, Syncing())
+        self._dialect, self._url, self._shared = engine.dialect, engine.url, syncing(engine)
         self._path = database.with_name(f"{database.name}-wal")
         self._file = self._opened()
         self._begun = self._opened()
@@ -131,6 +148,7 @@ class Wal:
         comes later not before the WAL has begun anew: behind a gap nothing is found again.
         """
         with self._shared.turn:
+            self._shared.thread = time.monotonic()
             try:
                 if self._shared.doubt:
                     self._hear()
@@ -139,6 +157,8 @@ class Wal:
             except OSError as error:
                 self._shared.failed()
                 raise sqlite3.OperationalError(f"the disk did not keep it: {error.strerror}") from error
+            finally:
+                self._shared.thread = Syncing.never
 
     def begin(self, kernel: KernelSync, done: Callable[[sqlite3.OperationalError | None], None]) -> bool:
         """`settle`, without waiting: `done` hears of its end on the loop. False where only `settle` can, after a failed sync. Raises as `KernelSync.sync`.
@@ -148,9 +168,11 @@ class Wal:
         if self._shared.doubt:
             return False
         kernel.sync(self._begun, lambda failure: done(self._kept(failure)))
+        self._shared.kernel = time.monotonic()
         return True
 
     def _kept(self, failure: str | None) -> sqlite3.OperationalError | None:
+        self._shared.kernel = Syncing.never
         if failure is not None:
             self._shared.failed()
         elif not self._shared.doubt:

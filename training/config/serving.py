@@ -47,7 +47,7 @@ class ServingSettings(Strict):
     caps: CapSettings = CapSettings()
     features_max_age_hours: float = Field(48.0, gt=0, description="Older features are not decided on: the safe default answers")
     lookup_budget_ms: float = Field(50.0, gt=0, description="A slower online store counts as down")
-    log_budget_ms: float = Field(5_000.0, gt=0, description="A decision or outcome that the log has not kept by then is refused, and what comes after at once")
+    log_budget_ms: float = Field(6_000.0, gt=0, description="A log that keeps nothing for so long hangs: who waits is refused, and who comes after at once")
     expires_minutes: float = Field(30.0, gt=0, description="How long a decision may be shown")
     batch: int = Field(64, ge=1, le=1024, description="Most decisions that are taken, and made durable, together")
     learn_every_ms: float = Field(250.0, gt=0, description="Pause between two looks of the learner at the log")

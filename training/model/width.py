@@ -123,7 +123,7 @@ def _played(heads: Heads, stage: Scene, nu: float, generator: torch.Generator) -
 
 def _learned(heads: Heads, phi: torch.Tensor, truth: Mapping[Stage, torch.Tensor], weight: float, generator: torch.Generator) -> Heads:
     """The heads after every row of `phi` [B, d] was answered `weight` times by `truth`: the first Newton step of `LaplaceLogistic.update`, which
-    is what these answers say to first order; a head of a whole log is not moved far by a few of them.
+    is what these answers say to first order; a head of a whole log is not moved far by a week's.
     """
     count = torch.full((len(phi),), float(round(max(weight, 1.0))))
     yes, after = dict[Stage, torch.Tensor](), dict(heads)
