@@ -21,7 +21,7 @@ from serving.patience import Overdue, Patience, gone
 from serving.problems import Refusal
 from tests.fakes.logs import AT
 from tests.serving.test_decider import Source, Store, asked, until
-from training.adapters import log_sqlite
+from training.adapters import log_syncing
 from training.adapters.decision_log import DecisionLog
 from training.adapters.log_outcomes import Answer, Receipt
 from training.adapters.log_sqlite import Wal
@@ -156,7 +156,7 @@ def test_a_decision_that_nobody_waits_for_is_not_taken(log):
 @pytest.mark.parametrize("who", ["decision", "outcome"])
 def test_the_loop_writes_nothing_while_a_sync_hangs(log, monkeypatch, who):
     """Whoever's sync it is, the next decision is written by the thread, since a disk that does not sync may not write either."""
-    monkeypatch.setattr(log_sqlite, "SLOW", 0.0)
+    monkeypatch.setattr(log_syncing, "SLOW", 0.0)
 
     async def test():
         decider = Decider(log, Lookup(Store(local=True), 5), Source(), Metrics(CollectorRegistry()), lambda: 0.999)

@@ -16,7 +16,8 @@ from training.adapters.log_engine import in_order, insert_new, log_engine, micro
 from training.adapters.log_hot import Hot
 from training.adapters.log_outcomes import Receipt, lock_members
 from training.adapters.log_reads import Event, Known
-from training.adapters.log_sqlite import Syncing, Wal, Writer, syncing
+from training.adapters.log_sqlite import Wal, Writer
+from training.adapters.log_syncing import Syncing, syncing
 from training.adapters.log_tables import arms_table, decision_table, pause_table, withdrawal_table
 from training.config.serving import Clock
 from training.domain.errors import LogError

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Dialect, Engine, create_engine, event
 from sqlalchemy.engine import URL
 
 from training.adapters.kernel_sync import KernelSync
+from training.adapters.log_syncing import Syncing, syncing
 
 WAIT_MS = 5_000
 """How long a writer waits for another one before it gives up; transactions here last milliseconds."""
@@ -30,8 +31,6 @@ _MOVE_MS = 1_000
 """How long the WAL's way into the file after a failed sync waits for writers and readers."""
 _BRIEF_MS = 3
 """How long who is not to wait waits all the same: the learner holds the lock for less, and to go to a thread instead costs more."""
-SLOW = 0.1
-"""Seconds of a sync after which its disk is not to be waited for by an event loop: a file system that does not get through soon stops writes too."""
 PAUSE = 0.0003
 """Seconds between two looks at the lock. SQLite's own pauses grow to 0.1 s, and a busy writer then keeps another one out for seconds."""
 
@@ -86,35 +85,6 @@ class Tending:
 
 class Locked(Exception):  # noqa: N818 - it says what is so
     """Another one is writing just now."""
-
-
-class Syncing:
-    """What the threads of a process share that sync one file: they take turns, as the kernel tells of a failure once; whether one has failed, and how many.
-    Since when (`monotonic`) a thread, and the kernel, have been at a sync, or `never`.
-    """
-
-    never = float("inf")
-
-    def __init__(self) -> None:
-        self.turn, self.doubt, self.failures = threading.Lock(), False, 0
-        self.thread = self.kernel = self.never
-
-    @property
-    def slow(self) -> bool:
-        """Whether a sync has been under way for SLOW."""
-        return min(self.thread, self.kernel) + SLOW < time.monotonic()
-
-    def failed(self) -> None:
-        """From now on nothing is kept that was not moved."""
-        self.doubt, self.failures = True, self.failures + 1
-
-
-_syncing: dict[Path, Syncing] = {}
-
-
-def syncing(engine: Engine) -> Syncing:
-    """That of the file of `engine`."""
-    return _syncing.setdefault(Path(str(engine.url.database)), Syncing())
 
 
 class Wal:

@@ -11,7 +11,7 @@ from time import monotonic, sleep
 import pytest
 
 from tests.fakes.logs import served
-from training.adapters import log_sqlite
+from training.adapters import log_sqlite, log_syncing
 from training.adapters.decision_log import DecisionLog
 from training.adapters.log_sqlite import Locked, Tending, Writer
 from training.domain.errors import LogError
@@ -134,15 +134,15 @@ def test_a_failure_that_is_heard_while_the_log_is_moved_is_not_forgotten(log, tm
     connect = log_sqlite._connect
 
     def meanwhile(*where):
-        log_sqlite._syncing[file].failures += 1
+        log_syncing._syncing[file].failures += 1
         return connect(*where)
 
     with monkeypatch.context() as patch:
         patch.setattr(log_sqlite, "_connect", meanwhile)
         append(log, "3")
-    assert log_sqlite._syncing[file].doubt
+    assert log_syncing._syncing[file].doubt
     append(log, "4")
-    assert not log_sqlite._syncing[file].doubt
+    assert not log_syncing._syncing[file].doubt
 
 
 def failed(log, folder, monkeypatch):
@@ -180,10 +180,10 @@ def test_a_doubt_outlives_the_connection_that_it_came_from(log, tmp_path, monkey
     with pytest.raises(LogError, match="could not be moved into its file yet"):
         append(log, "3")
     reader.close()
-    assert log_sqlite._syncing[file].doubt
+    assert log_syncing._syncing[file].doubt
     append(log, "4")
     assert file.stat().st_size > before
-    assert not log_sqlite._syncing[file].doubt
+    assert not log_syncing._syncing[file].doubt
 
 
 def test_the_wal_of_a_linked_file_is_the_one_that_is_synced(tmp_path):
