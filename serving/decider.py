@@ -187,11 +187,11 @@ class Decider:
 
     def _wanted(self, waiting: deque[Asking]) -> deque[Asking]:
         """Those who were not refused meanwhile: a decision that nobody hears of would count against caps, and be learned from."""
-        left = [one for one in waiting if gone(one.done)]
-        if not left:
+        refused = [gone(one.done) for one in waiting]
+        if not any(refused):
             return waiting
-        self._line.give((one, Overdue()) for one in left)
-        return deque(one for one in waiting if not gone(one.done))
+        self._line.give((one, Overdue()) for one, was in zip(waiting, refused, strict=True) if was)
+        return deque(one for one, was in zip(waiting, refused, strict=True) if not was)
 
     def _distinct(self, waiting: deque[Asking]) -> tuple[list[Asking], deque[Asking]]:
         """Those of one batch, a member and a request once, and those of later ones."""

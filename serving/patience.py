@@ -62,7 +62,7 @@ class Patience(Generic[A]):
         self._open, self._ended = 0, False
         self._progress, self._last = True, 0.0
         self.hangs = False
-        """Whether nobody was answered for `seconds`, and somebody waited all the time."""
+        """Whether nobody was answered for `seconds`, somebody waited all the time, and what he waits for is still under way."""
 
     def __len__(self) -> int:
         return self._open
@@ -86,6 +86,8 @@ class Patience(Generic[A]):
         self._open -= 1
         if not isinstance(answer, Overdue):  # said of who had gone before it was his turn
             self._progress, self.hangs = True, False
+        if not self._open:  # with nothing under way nobody would ever say that the log is back
+            self.hangs = False
         if not ticket.gone:
             del self._waiting[ticket]
             self._tell(ticket, answer)

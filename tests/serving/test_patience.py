@@ -95,6 +95,23 @@ def test_who_waits_too_long_is_told_and_hears_no_more():
     assert later == ["in time"]
 
 
+def test_nobody_is_refused_where_nothing_is_under_way():
+    """As after a pause of the whole machine: all who waited have gone before their turn, so no answer will come, and the next one is let in."""
+
+    async def test():
+        patience = Patience(0.05, Metrics(CollectorRegistry()))
+        patience.start(asyncio.get_running_loop())
+        tickets = [patience.add(lambda _: None) for _ in range(2)]
+        await until(lambda: patience.hangs)
+        tickets[0](Overdue())
+        assert patience.hangs
+        tickets[1](Overdue())
+        assert (patience.hangs, len(patience)) == (False, 0)
+        patience.stop()
+
+    run(test)
+
+
 def test_a_log_that_is_slow_and_answers_refuses_nobody():
     """Each waits four budgets, since there are many, but one is answered all the time."""
     heard = []
