@@ -31,17 +31,17 @@ class Blend:
     def fit(cls, logits: torch.Tensor, label: torch.Tensor) -> Blend:
         """Most probable weights, none of them negative: `logits` [n, E] float64, `label` [n] of 0 and 1.
 
-        A weight below 0 is set to 0, the lowest one first, and the others are found again.
+        A weight below 0 is set to 0, the lowest one first, and the others are found again. Where none is left (whatever was tried, the answers came as if
+        against all models, as where they are noise) nothing tells the models apart: equal shares, since without any every arm would be the same.
         """
         models = logits.shape[1]
-        weights, used = torch.zeros(models, dtype=torch.float64), torch.arange(models)
+        used = torch.arange(models)
         while len(used):
             found = _most_probable(logits[:, used], label, 1.0 / models)
-            if float(found.min()) >= 0.0:
-                weights[used] = found
-                break
+            if float(found.min()) >= 0.0 and float(found.max()) > 0.0:
+                return cls(torch.zeros(models, dtype=torch.float64).index_copy(0, used, found))
             used = used[torch.arange(len(used)) != int(found.argmin())]
-        return cls(weights)
+        return cls.equal(models)
 
     def utilities(self, mean: torch.Tensor, deviation: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
         """Blended logits [n, A, S] of draws that stand `noise` [n, A, S] deviations from the mean in every model; `mean`, `deviation` [E, n, A].

@@ -38,3 +38,11 @@ def test_utilities_by_hand():
     mean, deviation = torch.tensor([[[1.0, 0.0]], [[0.5, 1.0]]]), torch.tensor([[[1.0, 0.0]], [[1.0, 0.5]]])
     found = blend.utilities(mean.double(), deviation.double(), torch.tensor([[[0.0, -1.0], [2.0, 1.0]]]).double())
     assert found.tolist() == [[[2.0, -1.0], [4.0, 3.0]]]
+
+
+def test_models_that_are_all_wrong_share_alike():
+    """With weights of 0 every arm would be worth the same, and the first one be played for whatever comes."""
+    rng = torch.Generator().manual_seed(3)
+    label = torch.randint(0, 2, (200,), generator=rng, dtype=torch.float64)
+    against = (0.5 - label)[:, None] * torch.tensor([3.0, 5.0], dtype=torch.float64) + torch.randn(200, 2, generator=rng, dtype=torch.float64)
+    assert Blend.fit(against, label).weights.tolist() == [0.5, 0.5]
