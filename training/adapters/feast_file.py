@@ -16,6 +16,7 @@ from feast.protos.feast.types.Value_pb2 import Value
 from training.adapters import feast_old
 from training.adapters.feast_layout import Layout
 from training.adapters.feast_response import Read
+from training.adapters.placed import Place
 from training.domain.errors import NotReadyError
 
 BUSY_SECONDS = 30.0
@@ -73,18 +74,23 @@ class PackedRow(NamedTuple):
 
 
 class OnlineFile:
-    """One connection to the file, for one thread. `config` is whose path it is: another one is another file. Who only reads is not `patient`."""
+    """One connection to the file, for one thread. `config` is whose path it is: another one is another file. Who only reads is not `patient`, and makes no
+    file: raises NotReadyError where there is none.
+    """
 
     def __init__(self, path: Path, config: object, *, patient: bool = True) -> None:
         self.process = os.getpid()
         self.config = config
-        self._path = path
+        self._path, self._place = path, Place(path)
+        if not patient and not path.exists():
+            raise NotReadyError(f"{path} is not there, so no member has features. Run the feature DAG (`rightmatch run`) or `feast apply` and materialize.")
         path.parent.mkdir(parents=True, exist_ok=True)
         self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=BUSY_SECONDS if patient else READ_SECONDS)
         self._connection.execute(f"pragma page_size = {PAGE_BYTES}")  # before the first table is made; later it changes nothing
         self._connection.execute("pragma journal_mode = wal")
         self._connection.execute("pragma synchronous = normal")
         self._wait(READ_SECONDS)
+        self._place.opened()
         self._layouts: dict[int, Layout] = {}
         self._numbers: dict[str, int] = {}
 
@@ -100,6 +106,11 @@ class OnlineFile:
             raise NotReadyError(
                 f"{self._path} {reason}, so its features would be misread. Run the feature DAG (`rightmatch run`) or `feast apply` to convert it."
             )
+
+    @property
+    def current(self) -> bool:
+        """Whether this is still the file that lies there."""
+        return self._place.kept
 
     def close(self) -> None:
         """Give the file back."""

@@ -137,8 +137,12 @@ class PackedSqliteOnlineStore(OnlineStore):  # type: ignore[misc]
     def _file(self, config: RepoConfig, *, patient: bool = True) -> OnlineFile:
         file: OnlineFile | None = getattr(self._mine, "file", None)
         if file is not None and file.process == os.getpid() and file.config is config:
-            return file
-        self._mine.inherited = file  # a forked child must not close its parent's connection
+            if file.current:
+                return file
+            file.close()
+            self._mine.file = None
+        else:
+            self._mine.inherited = file  # a forked child must not close its parent's connection
         return self._open(config, outdated=False, patient=patient)
 
     def _open(self, config: RepoConfig, *, outdated: bool, patient: bool = True) -> OnlineFile:

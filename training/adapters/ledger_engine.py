@@ -11,7 +11,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from training.adapters.ledger_tables import METADATA
 from training.adapters.log_engine import lock
-from training.adapters.log_sqlite import patiently
+from training.adapters.log_driver import patiently
 
 
 class LedgerDatabase:

@@ -14,7 +14,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
-from training.adapters.log_sqlite import PAUSE, WAIT_MS, WRITES, settle, sqlite_engine
+from training.adapters.log_driver import PAUSE, WAIT_MS
+from training.adapters.log_sqlite import WRITES, settle, sqlite_engine
 from training.adapters.log_tables import drop, make, outdated, whole
 from training.domain.errors import ConfigError, LogError
 

@@ -10,17 +10,16 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary, finalize
 
-from sqlalchemy import Connection, Dialect, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL
 
 from training.adapters.kernel_sync import KernelSync
+from training.adapters.log_driver import WAIT_MS, Driver, patiently, watched
 from training.adapters.log_syncing import Syncing, syncing
 
-WAIT_MS = 5_000
-"""How long a writer waits for another one before it gives up; transactions here last milliseconds."""
 WRITES = "rightmatch_writes"
 """Execution option of a connection that is going to write."""
 _TEND_EVERY, _TEND_BYTES = 0.25, 1 << 22
@@ -31,8 +30,6 @@ _MOVE_MS = 1_000
 """How long the WAL's way into the file after a failed sync waits for writers and readers."""
 _BRIEF_MS = 3
 """How long who is not to wait waits all the same: the learner holds the lock for less, and to go to a thread instead costs more."""
-PAUSE = 0.0003
-"""Seconds between two looks at the lock. SQLite's own pauses grow to 0.1 s, and a busy writer then keeps another one out for seconds."""
 
 
 def sqlite_engine(url: URL) -> Engine:
@@ -40,8 +37,13 @@ def sqlite_engine(url: URL) -> Engine:
     database = Path(str(url.database)).resolve()  # as SQLite does: the WAL lies beside what a link points to
     database.parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(url.set(database=str(database)), connect_args={"timeout": WAIT_MS / 1000})
-    event.listen(engine, "connect", _prepare)
-    event.listen(engine, "begin", _begin)
+    place = watched(engine)
+
+    def begin(connection: Connection) -> None:
+        place.check()
+        _begin(connection)
+
+    event.listen(engine, "begin", begin)
     return engine
 
 
@@ -77,7 +79,7 @@ class Tending:
                 with suppress(sqlite3.Error, OSError):  # a log in trouble is told of by whoever writes to it
                     if wal.stat().st_size > _TEND_BYTES:
                         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)  # an OSError where another one does it
-                        connection = connection or _connect(self._engine.dialect, self._engine.url)
+                        connection = connection or Driver.of(self._engine).connect()
                         connection.execute("PRAGMA wal_checkpoint(PASSIVE)")  # waits for nobody, and nobody waits for it
             if connection is not None:
                 connection.close()
@@ -92,7 +94,7 @@ class Wal:
 
     def __init__(self, engine: Engine) -> None:
         database = Path(str(engine.url.database))
-        self._dialect, self._url, self._shared = engine.dialect, engine.url, syncing(engine)
+        self._driver, self._shared = Driver.of(engine), syncing(engine)
         self._path = database.with_name(f"{database.name}-wal")
         self._file = self._opened()
         self._begun = self._opened()
@@ -161,7 +163,7 @@ class Wal:
         return file
 
     def _move(self) -> None:
-        before, connection = self._shared.failures, _connect(self._dialect, self._url)
+        before, connection = self._shared.failures, self._driver.connect()
         try:
             connection.execute(f"PRAGMA busy_timeout={_MOVE_MS}")
             busy, pages, moved = connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
@@ -201,13 +203,14 @@ class Writer(threading.local):
     """
 
     def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+        self._engine, self._driver = engine, Driver.of(engine)
         self._own: Own | None = None
 
     def begin(self, *, patient: bool = True) -> Own:
         """A transaction, which holds the write lock from the start and must be ended. Raises the driver's errors; Locked where another one goes on holding the
         lock and nobody is to wait for it.
         """
+        self._driver.place.check()
         own = self._own or self._opened()
         try:
             patiently(own.connection.execute, "BEGIN IMMEDIATE", WAIT_MS if patient else _BRIEF_MS)
@@ -232,7 +235,7 @@ class Writer(threading.local):
         self._own = own
 
     def _opened(self) -> Own:
-        connection = _connect(self._engine.dialect, self._engine.url)
+        connection = self._driver.connect()
         connection.execute(f"PRAGMA wal_autocheckpoint={_MOST_PAGES}")
         self._own = Own(connection, Wal(self._engine))
         return self._own
@@ -241,22 +244,6 @@ class Writer(threading.local):
         """Whatever state it was in is gone with it, what was not committed too."""
         self._own = None
         own.connection.close()
-
-
-def _connect(dialect: Dialect, url: URL) -> sqlite3.Connection:
-    """A connection that nobody else uses."""
-    words, options = dialect.create_connect_args(url)
-    connection = cast("sqlite3.Connection", dialect.connect(*words, **{**options, "timeout": 0, "check_same_thread": False}))
-    _prepare(connection, None)
-    return connection
-
-
-def _prepare(connection: Any, entry: object) -> None:  # noqa: ANN401 - the driver's own
-    del entry
-    connection.isolation_level = None
-    patiently(connection.execute, "PRAGMA journal_mode=WAL")  # SQLite does not always wait here by itself: 2 of 900 failed
-    connection.execute("PRAGMA synchronous=NORMAL")  # beginnings of the WAL are synced, and what goes into the file; whoever commits must `settle`
-    connection.execute("PRAGMA journal_size_limit=67108864")
 
 
 def _begin(connection: Connection) -> None:
@@ -269,17 +256,3 @@ def _begin(connection: Connection) -> None:
         patiently(raw.execute, "BEGIN IMMEDIATE", WAIT_MS)
     finally:
         raw.execute(f"PRAGMA busy_timeout={WAIT_MS}")
-
-
-def patiently(ask: Callable[[str], object], words: str, wait_ms: int = WAIT_MS) -> None:
-    """Ask again while another process holds the lock, for `wait_ms`."""
-    deadline = time.monotonic() + wait_ms / 1000
-    while True:
-        try:
-            ask(words)
-        except sqlite3.OperationalError as error:
-            if "locked" not in str(error) or time.monotonic() > deadline:
-                raise
-            time.sleep(PAUSE)
-        else:
-            return

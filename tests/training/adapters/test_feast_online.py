@@ -15,6 +15,7 @@ from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 from feast.types import Float64, String
 
+from tests.fakes.databases import move
 from tests.fakes.feasts import DAY, OURS, SCHEMA, STOCK, D, feast, materialize, project, references, table
 from training.adapters.feast_file import BUSY_SECONDS
 from training.domain.errors import NotReadyError
@@ -157,6 +158,22 @@ def test_a_file_that_is_held_as_a_whole_keeps_no_reader_waiting(small, tmp_path)
             read(reader, "a")
         assert time.monotonic() - begin < BUSY_SECONDS / 2
     assert read(reader, "a") == [(1.0, "x")]
+
+
+def test_a_file_that_is_deleted_or_replaced_is_noticed(small, tmp_path):
+    """By who has it open too, and who reads makes no empty one in its place."""
+    write(small, row("a", D, number=1.0, text="x"))
+    assert read(small, "a") == [(1.0, "x")]
+    file, kept = tmp_path / "ours.db", tmp_path / "kept.db"
+    move(file, kept)
+    with pytest.raises(NotReadyError, match="is not there"):
+        read(small, "a")
+    assert not file.exists()
+    small._get_provider().online_store.update(small.config, [], [small.get_feature_view("m")], [], [], False)
+    write(small, row("b", D, number=2.0, text="y"))
+    assert read(small, "a", "b") == [(None, None), (2.0, "y")]
+    move(kept, file)
+    assert read(small, "a", "b") == [(1.0, "x"), (None, None)]
 
 
 def test_teardown_leaves_no_file(small, tmp_path):

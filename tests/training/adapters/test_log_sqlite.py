@@ -10,9 +10,11 @@ from time import monotonic, sleep
 
 import pytest
 
-from tests.fakes.logs import served
+from tests.fakes.databases import move
+from tests.fakes.logs import AT, served
 from training.adapters import log_sqlite, log_syncing
 from training.adapters.decision_log import DecisionLog
+from training.adapters.log_driver import Driver
 from training.adapters.log_sqlite import Locked, Tending, Writer
 from training.domain.errors import LogError
 
@@ -50,6 +52,28 @@ def test_each_thread_keeps_a_connection(log):
     other.join()
     assert seen[2][1:] == (1, "wal")
     assert writer._own is None
+
+
+@pytest.mark.parametrize("instead", [None, "other.db"])
+def test_a_file_that_is_moved_away_is_neither_written_nor_read_nor_made_anew(log, tmp_path, instead):
+    """SQLite would go on with the file that it has open, where nobody finds anything again; with it back all goes on, by connections old and new."""
+    append(log, "1")
+    assert log.paused() == frozenset()
+    file, kept = tmp_path / "log.db", tmp_path / "kept.db"
+    if instead:
+        append(DecisionLog(f"sqlite:///{tmp_path / instead}"), "9")
+    move(file, kept)
+    if instead:
+        move(tmp_path / instead, file)
+    for what in (lambda: append(log, "2"), log.paused, lambda: log.pause("a", AT), lambda: log.find("d2")):
+        with ThreadPoolExecutor(1) as thread:
+            for ask in (what, lambda what=what: thread.submit(what).result()):
+                with pytest.raises(LogError, match=r"log\.db was moved, deleted or replaced"):
+                    ask()
+    assert file.exists() == bool(instead)
+    move(kept, file)
+    append(log, "3")
+    assert [one.asked.request_id for _, one in log.decisions_since(0, 9)] == [served(name).asked.request_id for name in "13"]
 
 
 def test_nothing_is_written_without_a_sync_behind_it(log, tmp_path, monkeypatch):
@@ -131,14 +155,14 @@ def test_a_failure_is_told_of_once_though_every_open_file_hears_of_it(log, monke
 def test_a_failure_that_is_heard_while_the_log_is_moved_is_not_forgotten(log, tmp_path, monkeypatch):
     """What was committed since may be what failed."""
     file, _ = failed(log, tmp_path, monkeypatch)
-    connect = log_sqlite._connect
+    connect = Driver.connect
 
-    def meanwhile(*where):
+    def meanwhile(driver):
         log_syncing._syncing[file].failures += 1
-        return connect(*where)
+        return connect(driver)
 
     with monkeypatch.context() as patch:
-        patch.setattr(log_sqlite, "_connect", meanwhile)
+        patch.setattr(Driver, "connect", meanwhile)
         append(log, "3")
     assert log_syncing._syncing[file].doubt
     append(log, "4")
