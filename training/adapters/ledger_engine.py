@@ -10,8 +10,8 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from training.adapters.ledger_tables import METADATA
-from training.adapters.log_engine import lock
 from training.adapters.log_driver import patiently
+from training.adapters.log_engine import lock
 
 
 class LedgerDatabase:

@@ -13,8 +13,8 @@ from sqlalchemy import insert, inspect, select
 
 from tests.fakes import log_writers
 from tests.fakes.logs import database
-from training.adapters.log_engine import in_order, insert_new, insert_or_replace, instant, log_engine, micros, reading, write_parts, writing
 from training.adapters.log_driver import PAUSE
+from training.adapters.log_engine import in_order, insert_new, insert_or_replace, instant, log_engine, micros, reading, write_parts, writing
 from training.adapters.log_tables import METADATA, pause_table, recent_table
 from training.domain.errors import ConfigError, LogError
 
