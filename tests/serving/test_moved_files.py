@@ -16,7 +16,7 @@ def ask(client, **named):
 
 @pytest.mark.slow
 def test_files_that_are_moved_away_are_missed_and_found_again(home):
-    """No decision is acknowledged into a log that nobody finds; without the store the safe default answers. With the files back all goes on, without a restart."""
+    """No decision is acknowledged into a log that nobody finds; without the store the safe default answers. With the files back all goes on."""
     log, store, away = home / "decisions.db", home / "feast" / "online.db", home / "away"
     away.mkdir()
     with serving(home) as service, service.client() as client:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import fcntl
 import os
+import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from time import monotonic, sleep
 
 import pytest
@@ -74,6 +76,41 @@ def test_a_file_that_is_moved_away_is_neither_written_nor_read_nor_made_anew(log
     move(kept, file)
     append(log, "3")
     assert [one.asked.request_id for _, one in log.decisions_since(0, 9)] == [served(name).asked.request_id for name in "13"]
+
+
+def test_a_copy_is_made_while_others_write_and_put_back(log, tmp_path):
+    """As docs/service.md says: it holds what was acknowledged before, and is a log that goes on."""
+    append(log, "first")
+    stop, acknowledged = threading.Event(), []
+
+    def write():
+        while not stop.is_set():
+            append(log, str(len(acknowledged)))
+            acknowledged.append(len(acknowledged))
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    while len(acknowledged) < 20:
+        sleep(0.01)
+    before = len(acknowledged)
+    with closing(sqlite3.connect(tmp_path / "log.db")) as reader:
+        reader.execute("VACUUM INTO ?", [str(tmp_path / "copy.db")])
+    during = len(acknowledged)
+    while len(acknowledged) < during + 20:
+        sleep(0.01)
+    stop.set()
+    writer.join()
+    log.engine.dispose()
+    for end in ("-wal", "-shm"):
+        (tmp_path / f"log.db{end}").unlink(missing_ok=True)
+    (tmp_path / "copy.db").rename(tmp_path / "log.db")
+    again = DecisionLog(f"sqlite:///{tmp_path / 'log.db'}")
+    kept = [one.asked.decision_id for _, one in again.decisions_since(0, 10_000)]
+    assert kept == ["d-first", *(f"d-{i}" for i in range(len(kept) - 1))]
+    assert before < len(kept) <= during + 2
+    append(again, "last")
+    with closing(sqlite3.connect(tmp_path / "log.db")) as reader:
+        assert reader.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
 
 
 def test_nothing_is_written_without_a_sync_behind_it(log, tmp_path, monkeypatch):
