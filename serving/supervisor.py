@@ -17,6 +17,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from time import monotonic, sleep
 from traceback import format_exc
 from typing import Any, NoReturn
@@ -25,6 +26,7 @@ from serving.learn import BUSY
 from serving.logs import say
 from training.adapters.decision_log import DecisionLog
 from training.config.settings import Settings, load_settings
+from training.domain.catalog import load_catalog
 from training.domain.errors import ConfigError, RightmatchError
 
 MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"
@@ -32,7 +34,11 @@ BACKLOG = 1_024
 PATIENCE = 20.0
 """Seconds that children have to end before they are killed."""
 AGAIN, STANDBY = 1.0, 15.0
-"""Seconds between two starts of the same child, and of one that found another at its work, such as the learner of another machine."""
+"""Seconds between two starts of the same child, and of one that found another at its work, such as the learner of another machine, or fails again and again."""
+MOST_DOUBLINGS = 4
+"""Of AGAIN, which are then more than STANDBY."""
+LONG = 60.0
+"""Seconds that a child runs for whose end has nothing to do with its start."""
 PR_SET_PDEATHSIG = 1
 """Of prctl(2)."""
 HEAVY = (
@@ -53,6 +59,10 @@ class Child:
     started: float = 0.0
     rest: float = 0.0
     """Seconds between its last two starts at least."""
+    failures: int = 0
+    """Of its last starts in a row."""
+    answers: bool = False
+    """Whether it accepts callers."""
 
 
 def main() -> int:
@@ -61,6 +71,7 @@ def main() -> int:
     """
     try:
         settings = load_settings()
+        load_catalog(settings.catalog)  # without one no worker would start
         DecisionLog(settings.log_url).engine.dispose()  # its tables are made, and no connection is left for the forks
         with listening(settings) as listener, tempfile.TemporaryDirectory(prefix="rightmatch-metrics-") as folder:
             os.environ[MULTIPROCESS] = folder
@@ -85,6 +96,7 @@ def listening(settings: Settings) -> socket.socket:
         where = address((settings.serving.host, settings.serving.port))
         raise ConfigError(f"The service cannot listen on {where} ({error.strerror}). Give another with --port, or 0 for a free one.") from error
     listener.listen(BACKLOG)
+    listener.setblocking(False)
     return listener
 
 
@@ -101,7 +113,7 @@ def _children(settings: Settings, listener: socket.socket) -> list[Child]:
         import_module(name)
     gc.collect()
     gc.freeze()  # a child's garbage collector leaves what was imported alone, else it would copy that memory by writing to it
-    workers = [Child(f"worker {i + 1}", lambda: worker.serve(settings, listener)) for i in range(settings.serving.workers)]
+    workers = [Child(f"worker {i + 1}", lambda: worker.serve(settings, listener), answers=True) for i in range(settings.serving.workers)]
     return [*workers, Child("learner", learn.main)]
 
 
@@ -116,6 +128,7 @@ def _supervise(children: list[Child], listener: socket.socket, settings: Setting
         while not asked:
             for child in children:
                 _keep(child)
+            _hang_up(children, listener)
             sleep(0.05)
     finally:
         _end(children)
@@ -124,16 +137,48 @@ def _supervise(children: list[Child], listener: socket.socket, settings: Setting
 def _keep(child: Child) -> None:
     """Start `child` where it does not run, and not too often."""
     if child.pid:
-        ended, status = os.waitpid(child.pid, os.WNOHANG)
-        if not ended:
-            return
-        say("ended", child=child.name, pid=child.pid, code=os.waitstatus_to_exitcode(status))
-        _forget(child.pid)
-        child.pid, child.rest = 0, STANDBY if os.waitstatus_to_exitcode(status) == BUSY else AGAIN
-    if monotonic() - child.started >= child.rest:
+        _look(child)
+    if not child.pid and monotonic() - child.started >= child.rest:
         child.started = monotonic()
         child.pid = _fork(child)
         say("started", child=child.name, pid=child.pid)
+
+
+def _look(child: Child) -> None:
+    """Tell of its end, where it has ended; one that fails soon after each start rests ever longer."""
+    ended, status = os.waitpid(child.pid, os.WNOHANG)
+    if not ended:
+        return
+    code, soon = os.waitstatus_to_exitcode(status), monotonic() - child.started < LONG
+    failed = code > 0 and code != BUSY
+    child.failures = (child.failures if soon else 0) + 1 if failed else 0
+    child.rest = STANDBY if code == BUSY else min(STANDBY, AGAIN * 2 ** min(MOST_DOUBLINGS, max(0, child.failures - 1)))
+    about = {"error": _last_words(child.pid), "failures": child.failures} if failed else {}
+    say("ended", child=child.name, pid=child.pid, code=code, **about)
+    _forget(child.pid)
+    child.pid = 0
+
+
+def _hang_up(children: list[Child], listener: socket.socket) -> None:
+    """On whoever calls while no worker can start, who would wait for an answer that nobody gives."""
+    if all(child.failures > 1 and not child.pid for child in children if child.answers):
+        with suppress(OSError):  # nobody calls
+            while True:
+                listener.accept()[0].close()
+
+
+def _words(pid: int) -> Path:
+    """Where a child that fails leaves why."""
+    return Path(os.environ[MULTIPROCESS]) / f"{pid}.error"
+
+
+def _last_words(pid: int) -> str:
+    try:
+        return _words(pid).read_text(encoding="utf-8")
+    except OSError:
+        return ""
+    finally:
+        _words(pid).unlink(missing_ok=True)
 
 
 def _forget(pid: int) -> None:
@@ -155,7 +200,10 @@ def _fork(child: Child) -> int:
         found = child.run()
         code = found if isinstance(found, int) else 0
     except BaseException as error:  # noqa: BLE001 - a child must never return into the supervisor's code
-        say("failed", child=child.name, error=f"{type(error).__name__}: {error}")
+        words = f"{type(error).__name__}: {error}"
+        say("failed", child=child.name, error=words)
+        with suppress(OSError):
+            _words(os.getpid()).write_text(words, encoding="utf-8")
     finally:
         leave(code)
 

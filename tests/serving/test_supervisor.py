@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import socket
+import time
 
 import httpx
 import pytest
@@ -15,6 +16,7 @@ from serving import supervisor
 from serving.learn import BUSY
 from serving.supervisor import AGAIN, MULTIPROCESS, STANDBY, Child
 from tests.serving.conftest import PATIENCE, serving, wait
+from training.config.settings import Settings
 
 
 def killed():
@@ -59,6 +61,70 @@ def test_a_failure_of_the_supervisor_itself_is_a_line_of_the_log(tmp_path, monke
     assert lines[1]["traceback"].startswith("Traceback (most recent call last):\n")
     assert "in _supervise" in lines[1]["traceback"]
     assert [child.name for child in ended] == ["learner"]
+
+
+def test_without_a_catalog_nothing_is_started(tmp_path, monkeypatch, capfd):
+    """Exit code 1 and what is missing: no worker could start, and whoever calls would wait for ever."""
+    monkeypatch.setenv("RIGHTMATCH_HOME", str(tmp_path))
+    monkeypatch.setenv("RIGHTMATCH_SERVING__PORT", "0")
+    monkeypatch.setenv("RIGHTMATCH_CATALOG", str(tmp_path / "none"))
+    monkeypatch.setattr(supervisor, "_supervise", lambda *_: pytest.fail("it listens"))
+    assert supervisor.main() == 1
+    said = capfd.readouterr()
+    assert said.err.startswith(f"rightmatch: The catalog has no products.csv in {tmp_path / 'none'}")
+    assert said.out == ""
+
+
+def test_a_child_that_fails_again_and_again_is_started_ever_less_often(tmp_path, monkeypatch, capfd):
+    """The line that tells of its end says what failed; one that has run for long begins anew, and a killed one has not failed."""
+    monkeypatch.setenv(MULTIPROCESS, str(tmp_path))
+    child, rests = Child("worker 1", lambda: 1 / 0), []
+    for _ in range(6):
+        ended(child)
+        rests.append(child.rest)
+    assert rests == [AGAIN, 2 * AGAIN, 4 * AGAIN, 8 * AGAIN, STANDBY, STANDBY]
+    lines = [line for line in map(json.loads, capfd.readouterr().err.splitlines()) if line["event"] == "ended"]
+    assert [(line["error"], line["failures"], line["code"]) for line in lines] == [("ZeroDivisionError: division by zero", n + 1, 1) for n in range(6)]
+    child.started = time.monotonic() - supervisor.LONG
+    ended(child, start=False)
+    assert (child.failures, child.rest) == (1, AGAIN)
+    child.run = killed
+    ended(child)
+    assert (child.failures, child.rest) == (0, AGAIN)
+    assert not list(tmp_path.iterdir())
+
+
+def ended(child, *, start=True):
+    """Let it run once, and end."""
+    if start:
+        child.rest = 0.0
+        supervisor._keep(child)
+    else:
+        child.pid = supervisor._fork(child)
+    wait(lambda: (child.pid and supervisor._look(child), not child.pid)[1])
+
+
+def test_where_no_worker_can_start_callers_are_hung_up_on(home):
+    """The catalog is gone and the only worker dies: nobody waits for an answer that cannot come, and with the catalog back all goes on by itself."""
+    catalog, aside = home / "catalog", home / "aside"
+    shutil.copytree(Settings(home=home).catalog, catalog)
+    with serving(home, CATALOG=str(catalog)) as service:
+        catalog.rename(aside)
+        os.kill(service.workers()[0], signal.SIGKILL)
+        wait(lambda: any("products.csv" in str(line.get("error")) for line in service.said() if line["event"] == "ended"))
+        wait(lambda: hung_up(service), pause=0.2)
+        aside.rename(catalog)
+        wait(lambda: service.ready().status_code == 200)
+
+
+def hung_up(service):
+    """Whether a caller is told at once that there is nobody."""
+    began = time.monotonic()
+    try:
+        httpx.get(f"{service.url}/healthz", timeout=PATIENCE)
+    except (httpx.RemoteProtocolError, httpx.ReadError):
+        return time.monotonic() - began < PATIENCE / 2
+    return False
 
 
 def test_every_line_of_the_log_is_json(furnished, tmp_path):
