@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
 from collections.abc import Collection
+from contextlib import suppress
 from time import monotonic
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -11,13 +14,19 @@ import uvicorn
 
 TICKS = 10
 """Of uvicorn's ten a second: between two looks."""
+AGAIN = 0.25
+"""Seconds between two looks while the service ends."""
+LAST = 5.0
+"""Seconds that a caller has at most to send the rest of a request once the service ends: less than anybody waits for that end."""
+GRACE = 15
+"""Seconds after which a service that ends waits no more for a caller who does not read an answer."""
 
 
 class Waits:
     """Since when each of `connections` (uvicorn's protocols) waits for the rest of one request, or for its first one."""
 
     def __init__(self, connections: Collection[Any], most: float) -> None:
-        self._connections, self._most = connections, most
+        self._connections, self.most = connections, most
         self._since: WeakKeyDictionary[Any, tuple[object, float]] = WeakKeyDictionary()
 
     def look(self, now: float) -> None:
@@ -29,7 +38,7 @@ class Waits:
             before, since = self._since.setdefault(connection, (connection.cycle, now))
             if before is not connection.cycle:
                 self._since[connection] = connection.cycle, now
-            elif now - since > self._most:
+            elif now - since > self.most:
                 connection.transport.close()
 
 
@@ -45,6 +54,7 @@ class Server(uvicorn.Server):
     """uvicorn's, which looks at its connections once a second."""
 
     def __init__(self, config: uvicorn.Config, most: float) -> None:
+        config.timeout_graceful_shutdown = GRACE
         super().__init__(config)
         self._waits = Waits(self.server_state.connections, most)
 
@@ -53,3 +63,19 @@ class Server(uvicorn.Server):
         if counter % TICKS == 0:
             self._waits.look(monotonic())
         return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """uvicorn's call, which answers what has come whole. For the rest of what has not it waits LAST seconds at most."""
+        self._waits.most = min(self._waits.most, LAST)
+        looking = asyncio.create_task(self._go_on_looking())
+        try:
+            await super().shutdown(sockets)
+        finally:
+            looking.cancel()
+            with suppress(asyncio.CancelledError):
+                await looking
+
+    async def _go_on_looking(self) -> None:
+        while True:
+            self._waits.look(monotonic())
+            await asyncio.sleep(AGAIN)

@@ -107,14 +107,21 @@ def address(name: tuple[Any, ...]) -> str:
 
 
 def _children(settings: Settings, listener: socket.socket) -> list[Child]:
-    from serving import learn, worker
+    from serving import worker
 
     for name in HEAVY:
         import_module(name)
     gc.collect()
     gc.freeze()  # a child's garbage collector leaves what was imported alone, else it would copy that memory by writing to it
     workers = [Child(f"worker {i + 1}", lambda: worker.serve(settings, listener), answers=True) for i in range(settings.serving.workers)]
-    return [*workers, Child("learner", learn.main)]
+    return [*workers, Child("learner", lambda: _learn(listener))]
+
+
+def _learn(listener: socket.socket) -> int:
+    from serving import learn
+
+    listener.close()  # else callers would be accepted for as long as it ends
+    return learn.main()
 
 
 def _supervise(children: list[Child], listener: socket.socket, settings: Settings) -> None:
@@ -131,6 +138,7 @@ def _supervise(children: list[Child], listener: socket.socket, settings: Setting
             _hang_up(children, listener)
             sleep(0.05)
     finally:
+        listener.close()  # with the workers' own, which they close first: nobody else is accepted
         _end(children)
 
 

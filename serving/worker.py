@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import sys
 
@@ -40,5 +41,7 @@ def serve(settings: Settings, listener: socket.socket) -> None:
         proxy_headers=False,  # nobody here asks who the caller is
     )
     server = Server(config, settings.serving.request_seconds)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, server.handle_exit)  # uvicorn raises the signal once more when it has ended, which would end the process before its last line
     server.run(sockets=[listener])
     say("worker ended", pid=os.getpid())

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import socket
+import sqlite3
+import threading
 import time
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 import pytest
 
+from serving import supervisor
 from serving.slow import Waits
 from tests.serving.conftest import PATIENCE, member, serving, wait
 from training.adapters.log_keys import ApiKeys
@@ -117,3 +121,66 @@ def closed(one):
         return False
     except OSError:
         return True
+
+
+def halved(service, stack):
+    """A caller who has sent half a request, which a worker has begun to read."""
+    where = urlsplit(service.url)
+    one = stack.enter_context(socket.create_connection((where.hostname, where.port), PATIENCE))
+    one.sendall(HEAD.format(token=service.token, size=9_000).encode() + b"{")
+    time.sleep(0.5)
+    one.setblocking(False)
+    return one
+
+
+def refused(service):
+    """Whether nobody listens any more."""
+    where = urlsplit(service.url)
+    try:
+        socket.create_connection((where.hostname, where.port), PATIENCE).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+def test_half_a_request_keeps_the_service_from_ending_for_no_longer_than_any(service):
+    """After SIGTERM: callers are refused at once, and half a request is hung up on; the worker ends by itself and says so."""
+    with ExitStack() as stack:
+        half = halved(service, stack)
+        began = time.monotonic()
+        service.process.send_signal(signal.SIGTERM)
+        assert wait(lambda: refused(service)) < MOST / 2
+        assert not closed(half)
+        service.process.wait(PATIENCE)
+        assert time.monotonic() - began < supervisor.PATIENCE / 2
+        assert closed(half)
+    assert [line["pid"] for line in service.said() if line["event"] == "worker ended"] == service.workers()
+
+
+def test_without_a_supervisor_half_a_request_keeps_no_worker(service):
+    """Which was killed: nobody else would end the worker."""
+    with ExitStack() as stack:
+        half, began = halved(service, stack), time.monotonic()
+        service.process.kill()
+        assert wait(lambda: refused(service)) < MOST / 2
+        wait(lambda: any(line["event"] == "worker ended" for line in service.said()))
+        assert time.monotonic() - began < supervisor.PATIENCE / 2
+        assert closed(half)
+
+
+def test_what_has_come_whole_is_answered_though_the_service_ends(service):
+    """The log is held by somebody else while it is told to end; the caller waits, and gets the decision."""
+    log = sqlite3.connect(Settings(home=service.home).log_url.removeprefix("sqlite:///"), isolation_level=None)
+    answers = []
+    with closing(log), service.client() as client:
+        log.execute("begin immediate")
+        caller = threading.Thread(target=lambda: answers.append(client.post("/v1/decisions", json={"member_id": member(8), "surface": "web"})))
+        caller.start()
+        time.sleep(0.5)
+        service.process.send_signal(signal.SIGTERM)
+        wait(lambda: refused(service))
+        assert not answers
+        log.execute("rollback")
+        caller.join(PATIENCE)
+    service.process.wait(PATIENCE)
+    assert [answer.status_code for answer in answers] == [200]
