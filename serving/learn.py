@@ -128,7 +128,7 @@ class Loop:
         if roles != self._known:
             self._learning.take(roles)
             self._learn = {v: self._learn.get(v) or Duty("learn", partial(self._one_batch, v), v) for v in roles.learning()}
-            self._stand = {v: Duty("stand", partial(self._stands, v), v, again=STAND_AGAIN) for v in roles.standing()}
+            self._stand = {v: Duty("stand", partial(self._stands, v), v, Every(ASK_ROLES), STAND_AGAIN) for v in roles.standing()}
             self._known = roles
         return False
 
@@ -148,7 +148,6 @@ class Loop:
     def _stands(self, version: str, at: float) -> bool:
         del at
         self._learning.stand(version)
-        del self._stand[version]  # once is enough
         return False
 
     def _some_rows(self, at: float) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -182,7 +183,9 @@ def until(condition, seconds=60.0):
 
 
 def test_the_process_learns_alone_and_stops_when_it_is_told(tmp_path):
-    """An acknowledged click is in a published posterior within a second; a second learner leaves; SIGTERM ends it with 0."""
+    """An acknowledged click is in a published posterior within a second; a second learner leaves, even after the snapshots were deleted, which come back
+    without an answer; SIGTERM ends it with 0.
+    """
     champion(tmp_path)
     posterior = Settings(home=tmp_path).posterior
     log = DecisionLog(Settings(home=tmp_path).log_url)
@@ -205,6 +208,12 @@ def test_the_process_learns_alone_and_stops_when_it_is_told(tmp_path):
             return until(lambda: files.current(posterior, "1") == number)
 
         assert soonest(seconds, 1.0) < 1.0
+        number = files.current(posterior, "1")
+        shutil.rmtree(posterior.rename(tmp_path / "aside"))  # at once: the learner writes its status all the while
+        until(lambda: files.published(posterior, "1", number))
+        second = started(tmp_path)
+        said, _ = second.communicate(timeout=60)
+        assert second.returncode == BUSY, said
     finally:
         first.send_signal(signal.SIGTERM)
         said, _ = first.communicate(timeout=60)

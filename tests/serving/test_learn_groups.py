@@ -153,3 +153,20 @@ def test_roles_are_read_whole(world):
     assert Roles("2", "2", "1", "1").standing() == ["1"]
     world.registry.aliases.clear()
     assert Roles.read(world.registry, world.experiments) == Roles()
+
+
+def test_snapshots_that_somebody_deletes_come_back_by_themselves(world):
+    """Those of who learns and of who stands still, to the bit, in a second, though nothing new is learned."""
+    click(world, 0)
+    world.turns(1.0)
+    world.registry.point("anchor", "1")
+    world.crown("two")
+    world.turns(1.0)
+    before = {path.relative_to(world.settings.posterior): path.read_bytes() for path in world.settings.posterior.glob("*/*") if path.name == "current.json"}
+    shutil.rmtree(world.settings.posterior)
+    world.turns(1.0)
+    assert {name: (world.settings.posterior / name).read_bytes() for name in before} == before
+    assert len(before) == 2
+    assert rebuilt(world, "1")
+    assert rebuilt(world, "2")
+    assert world.status.posteriors == {"2": 1}

@@ -63,7 +63,8 @@ class Learner:
         self._reached = self._begin()
 
     def learn(self, now: datetime) -> Learned:
-        """Take in what is due at `now` and was not yet: recorded first, then published. Call it again at once while there is `more`.
+        """Take in what is due at `now` and was not yet: recorded first, then published. Call it again at once while there is `more`. What readers should find
+        and do not, because somebody deleted it, is published again.
 
         Raises LogError where the log cannot be read or written, OSError where the snapshot cannot: then take a new Learner, which finds out what was recorded.
         """
@@ -78,7 +79,9 @@ class Learner:
             log.keep(self.engine, self.version, self.posterior + 1, answers, reached)
             self.heads, self.posterior = heads, self.posterior + 1
             files.publish(self.folder, self.version, self.posterior, self.heads)
-        elif more:  # otherwise a restart reads the little that was read in vain once more
+        elif not files.published(self.folder, self.version, self.posterior):
+            files.publish(self.folder, self.version, self.posterior, self.heads)
+        if more and not answers:  # otherwise a restart reads the little that was read in vain once more
             log.keep(self.engine, self.version, self.posterior, (), reached)
         self._reached = reached
         return Learned(self.posterior, len(answers), len(ids), tuple(damaged), more)

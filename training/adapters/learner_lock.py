@@ -19,10 +19,21 @@ KEY = 0x524D4C4541524E
 def only_learner(engine: Engine, folder: Path) -> Iterator[bool]:
     """Whether nobody else learns from this log; nobody else does until the block ends, and a killed process holds nothing.
 
-    Postgres keeps the lock, on a connection of its own; beside SQLite it is a lock on a file in `folder`.
+    Postgres keeps the lock, on a connection of its own; of SQLite it is a lock on a file beside the log's, for `folder`, that of the snapshots, may be deleted.
     """
-    with _on_server(engine) if engine.dialect.name == "postgresql" else _on_file(folder / LOCK) as mine:
+    with _on_server(engine) if engine.dialect.name == "postgresql" else _on_files(Path(str(engine.url.database)), folder) as mine:
         yield mine
+
+
+@contextmanager
+def _on_files(log: Path, folder: Path) -> Iterator[bool]:
+    """The one beside `log`, then the one in `folder`, which is all that an earlier version looks for."""
+    with _on_file(log.with_name(f"{log.name}.{LOCK}")) as mine:
+        if not mine:
+            yield False
+            return
+        with _on_file(folder / LOCK) as alone:
+            yield alone
 
 
 @contextmanager

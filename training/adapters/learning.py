@@ -86,11 +86,14 @@ class Learning:
         self._settings, self._engine, self._models = settings, engine, models
         self.recent = recent
         self.learners: dict[str, Learner] = {}
+        self._standing: dict[str, int] = {}
+        """The posteriors of those who stand still."""
 
     def take(self, roles: Roles) -> None:
         """From here on those learn who have such a role, and only they; snapshots of models that have none go, but for the last ones."""
         learning = roles.learning()
         self.learners = {version: learner for version, learner in self.learners.items() if version in learning}
+        self._standing = {version: posterior for version, posterior in self._standing.items() if version in roles.standing()}
         posterior_files.forget(self._settings.posterior, [*learning, *roles.standing()])
 
     def learn(self, version: str, now: datetime) -> Learned:
@@ -104,8 +107,10 @@ class Learning:
         return found
 
     def stand(self, version: str) -> None:
-        """Publish the posterior of `version` as the log says that it was left. Raises as `learn`."""
-        self._made(version)
+        """Publish the posterior of `version` as the log says that it was left, where readers do not find it. Raises as `learn`."""
+        known = self._standing.get(version)
+        if known is None or not posterior_files.published(self._settings.posterior, version, known):
+            self._standing[version] = self._made(version).posterior
 
     def refresh(self, *, ask: bool) -> tuple[int, bool]:
         """Renew some members' rows; returns how many were written, and whether there is more to do. `ask` looks for a new materialization too."""

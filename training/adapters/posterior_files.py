@@ -58,6 +58,14 @@ def current(folder: Path, version: str) -> int | None:
         raise DataError(f"{pointer} cannot be read ({error}), so the newest posterior of model {version} is not known. {_REMEDY}") from error
 
 
+def published(folder: Path, version: str, posterior: int) -> bool:
+    """Whether readers find that posterior as the newest one of that model. Costs little more than `current`."""
+    try:
+        return current(folder, version) == posterior and _path(folder, version, posterior).is_file()
+    except DataError:
+        return False
+
+
 def read(folder: Path, version: str, posterior: int) -> dict[Stage, LaplaceLogistic]:
     """The heads of that version. Raises NotReadyError where it is not kept (any more), DataError where it is damaged: then go on with the ones at hand."""
     path = _path(folder, version, posterior)

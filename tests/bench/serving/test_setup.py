@@ -56,7 +56,7 @@ def test_both_stores_of_feast_are_filled_alike_and_questions_ask_for_the_same_fe
 def test_a_copy_of_a_home_learns_by_itself(tmp_path):
     """It has the same stores, an empty log where it was asked for, and a learner beside that of the home; two on one home are one too many."""
     settings = Settings(home=tmp_path / "home")
-    for name in ("feast/online.db", "decisions.db", "posterior/learner.lock"):
+    for name in ("feast/online.db", "decisions.db", "decisions.db.learner.lock"):
         (settings.home / name).parent.mkdir(parents=True, exist_ok=True)
         (settings.home / name).write_text(name)
     log = tmp_path / "log"
@@ -68,10 +68,13 @@ def test_a_copy_of_a_home_learns_by_itself(tmp_path):
     engine = log_engine(copy.env["RIGHTMATCH_SERVING__LOG_URL"])
     assert engine.url.database == str(log / "decisions.db")
     assert [key.name for key in ApiKeys(engine).list()] == ["bench"]
+    assert not (copy.settings.home / "decisions.db.learner.lock").exists()
+    (settings.home / "decisions.db").unlink()
+    theirs = log_engine(settings.log_url)
     with (
-        only_learner(engine, settings.posterior) as first,
+        only_learner(theirs, settings.posterior) as first,
         only_learner(engine, copy.settings.posterior) as second,
-        only_learner(engine, settings.posterior) as third,
+        only_learner(theirs, settings.posterior) as third,
     ):
         assert (first, second, third) == (True, True, False)
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import shutil
 import signal
 
 import pytest
 
+from training.adapters import learner_lock
 from training.adapters.learner_lock import only_learner
 from training.adapters.log_engine import log_engine
 
@@ -27,6 +29,31 @@ def test_the_second_one_is_told_until_the_first_one_ends(log_url, tmp_path):
         assert mine
     one.dispose()
     two.dispose()
+
+
+def test_whoever_deletes_the_snapshots_does_not_delete_the_lock(log_url, tmp_path):
+    """Their folder may be deleted at any time, also while somebody learns."""
+    one, two, folder = log_engine(log_url), log_engine(log_url), tmp_path / "posterior"
+    folder.mkdir()
+    with only_learner(one, folder) as mine:
+        assert mine
+        shutil.rmtree(folder)
+        with only_learner(two, folder) as second:
+            assert not second
+    with only_learner(two, folder) as mine:
+        assert mine
+    one.dispose()
+    two.dispose()
+
+
+def test_a_learner_of_an_earlier_version_is_told_too(tmp_path):
+    """It knows the lock among the snapshots alone; neither learns beside the other."""
+    one, folder = log_engine(f"sqlite:///{tmp_path}/log.db"), tmp_path / "posterior"
+    with learner_lock._on_file(folder / learner_lock.LOCK) as earlier, only_learner(one, folder) as mine:
+        assert (earlier, mine) == (True, False)
+    with only_learner(one, folder) as mine, learner_lock._on_file(folder / learner_lock.LOCK) as earlier:
+        assert (mine, earlier) == (True, False)
+    one.dispose()
 
 
 def _hold(log_url, folder, held):

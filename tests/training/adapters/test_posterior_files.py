@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 
 import pytest
@@ -30,6 +31,21 @@ def test_what_was_published_is_read_back(tmp_path):
     for stage, head in heads(1).items():
         assert torch.equal(found[stage].mean, head.mean)
         assert torch.equal(found[stage].precision, head.precision)
+
+
+@pytest.mark.parametrize("lost", ["current.json", "0000000001.heads", "."])
+def test_whether_readers_find_a_posterior(tmp_path, lost):
+    """Not where the pointer, the snapshot or all is gone, nor where it points elsewhere or nowhere."""
+    assert not files.published(tmp_path, "3", 0)
+    files.publish(tmp_path, "3", 1, heads(1))
+    assert files.published(tmp_path, "3", 1)
+    assert not files.published(tmp_path, "3", 0)
+    path = tmp_path / "3" / lost
+    shutil.rmtree(path.resolve()) if path.is_dir() else path.unlink()
+    assert not files.published(tmp_path, "3", 1)
+    files.publish(tmp_path, "3", 1, heads(1))
+    (tmp_path / "3" / "current.json").write_text("{")
+    assert not files.published(tmp_path, "3", 1)
 
 
 def test_old_versions_go_and_checkpoints_stay_within_bounds(tmp_path, monkeypatch):
