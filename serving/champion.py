@@ -79,6 +79,8 @@ class Watch:
         self._read: Experiment | None = None
         self.running: Experiment | None = None
         """The experiment whose groups decide: as it was read last, once its challenger has been loaded or cannot be."""
+        self.unnamed = False
+        """Whether no alias names the champion (any more)."""
         self._next: dict[str, float] = {}
         self.troubles: dict[str, str] = {}
         notes = {"policy": policy_note(settings), NOTE: self._arms.catalog.version}
@@ -190,6 +192,8 @@ class Watch:
 
     def _alias(self, role: str) -> None:
         version = self._outside.registry.peek(role)
+        if role == CHAMPION:
+            self.unnamed = version is None
         if version is not None or role != CHAMPION:  # an alias that is gone puts nobody else in charge
             self._name(role, version)
 

@@ -22,6 +22,8 @@ from training.adapters.clock import now
 from training.adapters.learning import Learning, Roles
 from training.config.serving import Clock
 from training.config.settings import Settings, load_settings
+from training.domain.aliases import CHAMPION
+from training.domain.errors import NotReadyError
 
 ASK_ROLES, ASK_MATERIALIZED, AGAIN, SAY = 0.5, 2.0, 1.0, 60.0
 """Seconds between two looks at who decides and at the materializations, after a failure, and between two lines about what was learned."""
@@ -87,6 +89,8 @@ class Loop:
         self._learn: dict[str, Duty] = {}
         self._stand: dict[str, Duty] = {}
         self._known = Roles()
+        self._before = learner_status.read(self._folder)
+        """What was said last while there was a champion, also by a process before this one."""
         self._told = 0
         self._calendar = settings.serving.clock
         self._oldest: dict[str, tuple[datetime, float]] = {}
@@ -130,7 +134,17 @@ class Loop:
             self._learn = {v: self._learn.get(v) or Duty("learn", partial(self._one_batch, v), v) for v in roles.learning()}
             self._stand = {v: Duty("stand", partial(self._stands, v), v, Every(ASK_ROLES), STAND_AGAIN) for v in roles.standing()}
             self._known = roles
+        if self._missing:
+            raise NotReadyError(
+                f"Nobody is champion any more by the registry: workers go on deciding by version {self._missing}, and nobody learns from it. "
+                f"Give the alias {CHAMPION!r} back in MLflow, or bring mlflow.db back."
+            )
         return False
+
+    @property
+    def _missing(self) -> str:
+        """The version that was champion last, where nobody is any more; empty where somebody is, or nobody ever was."""
+        return self._before.model_version if self._before and not self._known.champion else ""
 
     def _one_batch(self, version: str, at: float) -> bool:
         del at
@@ -170,12 +184,14 @@ class Loop:
         learners = self._learning.learners
         lags = [self._behind(version, learner.waiting_since(), at) for version, learner in learners.items()]
         champion = learners.get(self._known.champion or "")
+        version, posterior = (champion.version, champion.posterior) if champion else (self._missing, self._before.posterior if self._before else 0)
+        unknown = self._missing or self._known.learning().keys() - learners.keys()
         return Status(
             at=self._clock().isoformat(),
-            model_version=champion.version if champion else "",
-            posterior=champion.posterior if champion else 0,
+            model_version=version,
+            posterior=posterior if version else 0,
             posteriors={version: learner.posterior for version, learner in learners.items()},
-            lag_seconds=None if self._known.learning().keys() - learners.keys() else max(lags, default=0.0),
+            lag_seconds=None if unknown else max(lags, default=0.0),
             waiting=self._learning.recent.waiting,
             trouble="; ".join(duty.trouble for duty in (self._ask, *self._duties()) if duty.trouble),
             **vars(self.totals),
@@ -184,6 +200,7 @@ class Loop:
     def _report(self, at: float) -> None:
         try:
             status = self._status(at)
+            self._before = status if status.model_version else self._before
             learner_status.write(self._folder, status)
         except Exception as error:  # noqa: BLE001 - the log or the disk; the duties find out by themselves
             self._say("trouble", duty="status", error=f"{type(error).__name__}: {error}")

@@ -16,7 +16,8 @@ class Status:
     """As of `at` (ISO): the champion's posterior that readers find and those of all who learn by version, and the age in seconds of the oldest acknowledged
     outcome that one of them has not looked at yet.
 
-    `lag_seconds` is None where somebody who is to learn is not loaded yet: nobody knows then.
+    `lag_seconds` is None where somebody who is to learn is not loaded yet, or nobody is champion any more: nobody knows then. In the latter case version and
+    posterior are those of the last champion.
 
     `answers`, `decisions`, `rows` and `damaged` count since the process started: answers taken in, decisions looked at, members' rows renewed, decisions left
     out. `waiting` are members whose row is still to be renewed. `trouble` is what keeps it from learning, else empty.

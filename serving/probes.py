@@ -16,7 +16,8 @@ from training.config.serving import Without
 from training.domain.aliases import ANCHOR, CHALLENGER, CHAMPION, PREVIOUS
 
 JSON = "application/json"
-BESIDE = {EXPERIMENT, CHALLENGER, ANCHOR, PREVIOUS}
+LEARNER = "learner"
+BESIDE = {EXPERIMENT, CHALLENGER, ANCHOR, PREVIOUS, LEARNER}
 _INSTEAD = {Without.NONE: "the safe default answers", Without.UNIFORM: "every feasible arm wins alike, which gathers a first log"}
 
 
@@ -31,7 +32,7 @@ async def readyz(core: Core, request: Request) -> Response:
     answer too, or refused because the log does not answer.
 
     What fails of an experiment or of the version before is said, and no reason to ask another worker; nor is it that nobody is champion yet where every arm
-    winning alike is meant meanwhile.
+    winning alike is meant meanwhile, or that nobody is any more: the last one goes on.
     """
     del request
     serving, champion = core.settings.serving, core.watch.champion
@@ -40,6 +41,8 @@ async def readyz(core: Core, request: Request) -> Response:
     troubles = {part: f"{words.partition(':')[0]}; the service's log has the words" for part, words in dict(core.watch.troubles).items()}  # anybody may ask
     if champion is None:
         troubles.setdefault(CHAMPION, f"there is none yet: {_INSTEAD[serving.without_champion]}")
+    elif core.watch.unnamed:
+        troubles[LEARNER] = f"nobody is champion any more by the registry: version {champion.version} goes on deciding, and nobody learns from it"
     if core.watch.newest is not None and core.now() - core.watch.newest > serving.features_max_age:
         troubles["features"] = f"the newest are more than {serving.features_max_age_hours:g} hours old: the safe default answers"
     if core.lookup.open:

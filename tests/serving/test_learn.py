@@ -65,6 +65,27 @@ def test_nobody_knows_the_lag_while_the_model_is_not_loaded(world, monkeypatch):
     assert world.status.lag_seconds == 0.0
 
 
+def test_a_champion_whose_alias_is_gone_is_missed(world):
+    """Workers go on with it, so somebody must be told that nobody learns: also by a learner that was started since. With the alias back it makes good."""
+    world.crown("one")
+    fake.tell(world.log, (f"d{SHOWN[0]}", OutcomeKind.CLICK, world.at))
+    world.turns(1.0)
+    alias = world.registry.aliases.pop("champion")
+    fake.tell(world.log, (f"d{SHOWN[1]}", OutcomeKind.CLICK, world.at))
+    for restart in (lambda: None, world.restart):
+        restart()
+        world.turns()
+        status = world.status
+        assert (status.model_version, status.posterior, status.posteriors, status.lag_seconds) == ("1", 1, {}, None)
+        assert "by version 1, and nobody learns" in status.trouble
+        assert learner_status.behind(world.settings.posterior, world.at) is None
+        assert world.said[-1][0] == "trouble"
+    world.registry.point("champion", alias)
+    world.turns()
+    assert (world.status.posterior, world.status.lag_seconds, world.status.trouble) == (2, 0.0, "")
+    assert [fields["duty"] for event, fields in world.said if event == "recovered"] == ["roles"]
+
+
 def test_an_outcome_becomes_a_posterior_and_the_status_says_so(world):
     """The champion is taken up, a click is learned in the next turn, and the age of what waits is nothing again."""
     world.crown("one")

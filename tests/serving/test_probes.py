@@ -29,9 +29,9 @@ def test_a_learner_that_says_nothing_any_more_falls_behind(tmp_path):
     assert behind(tmp_path, AT) == 100.5
 
 
-def core(model=None, without="none", newest=None, hangs=(), **troubles):
+def core(model=None, without="none", newest=None, hangs=(), unnamed=False, **troubles):
     """What readiness is read from; `hangs` are the parts for which the log hangs."""
-    watch = SimpleNamespace(champion=model, troubles=troubles, newest=newest, running=None, world=SimpleNamespace(groups=None))
+    watch = SimpleNamespace(champion=model, troubles=troubles, newest=newest, running=None, unnamed=unnamed, world=SimpleNamespace(groups=None))
     settings = Settings(serving={"without_champion": without, "features_max_age_hours": 24})
     parts = {part: SimpleNamespace(hangs=part in hangs) for part in ("decider", "ingest")}
     return SimpleNamespace(watch=watch, lookup=SimpleNamespace(open=False), settings=settings, now=lambda: AT, **parts)
@@ -52,6 +52,8 @@ FRESH, OLD = AT - timedelta(hours=23), AT - timedelta(hours=25)
         (core(CHAMPION, newest=OLD), 503, {"features"}),
         (core(without="uniform", newest=OLD), 503, {"champion", "features"}),
         (core(CHAMPION, newest=FRESH, challenger="1: gone"), 200, {"challenger"}),
+        (core(CHAMPION, newest=FRESH, unnamed=True), 200, {"learner"}),
+        (core(newest=FRESH, unnamed=True), 503, {"champion"}),
         (core(CHAMPION, newest=FRESH, store="down"), 503, {"store"}),
         (core(CHAMPION, newest=FRESH, hangs=["decider"]), 503, {"log"}),
         (core(CHAMPION, newest=FRESH, hangs=["ingest"]), 503, {"log"}),

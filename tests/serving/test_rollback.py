@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from datetime import UTC, datetime
+from math import isnan
 from uuid import uuid4
 
 import pytest
@@ -54,3 +57,26 @@ def test_a_roll_back_by_hand_reaches_members_within_a_second(home):
 
         wait(lambda: client.get("/readyz").status_code == 200)
         assert soonest(seconds, WITHIN) < WITHIN
+
+
+def test_an_alias_that_is_gone_is_told_of(home):
+    """Somebody removes it in the registry: the champion goes on deciding, and probe, metric and learner say that nobody learns until it is back."""
+    with serving(home) as running, running.client() as client, closing(sqlite3.connect(home / "mlflow.db", timeout=30)) as registry:
+
+        def lag():
+            lines = client.get("/metrics").text.splitlines()
+            return float(next(line.split()[1] for line in lines if line.startswith("rightmatch_posterior_lag_seconds ")))
+
+        wait(lambda: client.get("/readyz").status_code == 200 and lag() < WITHIN)
+        (row,) = registry.execute("select * from registered_model_aliases where alias = 'champion'").fetchall()
+        with registry:
+            registry.execute("delete from registered_model_aliases where alias = 'champion'")
+        wait(lambda: "learner" in client.get("/readyz").json()["troubles"])
+        wait(lambda: isnan(lag()))
+        ready = client.get("/readyz")
+        assert (ready.status_code, ready.json()["status"], ready.json()["champion"]) == (200, "degraded", "1")
+        assert client.post("/v1/decisions", json={"member_id": "m2", "surface": "web"}).json()["reason"] == "champion"
+        assert [line["duty"] for line in running.said() if line.get("service") == "learner" and line["event"] == "trouble"] == ["roles"]
+        with registry:
+            registry.execute(f"insert into registered_model_aliases values ({', '.join('?' * len(row))})", row)
+        wait(lambda: client.get("/readyz").json()["troubles"] == {} and lag() < WITHIN)
