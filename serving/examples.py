@@ -69,7 +69,7 @@ PROBLEMS = {
     "409": ("Request id reused", "Request 'page-view-8f1c' was already answered for another member, surface, channels or exclusions."),
     "413": ("Request too large", "A body may have 1048576 bytes. Send fewer outcomes at once."),
     "415": ("Unsupported media type", "The body says to be 'text/xml'; send application/json."),
-    "422": ("Invalid request", "Invalid enum value 'fax' - at `$.surface`. Nothing was decided or applied."),
+    "422": ("Invalid request", "Invalid enum value 'fax' - at `$.surface`; allowed: 'web', 'app', 'outbound'. Nothing was decided or applied."),
     "429": ("Too many requests", "Key 3d972f27fadc9909 made more than 120000 per 1 minute. Wait 21 s, or raise serving.rate_limit."),
     "431": ("Request header fields too large", "A request may have 1000 headers, and 65536 bytes of them. Send fewer."),
     "500": ("Internal error", "The service failed on this request; its log says why. Nothing was half-applied."),

@@ -69,6 +69,9 @@ def _items(raw: Sequence[msgspec.Raw]) -> tuple[list[tuple[int, Outcome]], list[
     for index, one in enumerate(raw):
         try:
             item: OutcomeItem = _ITEM.decode(one)
+        except msgspec.ValidationError as error:
+            refused.append(Refused(index, _id(one), bodies.wrong(error, OutcomeItem)))
+            continue
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             refused.append(Refused(index, _id(one), str(error)))
             continue

@@ -111,7 +111,9 @@ def _question(core: Core, body: RankRequest) -> DecisionRequest:
     try:
         known = msgspec.convert({"member_id": about.get("member_id"), "surface": about.get("surface", core.settings.serving.personalizer_surface.value)}, _Who)
     except msgspec.ValidationError as error:
-        raise Refusal(422, "Invalid request", f'The context features name no usable member: {error}. Add {{"member_id": "..."}} to them.') from None
+        raise Refusal(
+            422, "Invalid request", f'The context features name no usable member: {bodies.wrong(error, _Who)}. Add {{"member_id": "..."}} to them.'
+        ) from None
     catalog = core.watch.world.menus.catalog.arms
     offered = {a.id for a in body.actions}
     unknown = sorted(offered - set(catalog) - {NONE})

@@ -19,7 +19,7 @@ TOGETHER = {
     ),
     "service": (
         *("tests/serving/test_service.py", "tests/serving/test_fuzz.py", "tests/serving/test_openapi.py"),
-        *("tests/serving/test_personalizer.py", "tests/serving/test_heads.py"),
+        *("tests/serving/test_personalizer.py", "tests/serving/test_heads.py", "tests/serving/test_bodies.py"),
     ),
 }
 """Files that share a costly fixture of the session: a world with its marts, a benchmark's world, a running service."""
