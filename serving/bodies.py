@@ -21,10 +21,16 @@ _PART = re.compile(r"\.([^.\[]+)|\[[^\]]*\]")
 
 
 async def read(request: Request, decoder: msgspec.json.Decoder[T]) -> T:
-    """The body as `decoder`'s type. Raises Refusal: 400 where it is no JSON, 415 where it says to be something else, 422 where it breaks the schema."""
+    """The body as `decoder`'s type. Raises Refusal: 400 where it is no JSON, 415 where it says to be something else or is packed, 422 where it breaks the
+    schema.
+    """
     kind = request.headers.get("content-type", "application/json").split(";")[0].strip().lower()
     if kind != "application/json":
         raise Refusal(415, "Unsupported media type", f"The body says to be {kind!r}; send application/json.")
+    packed = ", ".join(request.headers.getlist("content-encoding")).strip().lower()
+    if packed not in {"", "identity"}:
+        said = f"The body is encoded as {packed!r}, which nobody here unpacks. Send it unencoded, without Content-Encoding."
+        raise Refusal(415, "Unsupported content encoding", said, {"Accept-Encoding": "identity"})
     try:
         body = await request.body()
     except ClientDisconnect:

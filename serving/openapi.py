@@ -30,7 +30,7 @@ _ERRORS = {
     "404": "Unknown.",
     "409": "The request id was used for another question.",
     "413": "The body is too large.",
-    "415": "The body is not JSON by its content type.",
+    "415": "The body is not JSON by its content type, or has a content encoding.",
     "422": "The request breaks the schema or a rule; the detail names what.",
     "429": "Too many requests of this key.",
     "431": "The request's line and headers are too large, or too many; the connection ends.",

@@ -103,7 +103,8 @@ class Quick(Heads):
             return False
         self._named = dict(reversed(self.headers))
         size = self._named.get(b"content-length", b"")
-        return size.isdigit() and len(size) <= DIGITS and b"transfer-encoding" not in self._named
+        named = self._named
+        return size.isdigit() and len(size) <= DIGITS and b"transfer-encoding" not in named and b"content-encoding" not in named
 
     def _taken(self, body: bytes) -> bool:
         """Whether the request is being answered here; what is not is looked at once more by uvicorn's way."""

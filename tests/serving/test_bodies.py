@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
+import json
+
 import msgspec
 import pytest
 
@@ -47,3 +50,27 @@ def test_the_set_is_found_wherever_it_stands(kind, body, allowed):
     with pytest.raises(msgspec.ValidationError) as raised:
         msgspec.json.decode(body, type=kind)
     assert bodies.wrong(raised.value, kind) == (f"{raised.value}; {allowed}" if allowed else str(raised.value))
+
+
+QUESTION = {"member_id": member(2), "surface": "web"}
+RANK = {"contextFeatures": [{"member_id": member(2)}], "actions": [{"id": "none"}]}
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "taken"),
+    [
+        ("/v1/decisions", QUESTION, 200),
+        ("/v1/outcomes", {"outcome_id": "packed", "decision_id": "nope", "kind": "click", "occurred_at": ago(minutes=1)}, 422),
+        ("/personalizer/v1.1/rank", RANK, 201),
+        ("/personalizer/v1.1/events/nope/reward", {"value": 1.0}, 404),
+    ],
+)
+def test_a_packed_body_is_refused_by_the_name_of_its_encoding(service, path, body, taken):
+    """Whatever the encoding; `identity` is none."""
+    plain = json.dumps(body).encode()
+    with service.client() as client:
+        packed = client.post(path, content=gzip.compress(plain), headers={"Content-Encoding": "gzip"})
+        others = [client.post(path, content=plain, headers={"Content-Encoding": name}) for name in ("BR", "identity, gzip", "identity", "Identity")]
+    assert (packed.status_code, packed.json()["title"], packed.headers["accept-encoding"]) == (415, "Unsupported content encoding", "identity")
+    assert packed.json()["detail"] == "The body is encoded as 'gzip', which nobody here unpacks. Send it unencoded, without Content-Encoding."
+    assert [answer.status_code for answer in others] == [415, 415, taken, taken]

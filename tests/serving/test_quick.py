@@ -80,6 +80,8 @@ def test_a_trace_is_passed_on_and_anything_else_is_not(service, line):
 REFUSED = [
     (("Content-Type: text/plain",), {}, 415),
     (("Content-Type: application/json; charset=utf-8",), {}, 200),
+    (("Content-Encoding: gzip",), {}, 415),
+    (("Content-Encoding: identity",), {}, 200),
     (("Authorization: Basic xyz",), {}, 200),
     ((), {"surface": "fax"}, 422),
     ((), {"channels": 7}, 422),
