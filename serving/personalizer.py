@@ -7,6 +7,7 @@ whoever asks: with no action left the answer is `none`, which a caller must be r
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
@@ -23,6 +24,7 @@ from serving.problems import Refusal
 from serving.trace import trace_id
 from training.adapters.log_keys import Scope
 from training.domain.nouns import NONE, Outcome, OutcomeKind, Surface
+from training.domain.served import Served
 
 
 class Action(msgspec.Struct):
@@ -79,16 +81,19 @@ async def rank(core: Core, request: Request) -> Response:
 
 
 async def reward(core: Core, request: Request) -> Response:
-    """POST /personalizer/VERSION/events/{id}/reward: no reward is no news, since the window closes by itself."""
+    """POST /personalizer/VERSION/events/{id}/reward: of a known event no reward is no news, since the window closes by itself."""
     body: RewardRequest = await bodies.read(request, _REWARD)
+    at = core.now()
+    served = await _known(core, request.path_params["event_id"], at)
     if body.value > 0:
-        await _report(core, request.path_params["event_id"], core.settings.serving.personalizer_reward)
+        await _report(core, served, core.settings.serving.personalizer_reward, at)
     return Response(status_code=204)
 
 
 async def activate(core: Core, request: Request) -> Response:
     """POST /personalizer/VERSION/events/{id}/activate: the choice was seen."""
-    await _report(core, request.path_params["event_id"], OutcomeKind.IMPRESSION)
+    at = core.now()
+    await _report(core, await _known(core, request.path_params["event_id"], at), OutcomeKind.IMPRESSION, at)
     return Response(status_code=204)
 
 
@@ -138,11 +143,18 @@ def _features(context: list[dict[str, Any]]) -> Iterator[tuple[str, Any]]:
                 yield name, value
 
 
-async def _report(core: Core, event: str, kind: OutcomeKind) -> None:
-    at = core.now()
-    served = (await in_time(core.patience, core.log.read, [], [event], at)).earlier.get(event)
+async def _known(core: Core, event: str, at: datetime) -> Served:
+    served = await _earlier(core, event, at)
     if served is None:
         raise Refusal(404, "Unknown event", f"No rank request with the event id {event!r} is known, so nothing can be counted. Use the id that rank returned.")
+    return served
+
+
+async def _earlier(core: Core, event: str, at: datetime) -> Served | None:
+    return (await in_time(core.patience, core.log.read, [], [event], at)).earlier.get(event)
+
+
+async def _report(core: Core, served: Served, kind: OutcomeKind, at: datetime) -> None:
     if served.chosen_arm == NONE and kind is not OutcomeKind.CONVERSION:
         return
     decision = served.asked.decision_id

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from uuid import uuid4
 
 import httpx
@@ -10,6 +11,7 @@ import pytest
 
 from serving.personalizer import VERSIONS
 from tests.serving.conftest import PATIENCE, member
+from training.adapters.decision_log import DecisionLog
 from training.config.settings import Settings
 from training.domain.catalog import load_catalog
 from training.domain.nouns import Surface
@@ -40,7 +42,7 @@ def test_the_personalizer_interface(service):
         assert sum(r["probability"] for r in answer["ranking"]) <= 1.0 + 1e-9
         assert [azure.post(f"/events/{event}/activate").status_code for _ in range(2)] == [204, 204]
         assert [azure.post(f"/events/{event}/reward", json={"value": 1.0}).status_code for _ in range(2)] == [204, 204]
-        assert azure.post("/events/unknown/reward", json={"value": 1.0}).status_code == 404
+        assert [azure.post("/events/unknown/reward", json={"value": value}).status_code for value in (1.0, 0.0, -1.0)] == [404] * 3
         assert azure.post("/rank", json=rank | {"actions": [{"id": "nothing"}], "eventId": "e"}).status_code == 422
 
 
@@ -52,6 +54,17 @@ def test_two_rewards_at_once_are_one(service):
         with ThreadPoolExecutor(8) as threads:
             done = list(threads.map(lambda _: azure.post(f"/events/{event}/reward", json={"value": 1.0}).status_code, range(8)))
     assert done == [204] * 8
+
+
+def test_a_reward_of_nothing_is_no_news(service):
+    """Of an event that is known: nothing is told of its decision."""
+    event = f"e-{uuid4()}"
+    with client(service) as azure:
+        assert azure.post("/rank", json=ranked(190, event)).status_code == 201
+        assert [azure.post(f"/events/{event}/reward", json={"value": value}).status_code for value in (0.0, -1.0)] == [204, 204]
+    log = DecisionLog(Settings(home=service.home).log_url)
+    assert log.outcomes_of(log.read([], [event], datetime.now(UTC)).earlier[event].asked.decision_id) == []
+    log.engine.dispose()
 
 
 @pytest.mark.parametrize("version", VERSIONS)
