@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from hashlib import sha256
 from typing import Annotated, Any
 
 import msgspec
@@ -16,7 +17,7 @@ from starlette.responses import Response
 
 from serving import bodies
 from serving.core import Core
-from serving.decisions import question, settled
+from serving.decisions import OFFERED, question, settled
 from serving.messages import DecisionRequest, Name
 from serving.outcomes import apply
 from serving.patience import in_time
@@ -71,7 +72,7 @@ _RANK, _REWARD = bodies.decoder(RankRequest), bodies.decoder(RewardRequest)
 async def rank(core: Core, request: Request) -> Response:
     """POST /personalizer/VERSION/rank."""
     body: RankRequest = await bodies.read(request, _RANK)
-    served = await settled(core, question(_question(core, body), core.now(), trace_id(request)))
+    served = await settled(core, question(await _question(core, body), core.now(), trace_id(request)))
     probabilities = dict(zip(served.feasible, served.p.tolist(), strict=True))
     ids = list(dict.fromkeys([served.chosen_arm, *(a.id for a in body.actions)]))
     others = sorted(ids[1:], key=lambda arm: -probabilities.get(arm, 0.0))
@@ -111,7 +112,7 @@ ROUTES = tuple(
 """Path, scope and handler of each operation; an event's id may hold slashes."""
 
 
-def _question(core: Core, body: RankRequest) -> DecisionRequest:
+async def _question(core: Core, body: RankRequest) -> DecisionRequest:
     about = dict(_features(body.context_features or []))
     try:
         known = msgspec.convert({"member_id": about.get("member_id"), "surface": about.get("surface", core.settings.serving.personalizer_surface.value)}, _Who)
@@ -122,11 +123,15 @@ def _question(core: Core, body: RankRequest) -> DecisionRequest:
     catalog = core.watch.world.menus.catalog.arms
     offered = {a.id for a in body.actions}
     unknown = sorted(offered - set(catalog) - {NONE})
-    if unknown:
+    if unknown and not (body.event_id and await _earlier(core, body.event_id, core.now())):  # of an event that stands an arm may have gone since
         raise Refusal(422, "Invalid request", f"Action {unknown[0]!r} is no arm of the catalog, so nothing is known of it. Add it there, or use arm ids.")
     allowed = offered - set(body.excluded_actions or [])
     ruled_out = [arm for arm in catalog if arm not in allowed]
-    return DecisionRequest(known.member_id, known.surface, exclude=ruled_out, request_id=body.event_id)
+    return DecisionRequest(known.member_id, known.surface, exclude=[*ruled_out, _offers(allowed)], request_id=body.event_id)
+
+
+def _offers(allowed: set[str]) -> str:
+    return OFFERED + sha256("\n".join(sorted(allowed - {NONE})).encode()).hexdigest()[:32]
 
 
 class _Who(msgspec.Struct):

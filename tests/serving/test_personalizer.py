@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from uuid import uuid4
@@ -10,7 +11,7 @@ import httpx
 import pytest
 
 from serving.personalizer import VERSIONS
-from tests.serving.conftest import PATIENCE, member
+from tests.serving.conftest import PATIENCE, member, serving, wait
 from training.adapters.decision_log import DecisionLog
 from training.config.settings import Settings
 from training.domain.catalog import load_catalog
@@ -97,3 +98,31 @@ def test_an_event_id_may_hold_slashes(service, end):
         for name in (event, event.replace("/", "%2F")):
             assert azure.post(f"/events/{name}/activate").status_code == 204
             assert azure.post(f"/events/{name}/reward", json={"value": 1.0}).status_code == 204
+
+
+def without(folder, arm):
+    """The catalog, in `folder`, without one arm."""
+    shutil.copytree(Settings().catalog, folder)
+    header, *rows = (folder / "arms.csv").read_text().splitlines()
+    (folder / "arms.csv").write_text("\n".join([header, *(row for row in rows if row.split(",")[0] != arm)]) + "\n")
+    return str(folder)
+
+
+def test_an_event_is_ranked_once_whatever_the_catalog_becomes(home, tmp_path):
+    """Who repeats himself is answered alike after one arm came and another one went, a fallback included; who offers others is refused, the new arm too."""
+    a, gone, new = ARMS
+    first = {"one": ranked(192, "one", actions=[{"id": a}, {"id": gone}]), "two": ranked(192, "two", actions=[{"id": a}]), "none": ranked(0, "none")}
+    first["none"]["actions"] = [{"id": gone}]
+    with serving(home, CATALOG=without(tmp_path / "before", new)) as service, client(service) as azure:
+        wait(lambda: service.ready().status_code == 200)
+        answers = {name: azure.post("/rank", json=body) for name, body in first.items()}
+    with serving(home, CATALOG=without(tmp_path / "after", gone)) as service, client(service) as azure:
+        again = {name: azure.post("/rank", json=body) for name, body in first.items()}
+        other = [
+            azure.post("/rank", json=first[name] | {"actions": [{"id": arm} for arm in arms]}).status_code
+            for name, arms in (("one", [a]), ("one", [a, gone, new]), ("two", [a, new]), ("two", [new]), ("none", [a]), ("none", [gone, new]))
+        ]
+        unknown = azure.post("/rank", json=ranked(192, "three", actions=[{"id": gone}]))
+    assert [answer.status_code for answer in answers.values()] == [201] * 3
+    assert {name: answer.json() for name, answer in again.items()} == {name: answer.json() for name, answer in answers.items()}
+    assert (other, unknown.status_code) == ([409] * 6, 422)

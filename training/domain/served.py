@@ -39,7 +39,9 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One question. `channels` None means all channels of the surface; `exclude` are arm ids that the caller rules out."""
+    """One question. `channels` None means all channels of the surface; `exclude` are arm ids that the caller rules out, and maybe a name that is no arm's and
+    says what was offered.
+    """
 
     decision_id: str
     request_id: str
