@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from math import floor
 from time import monotonic
 
@@ -53,6 +54,12 @@ class Guard:
         self._keys, self._windows, self._seconds = keys, Windows(rate), seconds
         self._failed = self._since = float("-inf")
         self._reading: asyncio.Future[Mapping[str, Key] | None] | None = None
+        self._thread = ThreadPoolExecutor(1, "keys")
+        """Of its own: whatever else waits for the log, keys are read."""
+
+    def stop(self) -> None:
+        """Read no keys any more."""
+        self._thread.shutdown(wait=False)
 
     def admits(self, token: str, scope: Scope) -> bool:
         """Whether `check` would let it in without having to ask for keys; then it has been counted."""
@@ -92,7 +99,7 @@ class Guard:
 
     async def _fresh(self) -> Mapping[str, Key] | None:
         try:
-            return await asyncio.to_thread(self._keys.read)
+            return await asyncio.get_running_loop().run_in_executor(self._thread, self._keys.read)
         except Exception:  # noqa: BLE001 - unreadable keys open nothing: whoever comes when those at hand are too old is told
             self._failed = monotonic()
             return None

@@ -60,6 +60,7 @@ class Core:
         """Answer what waits, then end all threads."""
         self.decider.stop()
         self.ingest.stop()
+        self.guard.stop()
         self.times.stop()
         self.watch.stop()
         self.lookup.close()

@@ -76,6 +76,23 @@ def test_a_store_that_hangs_does_not_hold_the_loop(keys):
     assert keys.asked == 1
 
 
+def test_keys_are_read_whatever_else_waits_for_a_thread(keys):
+    """As a crowd of readers of the log does."""
+    token, guard, gate = keys.create("a", ["read"], AT), Guard(RecentKeys(keys, 60), "9/second", 5), threading.Event()
+
+    async def meanwhile():
+        crowd = [asyncio.to_thread(gate.wait, 60) for _ in range(100)]
+        waiting = asyncio.gather(*crowd)
+        await asyncio.sleep(0.05)
+        found = await checks(guard, token)
+        gate.set()
+        await waiting
+        return found
+
+    assert [found.key_id for found in asyncio.run(meanwhile())] == [token.split("_")[1]]
+    guard.stop()
+
+
 def test_nobody_waits_for_keys_without_end(keys):
     """All are told when the time is over, who comes later at once, after one look at the database; once it answers they are let in."""
     token, guard = keys.create("a", ["read"], AT), Guard(RecentKeys(keys, 60), "9/minute", 0.2)
