@@ -14,6 +14,7 @@ from serving.decider import Decider
 from serving.features import Lookup
 from serving.ingest import Ingest
 from serving.metrics import Metrics
+from serving.rebuilding import Rebuilding
 from serving.times import Times
 from training.adapters.clock import wall
 from training.adapters.decision_log import DecisionLog
@@ -40,7 +41,7 @@ class Core:
         """Seconds that anybody waits for the log."""
         self.guard = Guard(RecentKeys(ApiKeys(self.log.engine), KEYS_FOR), settings.serving.rate_limit, self.patience)
         self.watch = Watch(Outside(registry, SqlExperiments(settings.ledger_url), features, self.log, wall, self.metrics.shown), settings)
-        self.registry = registry
+        self.rebuilding = Rebuilding(self.log, registry, settings, self.watch)
         self.lookup = Lookup(features, settings.serving.lookup_budget_ms / 1e3)
         self.ingest = Ingest(self.log, settings.serving.clock, self.patience, self.metrics)
         self.times = Times(self.log, settings.experiment.slow_ms / 1e3)
@@ -60,6 +61,7 @@ class Core:
         """Answer what waits, then end all threads."""
         self.decider.stop()
         self.ingest.stop()
+        self.rebuilding.stop()
         self.guard.stop()
         self.times.stop()
         self.watch.stop()

@@ -18,7 +18,6 @@ from training.domain.errors import DataError, NotReadyError
 from training.domain.served import Served
 from training.model.compiled import Compiled, pick
 from training.model.matching import MatchingModel
-from training.model.saving import MANIFEST
 
 
 @dataclass(frozen=True)
@@ -31,12 +30,12 @@ class Replay:
 
 
 def model_of(served: Served, log: DecisionLog, registry: ModelRegistry, settings: Settings) -> Compiled | None:
-    """The model that took `served`; None where every feasible arm could win alike, as the one arm of a fallback did.
+    """The model that took `served`; None where every feasible arm could win alike, as the one arm of a fallback did. Raises as `rebuilt`."""
+    return rebuilt(served, log, registry, settings) if served.model_version else None
 
-    Raises NotReadyError where the model is gone, DataError where it cannot be rebuilt.
-    """
-    if not served.model_version:
-        return None
+
+def rebuilt(served: Served, log: DecisionLog, registry: ModelRegistry, settings: Settings) -> Compiled:
+    """The model of a decision that has one. Raises NotReadyError where the model is gone, DataError where it cannot be rebuilt."""
     policy = json.loads(served.notes["policy"])
     then = settings.model_copy(
         update={"exploration": ExplorationSettings(**policy["exploration"]), "utility": UtilitySettings(**policy["utility"])},
@@ -71,12 +70,6 @@ def _arms(served: Served, log: DecisionLog) -> dict[str, dict[str, object]]:
         raise DataError(f"The log has no features of the arms under {served.arms_version!r}, so decision {served.asked.decision_id} cannot be taken again.")
     found: dict[str, dict[str, object]] = json.loads(content)
     return found
-
-
-def window_of(version: str, registry: ModelRegistry) -> dict[str, str]:
-    """First and last decision that a version learned from, by its manifest."""
-    manifest = json.loads((registry.fetch(version) / MANIFEST).read_text(encoding="utf-8"))
-    return {name: str(value) for name, value in manifest.get("window", {}).items()}
 
 
 def again(served: Served, compiled: Compiled | None) -> Replay:

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import msgspec
 from fastapi import Request
 from starlette.responses import Response
 
 from serving.core import Core
-from serving.explain import model_of, window_of
 from serving.messages import ArmConsidered, DecisionRecord, OutcomeItem, shown
 from serving.metrics import hours
 from serving.patience import in_time
 from serving.problems import Refusal
+from serving.rebuilding import WAITING, Crowded
 from training.domain.errors import RightmatchError
 from training.domain.nouns import Outcome
 from training.domain.served import FALLBACK, Served
-from training.model.compiled import Compiled
 
 
 async def show(core: Core, request: Request) -> Response:
@@ -28,12 +27,19 @@ async def show(core: Core, request: Request) -> Response:
     if served is None:
         raise Refusal(404, "Unknown decision", f"There is no decision {decision_id!r} in the log. Check the id.")
     told = await in_time(core.patience, core.log.outcomes_of, decision_id)
-    record = await asyncio.to_thread(_record, core, served, told)  # a model may have to be rebuilt for it
+    record = _record(served, told, await _considered(core, served))
     return Response(msgspec.json.encode(record), media_type="application/json")
 
 
-def _record(core: Core, served: Served, told: Sequence[Outcome]) -> DecisionRecord:
-    considered, explained, window = _considered(core, served)
+class Considered(NamedTuple):
+    """The arms of a decision, why nothing more is known of them, and what their model learned from."""
+
+    arms: list[ArmConsidered]
+    why: str
+    window: Mapping[str, str]
+
+
+def _record(served: Served, told: Sequence[Outcome], considered: Considered) -> DecisionRecord:
     asked = served.asked
     return DecisionRecord(
         decision_id=asked.decision_id,
@@ -46,7 +52,7 @@ def _record(core: Core, served: Served, told: Sequence[Outcome]) -> DecisionReco
         propensity=served.propensity,
         reason=served.reason.value,
         assignment_group=served.group,
-        considered=considered,
+        considered=considered.arms,
         excluded=dict(served.excluded),
         features=dict(served.features),
         features_at=served.features_at,
@@ -55,26 +61,27 @@ def _record(core: Core, served: Served, told: Sequence[Outcome]) -> DecisionReco
         model_version=served.model_version or None,
         posterior=served.posterior,
         arms_version=served.arms_version,
-        data_window=dict(window),
+        data_window=dict(considered.window),
         u=served.u,
         trace_id=asked.trace_id,
-        explained=explained,
+        explained=considered.why,
         outcomes=[OutcomeItem(o.outcome_id, o.decision_id, o.kind, o.occurred_at, o.value) for o in told],
     )
 
 
-def _considered(core: Core, served: Served) -> tuple[list[ArmConsidered], str, Mapping[str, str]]:
+async def _considered(core: Core, served: Served) -> Considered:
     plain = [ArmConsidered(arm, p) for arm, p in zip(served.feasible, served.p.tolist(), strict=True)]
+    if not served.model_version:
+        return Considered(plain, _alike(served), {})
     try:
-        model = _model(core, served)
-    except RightmatchError as error:
-        return plain, str(error), {}
-    if model is None:
-        return plain, _alike(served), {}
-    where = [model.arm_ids.index(arm) for arm in served.feasible]
-    moments = model.moments(served.features, served.asked.context, where)
+        moments, window = await core.rebuilding.explain(served)
+    except Crowded:
+        words = f"{WAITING} funnels wait for the model of their decision already, so this one was not begun. Try again shortly, and ask for fewer at once."
+        raise Refusal(503, "Too many funnels", words, {"Retry-After": "1"}) from None
+    except (RightmatchError, OSError) as error:
+        return Considered(plain, str(error), {})
     arms = [ArmConsidered(a.arm_id, a.propensity, float(m), float(s)) for a, m, s in zip(plain, moments.mean, moments.deviation, strict=True)]
-    return arms, "", window_of(served.model_version, core.registry)
+    return Considered(arms, "", window)
 
 
 def _alike(served: Served) -> str:
@@ -82,12 +89,3 @@ def _alike(served: Served) -> str:
     if served.group == FALLBACK:
         return f"The safe default ({served.reason.value}) is certain by definition, so no model has a mean or a deviation for it."
     return f"Every feasible arm could win alike ({served.reason.value}), so no model has a mean or a deviation for it."
-
-
-def _model(core: Core, served: Served) -> Compiled | None:
-    """The one that decides where it is still the same, with scratch space of its own since that one is deciding; else rebuilt. None as `model_of`."""
-    now, notes = core.watch.loaded(served.model_version), core.watch.world.notes
-    same = served.notes.items() >= notes.items()  # policy and catalog
-    if now is not None and same and (now.version, now.posterior, now.arms_version) == (served.model_version, served.posterior, served.arms_version):
-        return now.with_heads({}, now.posterior)
-    return model_of(served, core.log, core.registry, core.settings)
