@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from bench.regret.files import read
 from training.domain.errors import ConfigError, DataError
 
 Floats = npt.NDArray[np.float64]
@@ -73,12 +74,12 @@ def read_labelled(path: Path, label: str) -> tuple[Floats, npt.NDArray[np.int64]
     is left out, and how many are is said on standard error. Raises DataError for a file that cannot be read, a label that is not a column, or a number of
     classes that makes no bandit.
     """
-    header = [str(name) for name in _csv(path, nrows=0).columns]
+    header = [str(name) for name in read(path, nrows=0).columns]
     names = [name.strip() for name in header]
     if label.strip() not in names:
         raise DataError(f"{path} has no column {label!r}, so no arm is right or wrong. Its columns: {', '.join(map(repr, names[:40]))}.{_separated(names)}")
     named = header[names.index(label.strip())]
-    frame = _csv(path, dtype={named: str})
+    frame = read(path, dtype={named: str})
     answers = frame.pop(named).fillna("").str.strip()  # without: a line that is too short
     there = answers != ""
     if not there.all():
@@ -140,18 +141,6 @@ def wheel(delta: float, rounds: int, seed: int) -> Problem:
     quarter = 1 + (x[:, 0] < 0).astype(np.int64) + 2 * (x[:, 1] < 0)
     rates[outer, quarter[outer]] = best
     return Problem(x.astype(np.float32), rates)
-
-
-def _csv(path: Path, **how: Any) -> pd.DataFrame:  # noqa: ANN401 - pandas' own options
-    try:
-        frame: pd.DataFrame = pd.read_csv(path, low_memory=False, keep_default_na=False, skipinitialspace=True, **how)
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{path} is not UTF-8 ({error}), so its words cannot be told apart. Convert it, for example with `iconv -f latin1 -t utf-8`."
-        ) from error
-    except (OSError, ValueError, pd.errors.ParserError) as error:
-        raise DataError(f"{path} cannot be read as CSV ({error}): there is nothing to learn from. Give a CSV or CSV.gz file with a header.") from error
-    return frame
 
 
 def _separated(names: Sequence[str]) -> str:
