@@ -3,6 +3,7 @@
 import gzip
 import io
 import lzma
+import random
 import tarfile
 import zipfile
 
@@ -15,6 +16,7 @@ from training.domain.errors import DataError
 TEXT = "".join(["a,word,y\n", *(f"{i * i % 97},w{i},{i % 2}\n" for i in range(5000))]).encode()
 PACKED = gzip.compress(TEXT)
 CHANGED = PACKED[:3000] + bytes(c ^ 255 for c in PACKED[3000:3100]) + PACKED[3100:]
+NOISE = random.Random(1).randbytes(5000)
 
 
 def zipped(text):
@@ -61,6 +63,30 @@ def test_what_is_whole_is_read(tmp_path, name, written):
     """Other archives are not promised, but those that pandas unpacks stay readable."""
     (tmp_path / name).write_bytes(written)
     pd.testing.assert_frame_equal(read(tmp_path / name), pd.read_csv(io.BytesIO(TEXT)))
+
+
+@pytest.mark.parametrize(
+    ("name", "written", "said"),
+    [
+        ("d.csv", PACKED, "d.csv is gzip, .*ends in .csv.gz"),
+        ("d.csv", TEXT.decode().encode("utf-16"), "is UTF-16, .*iconv -f utf-16 -t"),
+        ("d.csv", "\ufeff".encode("utf-16be") + TEXT.decode().encode("utf-16be"), "is UTF-16, .*iconv -f utf-16 -t"),
+        ("d.csv", TEXT.decode().encode("utf-16le"), "is UTF-16LE, .*iconv -f utf-16le"),
+        ("d.csv", "größe,y\nü,1\n".encode("utf-16be"), "is UTF-16BE, .*iconv -f utf-16be"),
+        ("d.csv.gz", gzip.compress(TEXT.decode().encode("utf-16")), "is UTF-16, .*iconv -f utf-16 -t"),
+        ("d.csv", TEXT.decode().encode("utf-32"), "is UTF-32, .*iconv -f utf-32 -t"),
+        ("d.csv", b"\x89PNG\r\n\x1a\n" + NOISE, "no text in any encoding"),
+        ("d.csv", NOISE, "no text in any encoding"),
+        ("d.csv.gz", gzip.compress(PACKED), "no text in any encoding"),
+        ("d.csv", "a,word,y\n1,bleué,no\n".encode("latin1"), r"not UTF-8 \(.*iconv -f latin1"),
+        ("d.csv.gz", gzip.compress("a,word,y\n1,bleué,no\n".encode("latin1")), r"not UTF-8 \(.*iconv -f latin1"),
+    ],
+)
+def test_what_is_no_utf8_is_told_apart(tmp_path, name, written, said):
+    """All of them were told to convert from latin1, which makes words of anything."""
+    (tmp_path / name).write_bytes(written)
+    with pytest.raises(DataError, match=said):
+        read(tmp_path / name)
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path):
