@@ -152,3 +152,20 @@ def test_unscaled_rows_tell_nothing_more():
 def test_rows_of_length_1_are_the_same_for_all():
     """Nothing was scaled by other rows, so there is nothing to scale again."""
     assert labelled(np.ones((4, 2)), np.arange(4) % 2, 4, Norm.L2, 3).unscaled is None
+
+
+@pytest.mark.parametrize("rows", ["1,2,no,\n3,4,yes,\n", "r1,1,2,no\nr2,3,4,yes\n", "1,2,no,\n3,4,yes\n", "1,2,no,8,9\n3,4,yes,8,9\n", "1,2,no\n3,4,yes,\n"])
+@pytest.mark.parametrize("label", ["y", "b"])
+def test_rows_of_more_fields_than_the_header_names_are_refused(tmp_path, rows, label):
+    """Pandas takes what stands in front for names of the rows, and every name then for the column beside its own: another column was the label."""
+    (tmp_path / "d.csv").write_text("a,b,y\n" + rows)
+    with pytest.raises(DataError, match="d.csv.*(more fields than its header names.*comma|Expected 3 fields in line 3)"):
+        read_labelled(tmp_path / "d.csv", label)
+
+
+def test_a_comma_that_ends_the_header_too_names_a_column(tmp_path):
+    """One without a name or a value."""
+    (tmp_path / "d.csv").write_text("a,y,\n1,no,\n3,yes,\n")
+    features, classes = read_labelled(tmp_path / "d.csv", "y")
+    assert features.tolist() == [[1, -1], [3, -1]]
+    assert classes.tolist() == [0, 1]
