@@ -47,6 +47,11 @@ def read(path: Path, **how: Any) -> pd.DataFrame:  # noqa: ANN401 - pandas' own 
     return frame
 
 
+def names(path: Path) -> list[str]:
+    """What the header says, without the spaces around names: pandas renames the second of two equal ones."""
+    return [name.strip() for name in read(path, header=None, nrows=1, dtype=str).iloc[0]]
+
+
 def _encoded(path: Path) -> None:
     """Raises DataError for gzip under another name and for UTF-16, some of which could be taken for UTF-8."""
     unpacked = path.suffix.lower() == ".gz"

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from bench.regret.files import read
+from bench.regret.files import names, read
 from training.domain.errors import ConfigError, DataError
 
 Floats = npt.NDArray[np.float64]
@@ -71,14 +71,10 @@ def read_labelled(path: Path, label: str) -> tuple[Floats, npt.NDArray[np.int64]
 
     Features: a column is one of numbers if all that is there is one, else of words, each the position of its value in sorted order; a cell that is empty
     or one of MISSING_WORDS, and a number that is not finite, is MISSING. The label: every word is a class ("None" and "NA" too); a row whose label is empty
-    is left out, and how many are is said on standard error. Raises DataError for a file that cannot be read, a label that is not a column, or a number of
-    classes that makes no bandit.
+    is left out, and how many are is said on standard error. Raises DataError for a file that cannot be read, a label that is not one column, or a number
+    of classes that makes no bandit.
     """
-    header = [str(name) for name in read(path, nrows=0).columns]
-    names = [name.strip() for name in header]
-    if label.strip() not in names:
-        raise DataError(f"{path} has no column {label!r}, so no arm is right or wrong. Its columns: {', '.join(map(repr, names[:40]))}.{_separated(names)}")
-    named = header[names.index(label.strip())]
+    named = read(path, nrows=0).columns[_place(path, label)]
     frame = read(path, dtype={named: str})
     answers = frame.pop(named).fillna("").str.strip()  # without: a line that is too short
     there = answers != ""
@@ -143,9 +139,23 @@ def wheel(delta: float, rounds: int, seed: int) -> Problem:
     return Problem(x.astype(np.float32), rates)
 
 
-def _separated(names: Sequence[str]) -> str:
+def _place(path: Path, label: str) -> int:
+    """Where the column `label` stands."""
+    columns, wanted = names(path), label.strip()
+    if wanted not in columns:
+        known = ", ".join(map(repr, columns[:40]))
+        raise DataError(f"{path} has no column {label!r}, so no arm is right or wrong. Its columns: {known}.{_separated(columns)}")
+    if (times := columns.count(wanted)) > 1:
+        raise DataError(
+            f"{path} has {times} columns {wanted!r}: one of them would be a feature that tells the answer. "
+            "Take away all but the class, or name another column with --label."
+        )
+    return columns.index(wanted)
+
+
+def _separated(columns: Sequence[str]) -> str:
     """A hint where the only column of a header looks like many."""
-    marks = [mark for mark in SEPARATORS if mark in names[0]] if len(names) == 1 else []
+    marks = [mark for mark in SEPARATORS if mark in columns[0]] if len(columns) == 1 else []
     return f" They look separated by {marks[0]!r}: give a file in which commas separate them." if marks else ""
 
 

@@ -169,3 +169,20 @@ def test_a_comma_that_ends_the_header_too_names_a_column(tmp_path):
     features, classes = read_labelled(tmp_path / "d.csv", "y")
     assert features.tolist() == [[1, -1], [3, -1]]
     assert classes.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("header", ["a,y,y", "y,a,y", "y, y,a", '"y",a,y'])
+@pytest.mark.parametrize("label", ["y", "y.1"])
+def test_a_label_that_is_there_twice_is_refused(tmp_path, header, label):
+    """The second one, "y.1" for pandas, was a feature that tells the answer."""
+    (tmp_path / "d.csv").write_text(header + "\n1,0,0\n0,1,1\n")
+    with pytest.raises(DataError, match="2 columns 'y'.*answer.*--label" if label == "y" else "no column 'y.1'"):
+        read_labelled(tmp_path / "d.csv", label)
+
+
+def test_features_of_the_same_name_are_both_read(tmp_path):
+    """As is a label that is called what pandas calls the second of them."""
+    (tmp_path / "d.csv").write_text("a,a,a.1\n1,2,no\n3,4,yes\n")
+    features, classes = read_labelled(tmp_path / "d.csv", "a.1")
+    assert features.tolist() == [[1, 2], [3, 4]]
+    assert classes.tolist() == [0, 1]
