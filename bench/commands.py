@@ -37,7 +37,7 @@ def benchmarks() -> None:
 def train(
     rows: Annotated[int, typer.Option(help="Logged decisions to train on.")] = 1_000_000,
     *,
-    seed: Annotated[int, typer.Option(help="Seed of the world and of training.")] = 7,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the world and of training.")] = 7,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
     turn_seconds: Annotated[float, typer.Option(min=0.1, help="How long each plain loop trains after each of the first epochs.")] = 3.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
@@ -54,7 +54,7 @@ def world(
     members: Annotated[int, typer.Option(min=50, help="Members of each world.")] = 2_000,
     days: Annotated[int, typer.Option(min=1, help="Days that each policy decides.")] = 28,
     seeds: Annotated[int, typer.Option(min=1, help="How many worlds.")] = 2,
-    first: Annotated[int, typer.Option(help="Seed of the first world.")] = 1,
+    first: Annotated[int, typer.Option(min=0, help="Seed of the first world.")] = 1,
     warm_up: Annotated[int, typer.Option(min=29, help="Days of the uniform policy before; retention needs 28 to mature.")] = 42,
     every: Annotated[int, typer.Option(min=1, help="Days between two retrains.")] = 7,
     out: Annotated[Path, typer.Option(help="Folder of the plots.")] = Path("var/bench"),
@@ -118,7 +118,7 @@ def drift(
     *,
     members: Annotated[int, typer.Option(min=50, help="Members of each world.")] = 1_500,
     seeds: Annotated[int, typer.Option(min=1, help="How many worlds.")] = 1,
-    first: Annotated[int, typer.Option(help="Seed of the first world.")] = 1,
+    first: Annotated[int, typer.Option(min=0, help="Seed of the first world.")] = 1,
     warm_up: Annotated[int, typer.Option(min=36, help="Days of the uniform policy before.")] = 42,
     before: Annotated[int, typer.Option(min=3, help="Days that the policies decide before needs change.")] = 7,
     after: Annotated[int, typer.Option(min=3, help="Days that they decide after it.")] = 28,
@@ -138,7 +138,7 @@ def drift(
 @app.command()
 def coldstart(
     seeds: Annotated[int, typer.Option(min=1, help="Worlds to measure in.")] = 2,
-    first: Annotated[int, typer.Option(help="Seed of the first world; the defaults of the learner were chosen on 1 to 3.")] = 11,
+    first: Annotated[int, typer.Option(min=0, help="Seed of the first world; the defaults of the learner were chosen on 1 to 3.")] = 11,
     rows: Annotated[int, typer.Option(min=1000, help="Decisions of each world's log.")] = 300_000,
     members: Annotated[int, typer.Option(min=100, help="Members of each world.")] = 20_000,
     creatives: Annotated[int, typer.Option(min=8, max=120, help="Creatives a product in the log.")] = 20,

@@ -3,6 +3,7 @@
 import re
 
 import pytest
+import typer
 
 from bench.commands import app, run
 from bench.regret import run as regret
@@ -57,3 +58,12 @@ def test_figures_are_told_before_curves_are_written(tmp_path, monkeypatch, capsy
     with pytest.raises(StepError, match="figures are whole.*No space left"):
         run(["wheel", "--rounds", "20", "--seeds", "1", "--policies", "uniform", "--plot", str(tmp_path / "w.svg")])
     assert "20 rounds, 5 arms" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("option", ["train --seed", "world --first", "drift --first", "coldstart --first", "gate --seed"])
+def test_a_seed_below_0_is_refused(option):
+    """By its option, instead of by numpy once the worlds are made."""
+    command, name = option.split()
+    with pytest.raises(typer.BadParameter, match="greater than or equal to 0") as refused:
+        run([command, name, "-1"])
+    assert refused.value.param.opts == [name]
