@@ -10,12 +10,12 @@ CPU = torch.device("cpu")
 
 
 def device(name: str) -> torch.device:
-    """`auto` is the accelerator where torch sees one, else the CPU; other names are torch's own. Raises ConfigError for one that is not here."""
+    """`auto` is the accelerator where torch sees one, else the CPU; other names are torch's own. ConfigError for one that is not here or computes nothing."""
     if name == "auto":
         return (torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None) or CPU
     try:
         found = torch.device(name)
-        torch.empty(1, device=found)
+        torch.zeros(1, device=found).item()  # `meta` makes tensors without values
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         told = str(error).splitlines()[0]
         raise ConfigError(

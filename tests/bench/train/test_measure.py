@@ -146,8 +146,9 @@ def test_too_few_rows_are_refused():
         commands.run(["train", "--rows", "10"])
 
 
-def test_a_device_that_is_not_here_is_refused(monkeypatch):
+@pytest.mark.parametrize("name", ["foo", "meta"])
+def test_a_device_that_cannot_train_is_refused(monkeypatch, name):
     """Before anything is made too."""
     monkeypatch.setattr(module, "training_set", lambda *_: pytest.fail("a training set was made"))
-    with pytest.raises(ConfigError, match="device 'foo'"):
-        commands.run(["train", "--rows", "3000", "--device", "foo"])
+    with pytest.raises(ConfigError, match=f"device '{name}'"):
+        commands.run(["train", "--rows", "3000", "--device", name])

@@ -50,7 +50,7 @@ def test_an_accelerator_gives_the_same_model(fitted):
     assert all(torch.allclose(there[name], here[name], rtol=1e-2, atol=1e-3) for name in here)
 
 
-@pytest.mark.parametrize("name", ["cuda:99", "nonsense", ""])
+@pytest.mark.parametrize("name", ["cuda:99", "nonsense", "", "meta"])
 def test_a_device_that_is_not_here_is_named(name):
     """Before anything is trained."""
     with pytest.raises(ConfigError, match=f"the device '{name}'"):
