@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,8 @@ MISSING_WORDS = frozenset({"", "?", "na", "n/a", "nan", "-nan", "null", "none", 
 """What the cell of a feature says where its value is missing, in small or capital letters. In the label column all of them but the empty one are classes."""
 SEPARATORS = (";", "\t", "|")
 """What stands between the columns of files that are no CSV."""
+PADDED = re.compile(r"[+-]?0\d")
+"""A code, such as 007, that only looks like a number."""
 STANDARD_LIMIT = 10.0
 """Deviations beyond which a standardised value is cut: the first rows have no statistics to speak of."""
 LARGEST = 1e37
@@ -70,9 +74,9 @@ def read_labelled(path: Path, label: str) -> tuple[Floats, npt.NDArray[np.int64]
     """Features [n, d] and classes [n] of a CSV or CSV.gz with a header; spaces around names, words and numbers do not count.
 
     Features: a column is one of numbers if all that is there is one, else of words, each the position of its value in sorted order; a cell that is empty
-    or one of MISSING_WORDS, and a number that is not finite, is MISSING. The label: every word is a class ("None" and "NA" too); a row whose label is empty
-    is left out, and how many are is said on standard error. Raises DataError for a file that cannot be read, a label that is not one column, or a number
-    of classes that makes no bandit.
+    or one of MISSING_WORDS, and a number that is not finite, is MISSING. The label: every word is a class ("None", "NA" and "007" too), but a number that
+    is written in two ways ("1" and "1.0") is one; a row whose label is empty is left out, and how many are is said on standard error. Raises DataError for
+    a file that cannot be read, a label that is not one column, or a number of classes that makes no bandit.
     """
     named = read(path, nrows=0).columns[_place(path, label)]
     frame = read(path, dtype={named: str})
@@ -80,13 +84,13 @@ def read_labelled(path: Path, label: str) -> tuple[Floats, npt.NDArray[np.int64]
     there = answers != ""
     if not there.all():
         print(f"{path}: {(~there).sum():,} of {len(there):,} rows have no {label!r} and are left out", file=sys.stderr, flush=True)
-    frame, (classes, values) = frame[there], pd.factorize(_numbers_or_words(answers[there]), sort=True)
-    if not FEWEST <= len(values) <= ARMS or not frame.shape[1]:
+    frame, (classes, found) = frame[there], _classes(answers[there])
+    if not FEWEST <= found <= ARMS or not frame.shape[1]:
         raise DataError(
-            f"Column {label!r} of {path} has {len(values)} values in {len(frame)} rows and {frame.shape[1]} other columns: one arm a value needs "
+            f"Column {label!r} of {path} has {found} values in {len(frame)} rows and {frame.shape[1]} other columns: one arm a value needs "
             f"{FEWEST} to {ARMS} values and at least one other column. Name the class column with --label."
         )
-    return np.stack([_column(frame[name]) for name in frame], axis=1), classes.astype(np.int64)
+    return np.stack([_column(frame[name]) for name in frame], axis=1), classes
 
 
 def labelled(features: Floats, classes: npt.NDArray[np.int64], rounds: int, norm: Norm, seed: int) -> Problem:
@@ -159,10 +163,18 @@ def _separated(columns: Sequence[str]) -> str:
     return f" They look separated by {marks[0]!r}: give a file in which commas separate them." if marks else ""
 
 
-def _numbers_or_words(answers: pd.Series[Any]) -> pd.Series[Any]:
-    """Numbers where every answer is one, so that 10 comes after 9."""
-    numbers = pd.to_numeric(answers, errors="coerce")
-    return numbers if np.isfinite(numbers).all() else answers
+def _classes(answers: pd.Series[Any]) -> tuple[npt.NDArray[np.int64], int]:
+    """The class of each answer, and how many there are: in the order of numbers where every answer is one, so that 10 comes after 9, else of words."""
+    words = answers.unique()
+    key = _number if np.isfinite(pd.to_numeric(pd.Series(words), errors="coerce")).all() else str
+    keys = {word: key(word) for word in words}
+    places = {key: place for place, key in enumerate(sorted(set(keys.values())))}
+    return answers.map(lambda word: places[keys[word]]).to_numpy(dtype=np.int64), len(places)
+
+
+def _number(word: str) -> tuple[Decimal, str]:
+    """1 and 1.0 are the same, 007 and 7 are not, and no digit is lost."""
+    return Decimal(word), word if PADDED.match(word) else ""
 
 
 def _column(column: pd.Series[Any]) -> Floats:

@@ -186,3 +186,22 @@ def test_features_of_the_same_name_are_both_read(tmp_path):
     features, classes = read_labelled(tmp_path / "d.csv", "a.1")
     assert features.tolist() == [[1, 2], [3, 4]]
     assert classes.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("labels", "places"),
+    [
+        ("007 7 10 7", [1, 0, 2, 0]),
+        ("100000000000000000000 100000000000000000001 9", [1, 2, 0]),
+        ("9007199254740992.0 9007199254740993 9007199254740992", [0, 1, 0]),
+        ("1 1.0 2 01 +1 1e0", [0, 0, 2, 1, 0, 0]),
+        ("10 9 9.0 -1.5 2.25", [3, 2, 2, 0, 1]),
+        ("10 9 b 9.0 007", [1, 2, 4, 3, 0]),
+        ("1e400 10 9 inf", [1, 0, 2, 3]),
+        ("0.5 0.50 00.5 0 -0", [1, 1, 2, 0, 0]),
+    ],
+)
+def test_a_class_is_a_word_or_a_number(tmp_path, labels, places):
+    """One number in two ways is one class; numbers that only float64 takes for one, and words with a zero in front, are classes of their own."""
+    (tmp_path / "d.csv").write_text("\n".join(["a,y", *(f"1,{label}" for label in labels.split())]))
+    assert read_labelled(tmp_path / "d.csv", "y")[1].tolist() == places
