@@ -63,9 +63,14 @@ class Head:
                 found = ensemble.fit(phi, rewards, blocks, smallest, seed=0)
         return cls(kind, net, net.towers.sizes.base, found)
 
-    def again(self, rows: Rows, rewards: torch.Tensor, smallest: float) -> Head:
-        """After the same network was trained further: NeuralTS keeps what it has added up (algorithm 1), the others are found anew."""
-        return self if self.kind is Kind.NEURALTS else Head.fit(self.kind, self.net, rows, rewards, smallest)
+    def again(self, rows: Rows, rewards: torch.Tensor, smallest: float, new: int) -> Head:
+        """After the same network was trained further, with the last `new` rows for the first time: NeuralTS adds these to what it has added up (algorithm 1,
+        by the weights after training), the others are found anew.
+        """
+        if self.kind is not Kind.NEURALTS:
+            return Head.fit(self.kind, self.net, rows, rewards, smallest)
+        last = torch.arange(len(rows) - new, len(rows))
+        return self.learned(rows.batch(last), rewards[last], rows)
 
     def phi(self, members: MemberRows, arms: ArmRows) -> torch.Tensor:
         """Every row of `members` with every one of `arms`, [B, A, d]."""

@@ -110,7 +110,7 @@ class Ours:
         if self.encoder is not None:
             self.dense[new] = self._encoded(x)
         if self.played.seen >= self.due() and self.played.both:
-            self._train()
+            self._train(len(x))
         elif self.head is not None:
             rows = self._rows()
             self.head = self.head.learned(rows.batch(torch.arange(new.start, new.stop)), torch.from_numpy(rewards), rows)
@@ -121,7 +121,7 @@ class Ours:
         utilities = draw_utilities(phi, head.base, {LABEL: weights}, self.prices, WORTH)
         return choose(propensities(utilities, 0.0)[0], self.generator)
 
-    def _train(self) -> None:
+    def _train(self, new: int) -> None:
         afresh = self.learner is None or self.played.seen >= AFRESH * self.begun
         if afresh:
             self._encode_afresh()
@@ -140,7 +140,7 @@ class Ours:
         if self.head is None or afresh:
             self.head = Head.fit(self.kind, learner.smooth, rows, rewards, SETTINGS.prior_precision)
         else:
-            self.head = self.head.again(rows, rewards, SETTINGS.prior_precision)
+            self.head = self.head.again(rows, rewards, SETTINGS.prior_precision, new)
 
     def _encode_afresh(self) -> None:
         self.scale = self.played.scale

@@ -8,12 +8,13 @@ import pandas as pd
 import pytest
 
 from bench.regret import run
-from bench.regret.heads import Kind
+from bench.regret.heads import Head, Kind
 from bench.regret.loop import Run, play
 from bench.regret.ours import BLIND, policy
 from bench.regret.problem import Norm, Problem, labelled
 from training.cli.main import main
 from training.domain.errors import ConfigError
+from training.model.diagonal import DiagonalNormal
 
 
 def striped(rounds: int, seed: int = 1) -> Problem:
@@ -101,3 +102,28 @@ def test_the_table_explains_what_it_shows(capsys, names, regrets, starred):
     deviations = {line.split()[2] for line in table.splitlines() if "uniform" in line}
     assert deviations == {"-" if len(regrets) == 1 else "1.4"}
     assert found["results"][0]["regret_sd"] == pytest.approx(np.std(regrets, ddof=len(regrets) - 1))
+
+
+def test_every_answer_is_in_the_posterior(monkeypatch):
+    """Once each: NeuralTS adds them up (Zhang et al. 2021, algorithm 1), and did not add those with which the network was trained further."""
+    counted, problem, update, fit = [0], striped(60), DiagonalNormal.update, Head.fit
+
+    def adds(belief, phi, label):
+        counted[0] += len(phi)
+        return update(belief, phi, label)
+
+    def begins(*arguments):
+        counted[0] = 0
+        return fit(*arguments)
+
+    monkeypatch.setattr(DiagonalNormal, "update", adds)
+    monkeypatch.setattr(Head, "fit", begins)
+    player, seen, t = policy(Kind.NEURALTS, 1.0)(2, 3, 60, 3), [], 0
+    while t < 60:
+        rows = slice(t, min(60, t + player.patience(t)))
+        arms = player.choose(problem.x[rows])
+        player.learn(problem.x[rows], arms, problem.rates[np.arange(rows.start, rows.stop), arms].astype(np.float32))
+        t = rows.stop
+        seen += [(t, counted[0])] if player.head else []
+    assert len(seen) > 3
+    assert [of for of, _ in seen] == [answers for _, answers in seen]
