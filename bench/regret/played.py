@@ -9,10 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.regret.loop import Arms, Rewards
-from bench.regret.problem import STANDARD_LIMIT, Floats
-
-CONSTANT = 1e-9
-"""A column that varies less is not divided by its deviation."""
+from bench.regret.problem import STANDARD_LIMIT, Floats, divisors
 
 
 @dataclass(frozen=True)
@@ -28,7 +25,7 @@ class Scale:
         """Statistics of `rows` [n, d], at least one."""
         exact = rows.astype(np.float64)
         deviation = exact.std(axis=0)
-        return cls(exact.mean(axis=0), np.where(deviation > CONSTANT, deviation, 1.0), STANDARD_LIMIT)
+        return cls(exact.mean(axis=0), divisors(deviation, np.abs(exact).max(axis=0)), STANDARD_LIMIT)
 
     @classmethod
     def none(cls, columns: int) -> Self:

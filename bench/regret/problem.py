@@ -30,6 +30,8 @@ PADDED = re.compile(r"[+-]?0\d")
 """A code, such as 007, that only looks like a number."""
 STANDARD_LIMIT = 10.0
 """Deviations beyond which a standardised value is cut: the first rows have no statistics to speak of."""
+CONSTANT, ROUNDING = 1e-9, 1e-12
+"""A column whose deviation is no larger than this share of its largest number is not divided by it; what differs by this share is equal but for rounding."""
 LARGEST = 1e37
 """Beyond this a standardised column is refused: its differences have no place in float32."""
 ARMS, FEWEST = 100, 2
@@ -105,7 +107,7 @@ def labelled(features: Floats, classes: npt.NDArray[np.int64], rounds: int, norm
             f"Column {int(wide.argmax()) + 1} of the features holds {np.abs(x[:, wide.argmax()]).max():g}, and beyond {LARGEST:g} nothing can be standardised. "
             "Take its logarithm, leave it out, or use --norm l2."
         )
-    unscaled = (x - x[:1]).astype(np.float32) if norm is Norm.STANDARD else None
+    unscaled = _shifted(x).astype(np.float32) if norm is Norm.STANDARD else None
     return Problem(normalised(x, norm).astype(np.float32), np.eye(int(classes.max()) + 1)[right], unscaled)
 
 
@@ -118,12 +120,23 @@ def normalised(x: Floats, norm: Norm) -> Floats:
             return np.asarray(near / np.where(length > 0, length, 1.0))
         case Norm.STANDARD:
             seen = np.arange(1, len(x))[:, None]
-            shifted = x - x[:1]  # the variance of large numbers would lose its digits
+            shifted = _shifted(x)
             mean = np.vstack([np.zeros((1, x.shape[1])), np.cumsum(shifted, axis=0)[:-1] / seen])
             square = np.vstack([np.ones((1, x.shape[1])), np.cumsum(shifted**2, axis=0)[:-1] / seen])
             spread = np.sqrt(np.maximum(square - mean**2, 0.0))
-            scaled = (shifted - mean) / np.where(spread > 1e-9, spread, 1.0)  # noqa: PLR2004 - a constant column
-            return np.asarray(np.clip(scaled, -STANDARD_LIMIT, STANDARD_LIMIT))
+            largest = np.vstack([np.zeros((1, x.shape[1])), np.maximum.accumulate(np.abs(shifted), axis=0)[:-1]])
+            return np.asarray(np.clip((shifted - mean) / divisors(spread, largest), -STANDARD_LIMIT, STANDARD_LIMIT))
+
+
+def divisors(deviation: Floats, largest: Floats) -> Floats:
+    """What columns are divided by: their deviation, or 1 where it is no more than CONSTANT of the largest number; so units do not matter."""
+    return np.where(deviation > CONSTANT * largest, deviation, 1.0)
+
+
+def _shifted(x: Floats) -> Floats:
+    """Less the first row, without which the variance of large numbers would lose its digits. What differs from it by rounding alone becomes 0."""
+    away = x - x[:1]
+    return np.where(np.abs(away) > ROUNDING * np.abs(x), away, 0.0)
 
 
 def wheel(delta: float, rounds: int, seed: int) -> Problem:

@@ -56,3 +56,10 @@ def test_only_who_keeps_rows_gets_them_unscaled(norm, kept):
         policy = kind(2, np.random.default_rng(0))
         play(problem, lambda *_, policy=policy: policy, 1)
         assert np.array_equal(policy.shown, rows)
+
+
+@pytest.mark.parametrize("unit", [1e-30, 1e-12, 1.0, 1e12])
+def test_a_scale_does_not_depend_on_units(unit):
+    """Deviations below 1e-9 were taken for none."""
+    rows = np.array([[0.0, 7.0], [2.0, 7.0]], dtype=np.float32) * np.float32(unit)
+    assert Scale.of(rows).scaled(rows).tolist() == [[-1, 0], [1, 0]]

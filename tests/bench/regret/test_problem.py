@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from bench.regret.played import Scale
 from bench.regret.problem import Norm, labelled, norm_of, normalised, read_labelled, wheel
 from training.domain.errors import ConfigError, DataError
 
@@ -205,3 +206,26 @@ def test_a_class_is_a_word_or_a_number(tmp_path, labels, places):
     """One number in two ways is one class; numbers that only float64 takes for one, and words with a zero in front, are classes of their own."""
     (tmp_path / "d.csv").write_text("\n".join(["a,y", *(f"1,{label}" for label in labels.split())]))
     assert read_labelled(tmp_path / "d.csv", "y")[1].tolist() == places
+
+
+@pytest.mark.parametrize("unit", [2.0**-60, 2.0**-100, 2.0**60])
+def test_standardised_rows_do_not_depend_on_units(unit):
+    """From the third row on, which is the first with a deviation before it; what a policy keeps is scaled alike. A deviation below 1e-9 was none."""
+    x = np.random.default_rng(1).normal(size=(50, 2))
+    assert np.array_equal(normalised(x * unit, Norm.STANDARD)[2:], normalised(x, Norm.STANDARD)[2:])
+    kept, in_units = (labelled(x * u, np.arange(50) % 2, 50, Norm.STANDARD, 3).unscaled for u in (1.0, unit))
+    assert np.array_equal(Scale.of(in_units).scaled(in_units), Scale.of(kept).scaled(kept))
+
+
+@pytest.mark.parametrize("value", [0.0, 5.0, 0.1, 1e9 / 3, -3e15, 1e30])
+def test_what_differs_by_rounding_alone_is_constant(value):
+    """Such columns stay 0, of however large numbers."""
+    x = value * (1 + np.random.default_rng(1).integers(-2, 3, size=(50, 2)) * 2.0**-52)
+    problem = labelled(x, np.arange(50) % 2, 50, Norm.STANDARD, 3)
+    assert not problem.x.any()
+    assert not Scale.of(problem.unscaled).scaled(problem.unscaled).any()
+
+
+def test_a_column_that_begins_to_vary_late_is_scaled():
+    """By hand: 0, 0, 0, 4 have mean 1 and deviation sqrt(3)."""
+    assert normalised(np.array([[7.0], [7.0], [7.0], [11.0], [11.0]]) * 1e-12, Norm.STANDARD)[4, 0] == pytest.approx(3 / 3**0.5)
