@@ -96,8 +96,8 @@ class Basis:
         encoded = encoder.encode(raw)
         varies = np.flatnonzero(encoded.std(axis=0) > SMALLEST)
         encoded = encoded[:, varies]
-        rotation = np.linalg.eigh(encoded.T @ encoded)[1][:, -MOST_NUMBERS:] if len(varies) > MOST_NUMBERS else None
-        return cls(encoder, varies, rotation, Landmarks.fit(encoded[rng.choice(len(raw), min(most, len(raw)), replace=False)]))
+        landmarks = Landmarks.fit(encoded[rng.choice(len(raw), min(most, len(raw)), replace=False)])
+        return cls(encoder, varies, _components(encoded, rng) if len(varies) > MOST_NUMBERS else None, landmarks)
 
     @property
     def blocks(self) -> tuple[int, int, int, int]:
@@ -110,6 +110,20 @@ class Basis:
         encoded = self.encoder.encode(raw)[:, self.varies]
         numbers = [encoded, self.encoder.grades(raw)] if self.rotation is None else [encoded @ self.rotation]
         return np.hstack([np.ones((len(raw), 1)), *numbers, self.landmarks.columns(encoded)])
+
+
+def _components(rows: Floats, rng: np.random.Generator) -> Floats:
+    """The first MOST_NUMBERS principal directions [k, MOST_NUMBERS] of `rows` [n, k] about 0, the largest last.
+
+    Of fewer rows than columns they follow from the products of rows, [n, n]. Where rows tell fewer directions than that, `rng` draws the rest, orthogonal to
+    all rows: later ones may lie there.
+    """
+    if rows.shape[1] <= len(rows):
+        return np.asarray(np.linalg.eigh(rows.T @ rows)[1][:, -MOST_NUMBERS:])
+    values, vectors = np.linalg.eigh(rows @ rows.T)
+    felt = np.flatnonzero(values > SMALLEST**2 * values[-1])[-MOST_NUMBERS:][::-1]
+    told, drawn = rows.T @ (vectors[:, felt] / np.sqrt(values[felt])), rng.normal(size=(rows.shape[1], MOST_NUMBERS - len(felt)))
+    return np.asarray(np.linalg.qr(np.hstack([told, drawn]))[0][:, ::-1])
 
 
 def _codes(column: Floats) -> Floats:
