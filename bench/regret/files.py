@@ -41,7 +41,7 @@ def read(path: Path, **how: Any) -> pd.DataFrame:  # noqa: ANN401 - pandas' own 
         raise DataError(f"{path} cannot be read as CSV ({_first(error)}): there is nothing to learn from. Give a CSV or CSV.gz file with a header.") from error
     if len(frame) and not isinstance(frame.index, pd.RangeIndex):  # pandas takes what is too much, in front, for names of the rows
         raise DataError(
-            f"Rows of {path} have {frame.index.nlevels} more fields than its header names, so which column is which cannot be told. "
+            f"Rows of {path} have more fields than its header names ({frame.index.nlevels} more), so which column is which cannot be told. "
             "Name every column, or take away the commas that end the rows."
         )
     return frame
