@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from enum import Enum
+from functools import cache
 from typing import Any, TypeVar
 
 import msgspec
@@ -53,9 +54,14 @@ def wrong(error: msgspec.ValidationError, kind: Any) -> str:  # noqa: ANN401 - w
     found = _NO_MEMBER.fullmatch(str(error))
     if found is None:
         return str(error)
-    sets = _sets(type_info(kind), [part[1] for part in _PART.finditer(found["path"] or "")])
+    sets = _sets(_known(kind), [part[1] for part in _PART.finditer(found["path"] or "")])
     allowed = ", ".join(repr(member.value) for closed in sets for member in closed)
     return f"{error}; allowed: {allowed}" if allowed else str(error)
+
+
+@cache
+def _known(kind: Any) -> Type:  # noqa: ANN401 - as above
+    return type_info(kind)
 
 
 def _sets(kind: Type, path: Sequence[str | None]) -> list[type[Enum]]:

@@ -39,7 +39,7 @@ class Menus:
     def menu(self, asked: Asked, consents: frozenset[str], state: MemberState, paused: frozenset[str]) -> Menu:
         """What `asked` may be answered with, from the member's consents, what the log knows of the member, and the paused arms."""
         closed = tuple((name, self._closed(name, asked, consents, state)) for name in self._channels[asked.context.surface])
-        if asked.exclude:  # callers differ in what they rule out
+        if asked.exclude and not self._where.keys().isdisjoint(asked.exclude):  # callers differ in what they rule out
             return self._build(closed, asked.exclude, paused)
         key = (closed, paused)
         found = self._known.get(key)

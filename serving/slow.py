@@ -18,7 +18,7 @@ AGAIN = 0.25
 """Seconds between two looks while the service ends."""
 LAST = 5.0
 """Seconds that a caller has at most to send the rest of a request once the service ends: less than anybody waits for that end."""
-GRACE = 15
+GRACE = 10
 """Seconds after which a service that ends waits no more for a caller who does not read an answer."""
 
 

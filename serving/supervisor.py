@@ -37,6 +37,8 @@ AGAIN, STANDBY = 1.0, 15.0
 """Seconds between two starts of the same child, and of one that found another at its work, such as the learner of another machine, or fails again and again."""
 MOST_DOUBLINGS = 4
 """Of AGAIN, which are then more than STANDBY."""
+CRASHES = {signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGABRT}
+"""Signals that nobody sends."""
 LONG = 60.0
 """Seconds that a child runs for whose end has nothing to do with its start."""
 PR_SET_PDEATHSIG = 1
@@ -158,7 +160,7 @@ def _look(child: Child) -> None:
     if not ended:
         return
     code, soon = os.waitstatus_to_exitcode(status), monotonic() - child.started < LONG
-    failed = code > 0 and code != BUSY
+    failed = (code > 0 and code != BUSY) or -code in CRASHES
     child.failures = (child.failures if soon else 0) + 1 if failed else 0
     child.rest = STANDBY if code == BUSY else min(STANDBY, AGAIN * 2 ** min(MOST_DOUBLINGS, max(0, child.failures - 1)))
     about = {"error": _last_words(child.pid), "failures": child.failures} if failed else {}
@@ -171,7 +173,7 @@ def _hang_up(children: list[Child], listener: socket.socket) -> None:
     """On whoever calls while no worker can start, who would wait for an answer that nobody gives."""
     if all(child.failures > 1 and not child.pid for child in children if child.answers):
         with suppress(OSError):  # nobody calls
-            while True:
+            for _ in range(BACKLOG):
                 listener.accept()[0].close()
 
 

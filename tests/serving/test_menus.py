@@ -68,6 +68,15 @@ def test_paused_and_excluded_arms(menus):
     assert len(menu.arms) > 1
 
 
+def test_a_menu_is_made_anew_only_where_an_arm_is_ruled_out(menus):
+    """A name that is no arm's changes nothing; the same object is looked up faster."""
+    plain, named, without = (
+        menus.menu(asked(Surface.WEB, exclude=names), frozenset(), MemberState(), frozenset()) for names in ((), ("no arm",), (menus.arm_ids[1],))
+    )
+    assert named is plain
+    assert without is not plain
+
+
 def test_caps_count_a_window_that_is_open_at_its_start():
     """Exactly 24 hours ago no longer counts; the future, after a clock jumped back, does."""
     assert capped([("email", NOW - 24 * HOUR)], "email", NOW, CAPS) == ""

@@ -24,6 +24,11 @@ def killed():
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def crashed():
+    """As by an instruction that the processor does not know."""
+    os.kill(os.getpid(), signal.SIGILL)
+
+
 @pytest.mark.parametrize(("run", "rest"), [(lambda: BUSY, STANDBY), (lambda: 0, AGAIN), (lambda: 1 / 0, AGAIN), (killed, AGAIN)])
 def test_a_learner_that_finds_another_at_work_stands_by(tmp_path, monkeypatch, run, rest):
     """It would otherwise be forked every second for as long as the other one lives."""
@@ -76,7 +81,7 @@ def test_without_a_catalog_nothing_is_started(tmp_path, monkeypatch, capfd):
 
 
 def test_a_child_that_fails_again_and_again_is_started_ever_less_often(tmp_path, monkeypatch, capfd):
-    """The line that tells of its end says what failed; one that has run for long begins anew, and a killed one has not failed."""
+    """The line that tells of its end says what failed; one that has run for long begins anew, a killed one has not failed, and one that crashes has."""
     monkeypatch.setenv(MULTIPROCESS, str(tmp_path))
     child, rests = Child("worker 1", lambda: 1 / 0), []
     for _ in range(6):
@@ -91,6 +96,10 @@ def test_a_child_that_fails_again_and_again_is_started_ever_less_often(tmp_path,
     child.run = killed
     ended(child)
     assert (child.failures, child.rest) == (0, AGAIN)
+    child.run = crashed
+    ended(child)
+    ended(child)
+    assert (child.failures, child.rest) == (2, 2 * AGAIN)
     assert not list(tmp_path.iterdir())
 
 

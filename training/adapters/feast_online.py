@@ -141,7 +141,7 @@ class PackedSqliteOnlineStore(OnlineStore):  # type: ignore[misc]
                 return file
             file.close()
             self._mine.file = None
-        else:
+        elif file is not None:
             self._mine.inherited = file  # a forked child must not close its parent's connection
         return self._open(config, outdated=False, patient=patient)
 

@@ -44,9 +44,9 @@ class Driver(NamedTuple):
 _places: WeakKeyDictionary[Engine, Place] = WeakKeyDictionary()
 
 
-def watched(engine: Engine) -> Place:
-    """Prepare what `engine` will open, and let it open no other file than the first time."""
-    place = _places[engine] = Place(Path(str(engine.url.database)))
+def watched(engine: Engine, path: Path) -> Place:
+    """Prepare what `engine` will open, and let it open no other file than the one that `path`, which may be a link, leads to the first time."""
+    place = _places[engine] = Place(path)
 
     def look(*_: object) -> None:
         place.check()

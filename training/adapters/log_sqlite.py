@@ -34,10 +34,11 @@ _BRIEF_MS = 3
 
 def sqlite_engine(url: URL) -> Engine:
     """An engine whose transactions begin where SQLAlchemy says; those that write take the lock at once, so that no read in them is ever out of date."""
-    database = Path(str(url.database)).resolve()  # as SQLite does: the WAL lies beside what a link points to
+    path = Path(str(url.database)).absolute()
+    database = path.resolve()  # as SQLite does: the WAL lies beside what a link points to
     database.parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(url.set(database=str(database)), connect_args={"timeout": WAIT_MS / 1000})
-    place = watched(engine)
+    place = watched(engine, path)
 
     def begin(connection: Connection) -> None:
         place.check()

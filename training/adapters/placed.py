@@ -25,9 +25,20 @@ class Place:
             self._file = self._found()
 
     def check(self) -> None:
-        """Raises sqlite3.OperationalError where the file is no longer there: what is written to it could not be found again."""
+        """Raises sqlite3.OperationalError where the file is no longer there: what is written to it could not be found again. Nor may one be made where only the
+        write-ahead log of one lies: SQLite would delete that, with all that is nowhere else.
+        """
+        name = Path(self._path).name
         if not self.kept:
-            raise sqlite3.OperationalError(f"{Path(self._path).name} was moved, deleted or replaced while it was open; stop, put the file back, and start")
+            raise sqlite3.OperationalError(f"{name} was moved, deleted or replaced while it was open; stop, put the file back, and start")
+        if self._file is None and not Path(self._path).exists() and self._left():
+            raise sqlite3.OperationalError(f"{name} is gone, but {name}-wal holds what was written to it last; put the file back, or delete {name}-wal")
+
+    def _left(self) -> bool:
+        try:
+            return Path(f"{Path(self._path).resolve()}-wal").stat().st_size > 0
+        except OSError:
+            return False
 
     def _found(self) -> tuple[int, int] | None:
         try:

@@ -78,6 +78,31 @@ def test_a_file_that_is_moved_away_is_neither_written_nor_read_nor_made_anew(log
     assert [one.asked.request_id for _, one in log.decisions_since(0, 9)] == [served(name).asked.request_id for name in "13"]
 
 
+def test_no_empty_log_is_made_where_only_a_wal_lies(log, tmp_path):
+    """SQLite would delete it, with the decisions that had not been moved into the file yet."""
+    append(log, "1")
+    file, url = tmp_path / "log.db", f"sqlite:///{tmp_path / 'log.db'}"
+    file.rename(tmp_path / "kept.db")
+    log.engine.dispose()
+    assert (tmp_path / "log.db-wal").stat().st_size > 0
+    with pytest.raises(LogError, match=r"log\.db is gone, but log\.db-wal holds what was written"):
+        append(DecisionLog(url), "2")
+    assert not file.exists()
+    (tmp_path / "kept.db").rename(file)
+    assert [one.asked.decision_id for _, one in DecisionLog(url).decisions_since(0, 9)] == ["d-1"]
+
+
+def test_a_link_that_leads_elsewhere_is_noticed(tmp_path):
+    """What is acknowledged would lie where nobody else looks."""
+    link, log = tmp_path / "log.db", DecisionLog(f"sqlite:///{tmp_path / 'log.db'}")
+    link.symlink_to(tmp_path / "one.db")
+    append(log, "1")
+    link.unlink()
+    link.symlink_to(tmp_path / "two.db")
+    with pytest.raises(LogError, match="was moved, deleted or replaced"):
+        append(log, "2")
+
+
 def test_a_copy_is_made_while_others_write_and_put_back(log, tmp_path):
     """As docs/service.md says: it holds what was acknowledged before, and is a log that goes on."""
     append(log, "first")
