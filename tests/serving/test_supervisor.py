@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import os
 import shutil
@@ -26,6 +27,7 @@ def killed():
 
 def crashed():
     """As by an instruction that the processor does not know."""
+    faulthandler.disable()
     os.kill(os.getpid(), signal.SIGILL)
 
 
