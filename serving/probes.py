@@ -32,15 +32,17 @@ async def readyz(core: Core, request: Request) -> Response:
     answer too, or refused because the log does not answer.
 
     What fails of an experiment or of the version before is said, and no reason to ask another worker; nor is it that nobody is champion yet where every arm
-    winning alike is meant meanwhile, or that nobody is any more: the last one goes on.
+    winning alike is meant meanwhile, or that nobody is any more: the last one goes on, but in a worker that has started since.
     """
     del request
     serving, champion = core.settings.serving, core.watch.champion
-    gathering = champion is None and CHAMPION not in core.watch.troubles and serving.without_champion is Without.UNIFORM
+    last = _last(core) if champion is None and core.watch.unnamed else ""
+    gathering = champion is None and not last and CHAMPION not in core.watch.troubles and serving.without_champion is Without.UNIFORM
     beside = BESIDE | {CHAMPION} if gathering else BESIDE
     troubles = {part: f"{words.partition(':')[0]}; the service's log has the words" for part, words in dict(core.watch.troubles).items()}  # anybody may ask
     if champion is None:
-        troubles.setdefault(CHAMPION, f"there is none yet: {_INSTEAD[serving.without_champion]}")
+        whence = f"nobody is any more by the registry, where version {last} was, and this worker has started since" if last else "there is none yet"
+        troubles.setdefault(CHAMPION, f"{whence}: {_INSTEAD[serving.without_champion]}")
     elif core.watch.unnamed:
         troubles[LEARNER] = f"nobody is champion any more by the registry: version {champion.version} goes on deciding, and nobody learns from it"
     if core.watch.newest is not None and core.now() - core.watch.newest > serving.features_max_age:
@@ -57,6 +59,12 @@ async def readyz(core: Core, request: Request) -> Response:
         "troubles": troubles,
     }
     return Response(msgspec.json.encode(body), 503 if troubles.keys() - beside else 200, media_type=JSON)
+
+
+def _last(core: Core) -> str:
+    """The champion that the learner knew last, or an empty text."""
+    status = learner_status.read(core.settings.posterior)
+    return status.model_version if status else ""
 
 
 def _experiment(core: Core) -> dict[str, object] | None:

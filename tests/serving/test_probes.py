@@ -65,6 +65,16 @@ def test_ready_is_who_decides_for_real(of, status, troubles):
     assert (answer.status_code, set(json.loads(answer.body)["troubles"])) == (status, troubles)
 
 
+def test_a_worker_that_starts_without_the_champion_of_before_is_not_ready(tmp_path):
+    """Nobody meant to let every arm win alike again; in a home that never had one it is meant."""
+    of = core(without="uniform", newest=FRESH, unnamed=True)
+    of.settings = of.settings.model_copy(update={"home": tmp_path})
+    assert asyncio.run(probes.readyz(of, None)).status_code == 200
+    learner_status.write(of.settings.posterior, Status(AT.isoformat(), "7", 3, {"7": 3}, None, 0, 0, 0, 0, 0, ""))
+    answer = asyncio.run(probes.readyz(of, None))
+    assert (answer.status_code, "version 7 was" in json.loads(answer.body)["troubles"]["champion"]) == (503, True)
+
+
 def test_features_that_are_too_old_are_counted_by_their_age():
     """Whoever watches it must see what nobody decides on."""
     registry = CollectorRegistry()
