@@ -11,7 +11,7 @@ class Place:
     """A database's path, and the file that lay there when it was first `opened`. Any thread may ask."""
 
     def __init__(self, path: Path) -> None:
-        self._path = os.fspath(path)
+        self._path, self._name = os.fspath(path), path.name
         self._file: tuple[int, int] | None = None
 
     @property
@@ -28,11 +28,12 @@ class Place:
         """Raises sqlite3.OperationalError where the file is no longer there: what is written to it could not be found again. Nor may one be made where only the
         write-ahead log of one lies: SQLite would delete that, with all that is nowhere else.
         """
-        name = Path(self._path).name
         if not self.kept:
-            raise sqlite3.OperationalError(f"{name} was moved, deleted or replaced while it was open; stop, put the file back, and start")
+            raise sqlite3.OperationalError(f"{self._name} was moved, deleted or replaced while it was open; stop, put the file back, and start")
         if self._file is None and not Path(self._path).exists() and self._left():
-            raise sqlite3.OperationalError(f"{name} is gone, but {name}-wal holds what was written to it last; put the file back, or delete {name}-wal")
+            raise sqlite3.OperationalError(
+                f"{self._name} is gone, but {self._name}-wal holds what was written to it last; put the file back, or delete {self._name}-wal"
+            )
 
     def _left(self) -> bool:
         try:
