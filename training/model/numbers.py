@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 
-CONSTANT = 1e-6
-"""A number that varies less than this is not divided by its deviation."""
+CONSTANT = 1e-12
+"""What varies by less than this share of its largest value is equal but for rounding, and is not divided by its deviation."""
 LIMIT = 5.0
 """Deviations beyond which a number is cut."""
 
@@ -40,7 +40,7 @@ class NumberEncoder:
             known = squashed(raw[~np.isnan(raw)])
             spread = float(np.std(known)) if len(known) else 0.0
             mean.append(float(np.mean(known)) if len(known) else 0.0)
-            deviation.append(spread if spread > CONSTANT else 1.0)
+            deviation.append(spread if spread > CONSTANT * np.max(np.abs(known), initial=0.0) else 1.0)
             if pieces:
                 bounds = np.unique(np.quantile(known, np.linspace(0, 1, pieces + 1), method="inverted_cdf")) if len(known) else np.zeros(0)
                 edges.append(tuple(bounds.tolist()) if len(bounds) > 2 else ())  # noqa: PLR2004 - two bounds are one piece: the number itself

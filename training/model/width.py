@@ -122,10 +122,10 @@ def _played(heads: Heads, stage: Scene, nu: float, generator: torch.Generator) -
 
 
 def _learned(heads: Heads, phi: torch.Tensor, truth: Mapping[Stage, torch.Tensor], weight: float, generator: torch.Generator) -> Heads:
-    """The heads after every row of `phi` [B, d] was answered `weight` times by `truth`: the first Newton step of `LaplaceLogistic.update`, which
-    is what these answers say to first order; a head of a whole log is not moved far by a week's.
+    """The heads after every row of `phi` [B, d] was answered `weight` times (in the mean, where that is no whole number) by `truth`: the first Newton step of
+    `LaplaceLogistic.update`, which is what these answers say to first order; a head of a whole log is not moved far by a week's.
     """
-    count = torch.full((len(phi),), float(round(max(weight, 1.0))))
+    count = torch.floor(weight + torch.rand(len(phi), generator=generator))
     yes, after = dict[Stage, torch.Tensor](), dict(heads)
     for name, head in heads.items():
         _, first, happened = asked(name)

@@ -1,6 +1,7 @@
 """Numbers as the network sees them, by hand."""
 
 import numpy as np
+import pytest
 
 from training.model.numbers import NumberEncoder, squashed
 
@@ -17,6 +18,20 @@ def test_a_number_is_squashed_scaled_and_cut():
     found = encoder.encode(np.array([[0.0], [np.e - 1], [1e30], [np.nan]]))
     assert np.allclose(found, [[-1, 0], [1, 0], [5, 0], [0, 1]])
     assert encoder.size == 2
+
+
+@pytest.mark.parametrize("unit", [1e-37, 1e-9, 1.0, 1e9])
+def test_small_units_are_scaled_as_large_ones(unit):
+    """A share of a millionth says as much as a count; each deviation below 1e-6 was left as it is, and the network saw a constant."""
+    found = fitted([[0.0, unit]]).encode(np.array([[0.0], [unit]]))
+    assert np.allclose(found, [[-1, 0], [1, 0]])
+
+
+def test_what_is_equal_but_for_rounding_is_no_variation():
+    """0.1 three times as the sum of parts: its last digit must not become a number of its own."""
+    found = fitted([[0.3, 0.1 + 0.2, 0.3]]).encode(np.array([[0.3], [0.1 + 0.2]]))
+    assert 0.1 + 0.2 != 0.3
+    assert np.abs(found).max() < 1e-9
 
 
 def test_pieces_say_how_much_of_each_lies_below():

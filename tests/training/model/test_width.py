@@ -72,6 +72,16 @@ def test_learning_in_a_round_is_a_newton_step():
     assert torch.allclose(after.mean - head.mean, torch.linalg.solve(wanted, 3 * rows.T @ (1 - p)), atol=1e-5)
 
 
+@pytest.mark.parametrize("weight", [0.25, 1.5])
+def test_a_row_stands_for_a_part_of_a_decision_too(weight):
+    """Of 4,000 rows that stand for a quarter each, a thousand answers are learned; weeks of few decisions taught as much as those of 1,000."""
+    head, phi = believing(0.0, 2.0), torch.ones(4_000, 2)
+    after = width._learned({Stage.CONVERTED: head}, phi, {Stage.CONVERTED: torch.tensor([[50.0, 50.0]])}, weight, torch.Generator().manual_seed(1))
+    p = torch.sigmoid(head.mean.sum())
+    learned = float((after[Stage.CONVERTED].precision - head.precision)[0, 0] / (p * (1 - p)))
+    assert learned == pytest.approx(4_000 * weight, rel=0.1)
+
+
 def test_the_posteriors_own_way_to_learn_agrees_where_answers_move_little():
     """A head that 10,000 answers stand behind: one step and `update`, which goes on to the most probable weights, differ by a hundredth of the move."""
     head, phi = believing(0.0, 2.0), torch.tensor([[1.0, 1.0], [1.0, 0.5]])
