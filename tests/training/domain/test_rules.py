@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from training.domain.nouns import RuleKind, VerdictKind
-from training.domain.rules import Rule, conclude
+from training.domain.rules import DEFAULT_RULES, Rule, conclude
 
 SUPERIOR = Rule("converted", RuleKind.SUPERIOR)
 RETAINED = Rule("retained", RuleKind.NON_INFERIOR, margin=0.005)
@@ -35,11 +35,22 @@ def test_lower_is_better_turns_the_metric_round():
     assert fallen.passed
     assert fallen.value == 0.001
     assert fallen.interval == (0.0, 0.002)
+    open_case = OPTED_OUT.measure(0.001, (-0.001, 0.003), 10)
+    assert (open_case.passed, open_case.refuted, open_case.interval) == (False, False, (-0.003, 0.001))
 
 
 def test_the_edge_itself_does_not_pass():
-    """An interval that ends exactly at the threshold shows nothing."""
+    """An interval that ends exactly at the threshold shows nothing, neither good nor harm."""
     assert not SUPERIOR.measure(0.001, (0.0, 0.002), 10).passed
+    assert not SUPERIOR.measure(-0.001, (-0.002, 0.0), 10).refuted
+
+
+@pytest.mark.parametrize("rule", DEFAULT_RULES, ids=lambda rule: rule.metric)
+def test_the_default_rules_know_which_way_harm_lies(rule):
+    """More opt-outs and dismissals, less of everything else; the other way round each passes."""
+    worse = 1.0 if rule.metric in {"opted_out", "dismissed"} else -1.0
+    assert rule.measure(worse, (worse - 0.1, worse + 0.1), 10).refuted
+    assert rule.measure(-worse, (-worse - 0.1, -worse + 0.1), 10).passed
 
 
 @pytest.mark.parametrize(
@@ -69,3 +80,9 @@ def test_a_guardrail_without_margin_is_refused():
     """A margin of 0 would silently demand superiority."""
     with pytest.raises(ValueError, match="margin must be above 0"):
         Rule("retained", RuleKind.NON_INFERIOR)
+
+
+def test_a_negative_margin_is_refused():
+    """Of a success metric, too: with one a gain would be called harm."""
+    with pytest.raises(ValueError, match="margin -0.1 is negative"):
+        Rule("converted", RuleKind.SUPERIOR, margin=-0.1)
