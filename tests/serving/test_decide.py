@@ -63,6 +63,15 @@ def test_what_is_missing_shows_nothing_for_certain(world, features, state, chang
     assert served.decision().propensity == 1.0
 
 
+def test_features_at_the_limit_decide_and_older_ones_are_kept_with_the_safe_default(world):
+    """So that a funnel says how old they were; where none were found it says that."""
+    oldest = replace(KNOWN, at=NOW - world.serving.features_max_age)
+    older = replace(oldest, at=oldest.at - timedelta(microseconds=1))
+    found = [decide(ASKED, features, MemberState(), world, 0.6) for features in (oldest, older, Reason.UNKNOWN_MEMBER)]
+    assert [s.reason for s in found] == [Reason.CHAMPION, Reason.STALE_FEATURES, Reason.UNKNOWN_MEMBER]
+    assert [(s.features, s.features_at) for s in found] == [(KNOWN.values, oldest.at), (KNOWN.values, older.at), ({}, None)]
+
+
 def test_the_champion_decides(world):
     """u picks the arm from p; what a replay needs stands in the record."""
     served = decide(ASKED, KNOWN, MemberState(), world, 0.6)
