@@ -128,7 +128,7 @@ def test_outcomes_are_kept_once_in_order(log):
 
 CLOSED = AT + 28 * DAY
 IMPOSSIBLE = [
-    ("decision d-9 is not in the log", happened("o", "9")),
+    *(("decision d-9 is not in the log", happened("o", "9", kind)) for kind in ("click", "opt_out")),
     ("lies before its decision", happened("o", "1", at=AT - timedelta(seconds=1))),
     ("more than 5 minutes after", happened("o", "1", at=CLOSED + timedelta(minutes=5, microseconds=1))),
     ("28 days or more after its decision", happened("o", "1", at=CLOSED)),
