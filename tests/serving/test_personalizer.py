@@ -47,6 +47,35 @@ def test_the_personalizer_interface(service):
         assert azure.post("/rank", json=rank | {"actions": [{"id": "nothing"}], "eventId": "e"}).status_code == 422
 
 
+def test_what_is_excluded_comes_last_and_the_others_by_probability(service):
+    """After the choice, which it cannot be; Azure's clients take the first one."""
+    out, *rest = ARMS
+    with client(service) as azure:
+        found = [azure.post("/rank", json=ranked(who, None, excludedActions=[out])).json()["ranking"] for who in range(200, 220, 2)]
+    for first, *others in found:
+        assert first["id"] in {"none", *rest}
+        assert [r["probability"] for r in others] == sorted((r["probability"] for r in others), reverse=True)
+        assert ({r["id"]: r["probability"] for r in others}[out], first["probability"] > 0) == (0.0, True)
+        assert sorted(r["id"] for r in (first, *others)) == sorted({first["id"], *ARMS})
+    assert any(others[0]["probability"] > 0 for _, *others in found)
+
+
+def test_an_activation_is_an_impression_and_a_reward_a_click(service):
+    """Of a choice that shows something, at the instant of the call; `none` was not seen and earns nothing."""
+    with client(service) as azure:
+        answers = (azure.post("/rank", json=ranked(who, None)).json() for who in range(220, 300, 2))
+        events = [next(one["eventId"] for one in answers if one["rewardActionId"] != "none"), azure.post("/rank", json=ranked(0, None)).json()["eventId"]]
+        for event in events:
+            assert azure.post(f"/events/{event}/activate").status_code == 204
+            assert azure.post(f"/events/{event}/reward", json={"value": 0.5}).status_code == 204
+    log, now = DecisionLog(Settings(home=service.home).log_url), datetime.now(UTC)
+    earlier = log.read([], events, now).earlier
+    shown, nothing = (log.outcomes_of(earlier[event].asked.decision_id) for event in events)
+    log.engine.dispose()
+    assert ([one.kind.value for one in shown], nothing) == (["impression", "click"], [])
+    assert earlier[events[0]].asked.at < shown[0].occurred_at < shown[1].occurred_at < now
+
+
 def test_two_rewards_at_once_are_one(service):
     """Both callers are content."""
     event = f"e-{uuid4()}"
