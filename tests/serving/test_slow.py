@@ -133,6 +133,16 @@ def halved(service, stack):
     return one
 
 
+def idling(service, stack):
+    """A caller who was answered, and asks no more."""
+    where = urlsplit(service.url)
+    one = stack.enter_context(socket.create_connection((where.hostname, where.port), PATIENCE))
+    one.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert one.recv(65_536).startswith(b"HTTP/1.1 200")
+    one.setblocking(False)
+    return one
+
+
 def refused(service):
     """Whether nobody listens any more."""
     where = urlsplit(service.url)
@@ -169,16 +179,17 @@ def test_without_a_supervisor_half_a_request_keeps_no_worker(service):
 
 
 def test_what_has_come_whole_is_answered_though_the_service_ends(service):
-    """The log is held by somebody else while it is told to end; the caller waits, and gets the decision."""
+    """The log is held by somebody else while it is told to end; the caller waits, and gets the decision. Who has asked before, and is idle, is hung up on."""
     log = sqlite3.connect(Settings(home=service.home).log_url.removeprefix("sqlite:///"), isolation_level=None)
     answers = []
-    with closing(log), service.client() as client:
+    with closing(log), service.client() as client, ExitStack() as stack:
+        idle = idling(service, stack)
         log.execute("begin immediate")
         caller = threading.Thread(target=lambda: answers.append(client.post("/v1/decisions", json={"member_id": member(8), "surface": "web"})))
         caller.start()
         time.sleep(0.5)
         service.process.send_signal(signal.SIGTERM)
-        wait(lambda: refused(service))
+        assert wait(lambda: refused(service) and closed(idle)) < MOST / 2
         assert not answers
         log.execute("rollback")
         caller.join(PATIENCE)
