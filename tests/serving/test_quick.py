@@ -38,15 +38,24 @@ def answers(line, count):
     return found
 
 
+@pytest.fixture(autouse=True)
+def _known(service):
+    """The key was read a moment ago: else a decision takes uvicorn's way."""
+    with service.client() as client:
+        client.get("/metrics").raise_for_status()
+
+
 def test_requests_of_one_connection_are_answered_in_order(service, line):
     """Sent together, decisions and others mixed, and once more afterwards."""
     health = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
-    line.sendall(question(service, request_id="quick-1") + question(service, i=4, request_id="quick-2") + health + question(service, request_id="quick-1"))
-    found = answers(line, 4)
-    assert [status for status, _, _ in found] == [200] * 4
+    one, two = question(service, request_id="quick-1"), question(service, i=4, request_id="quick-2")
+    line.sendall(one + two + health + question(service, i=6) + one)
+    found = answers(line, 5)
+    assert [status for status, _, _ in found] == [200] * 5
     ids = [json.loads(body).get("decision_id") for _, _, body in found]
-    assert ids[0] == ids[3] != ids[1]
+    assert ids[0] == ids[4] != ids[1]
     assert ids[2] is None
+    assert len(set(ids)) == 4
     line.sendall(question(service, i=4, request_id="quick-2"))
     assert json.loads(answers(line, 1)[0][2])["decision_id"] == ids[1]
 
@@ -110,6 +119,24 @@ def test_what_is_not_plain_is_answered_as_through_asgi(service, line, headers, m
 
 
 def test_nobody_gets_in_without_a_key(service, line):
-    """One that is nobody's, and none."""
-    line.sendall(question(service).replace(service.token.encode(), b"rm_0_1") + question(service).replace(b"Authorization", b"X-Other"))
-    assert [status for status, _, _ in answers(line, 2)] == [401, 401]
+    """One that is nobody's, none, and one by another scheme."""
+    for sent, instead in ((service.token.encode(), b"rm_0_1"), (b"Authorization", b"X-Other"), (b"Bearer", b"Digest")):
+        line.sendall(question(service).replace(sent, instead))
+        assert answers(line, 1)[0][0] == 401
+
+
+@pytest.mark.parametrize(("there", "status"), [(b"PUT /v1/decisions", 405), (b"POST /v1/decision", 404), (b"POST /v1/decisions?x=1", 200)])
+def test_a_question_elsewhere_is_no_question(service, line, there, status):
+    """By another method or at another path nothing is decided; a query changes nothing."""
+    line.sendall(question(service).replace(b"POST /v1/decisions", there))
+    assert answers(line, 1)[0][0] == status
+
+
+def test_a_caller_who_waits_to_be_asked_for_the_body_is_asked(service, line):
+    """As some clients do with each body."""
+    head, end, body = question(service, "Expect: 100-continue").partition(b"\r\n\r\n")
+    line.sendall(head + end)
+    asked = b"HTTP/1.1 100 Continue\r\n\r\n"
+    assert line.recv(len(asked)) == asked
+    line.sendall(body)
+    assert answers(line, 1)[0][0] == 200
