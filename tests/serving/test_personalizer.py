@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
+import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import UTC, datetime
 from uuid import uuid4
 
@@ -11,8 +14,10 @@ import httpx
 import pytest
 
 from serving.personalizer import VERSIONS
+from tests.fakes.logs import served
 from tests.serving.conftest import PATIENCE, member, serving, wait
 from training.adapters.decision_log import DecisionLog
+from training.adapters.log_outcomes import CLOSED
 from training.config.settings import Settings
 from training.domain.catalog import load_catalog
 from training.domain.nouns import Surface
@@ -30,10 +35,16 @@ def ranked(who, event, **more):
     return {"eventId": event, "contextFeatures": [{"member_id": member(who)}], "actions": [{"id": a} for a in ARMS], **more}
 
 
+def shown(azure, first):
+    """The event of a rank that shows something, of members from `first` on."""
+    answers = (azure.post("/rank", json=ranked(who, None)).json() for who in range(first, 400, 2))
+    return next(answer["eventId"] for answer in answers if answer["rewardActionId"] != "none")
+
+
 def test_the_personalizer_interface(service):
     """Rank, activate, reward, twice each: same answer, counted once."""
     event = f"e-{uuid4()}"
-    rank = ranked(150, event, contextFeatures=[{"member_id": member(150)}, {"place": {"surface": "web"}}])
+    rank = ranked(150, event, contextFeatures=[{"who": {"member_id": member(150)}}, {"place": {"surface": "web"}}])
     with client(service) as azure:
         first, second = azure.post("/rank", json=rank), azure.post("/rank", json=rank)
         assert (first.status_code, first.json()) == (201, second.json())
@@ -63,38 +74,51 @@ def test_what_is_excluded_comes_last_and_the_others_by_probability(service):
 def test_an_activation_is_an_impression_and_a_reward_a_click(service):
     """Of a choice that shows something, at the instant of the call; `none` was not seen and earns nothing."""
     with client(service) as azure:
-        answers = (azure.post("/rank", json=ranked(who, None)).json() for who in range(220, 300, 2))
-        events = [next(one["eventId"] for one in answers if one["rewardActionId"] != "none"), azure.post("/rank", json=ranked(0, None)).json()["eventId"]]
+        events = [shown(azure, 220), azure.post("/rank", json=ranked(0, None)).json()["eventId"]]
         for event in events:
             assert azure.post(f"/events/{event}/activate").status_code == 204
             assert azure.post(f"/events/{event}/reward", json={"value": 0.5}).status_code == 204
     log, now = DecisionLog(Settings(home=service.home).log_url), datetime.now(UTC)
     earlier = log.read([], events, now).earlier
-    shown, nothing = (log.outcomes_of(earlier[event].asked.decision_id) for event in events)
+    told, nothing = (log.outcomes_of(earlier[event].asked.decision_id) for event in events)
     log.engine.dispose()
-    assert ([one.kind.value for one in shown], nothing) == (["impression", "click"], [])
-    assert earlier[events[0]].asked.at < shown[0].occurred_at < shown[1].occurred_at < now
+    assert ([one.kind.value for one in told], nothing) == (["impression", "click"], [])
+    assert earlier[events[0]].asked.at < told[0].occurred_at < told[1].occurred_at < now
 
 
 def test_two_rewards_at_once_are_one(service):
-    """Both callers are content."""
-    event = f"e-{uuid4()}"
-    with client(service) as azure:
-        azure.post("/rank", json=ranked(166, event))
-        with ThreadPoolExecutor(8) as threads:
-            done = list(threads.map(lambda _: azure.post(f"/events/{event}/reward", json={"value": 1.0}).status_code, range(8)))
-    assert done == [204] * 8
+    """All callers are content: each found none, and waited for who writes to the log, so that all but one came too late."""
+    log = sqlite3.connect(Settings(home=service.home).log_url.removeprefix("sqlite:///"), isolation_level=None)
+    with closing(log), client(service) as azure, ThreadPoolExecutor(8) as threads:
+        event = shown(azure, 300)
+        log.execute("begin immediate")
+        done = [threads.submit(azure.post, f"/events/{event}/reward", json={"value": 1.0}) for _ in range(8)]
+        time.sleep(0.3)
+        assert not any(each.done() for each in done)
+        log.execute("rollback")
+        assert [each.result(PATIENCE).status_code for each in done] == [204] * 8
 
 
 def test_a_reward_of_nothing_is_no_news(service):
-    """Of an event that is known: nothing is told of its decision."""
-    event = f"e-{uuid4()}"
+    """Of an event that is known, and showed something: nothing is told of its decision."""
     with client(service) as azure:
-        assert azure.post("/rank", json=ranked(190, event)).status_code == 201
+        event = shown(azure, 240)
         assert [azure.post(f"/events/{event}/reward", json={"value": value}).status_code for value in (0.0, -1.0)] == [204, 204]
     log = DecisionLog(Settings(home=service.home).log_url)
     assert log.outcomes_of(log.read([], [event], datetime.now(UTC)).earlier[event].asked.decision_id) == []
     log.engine.dispose()
+
+
+def test_a_reward_that_comes_too_late_is_refused(service):
+    """With the reason; an activation, too."""
+    log, name = DecisionLog(Settings(home=service.home).log_url), uuid4().hex
+    with log.writing(["m1"]) as writer:
+        writer.append([served(name, at=datetime.now(UTC) - CLOSED)])
+    log.engine.dispose()
+    with client(service) as azure:
+        late = [azure.post(f"/events/r-{name}/reward", json={"value": 1.0}), azure.post(f"/events/r-{name}/activate")]
+    assert [(answer.status_code, answer.json()["title"]) for answer in late] == [(422, "Outcome refused")] * 2
+    assert all("28 days or more after its decision, when its last label had closed. Nothing was applied." in answer.json()["detail"] for answer in late)
 
 
 @pytest.mark.parametrize("version", VERSIONS)
