@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry
 from serving import decisions, outcomes
 from serving.decider import Decider
 from serving.features import Lookup
-from serving.ingest import Ingest
+from serving.ingest import Crowded, Ingest
 from serving.metrics import Metrics
 from serving.patience import Overdue, Patience, gone
 from serving.problems import Refusal
@@ -222,17 +222,23 @@ def test_outcomes_that_are_not_kept_in_time_are_refused():
 
 
 def test_callers_are_told_that_the_log_does_not_answer():
-    """503 with Retry-After, and what to send again."""
+    """503 with Retry-After, and what to send again; so is who comes when too many wait."""
 
     class Hung:
         """Of `Ingest`."""
 
+        def __init__(self, error):
+            self.error = error
+
         async def take(self, some, received_at):
-            raise Overdue
+            raise self.error
 
     with pytest.raises(Refusal, match="same request_id") as decision:
         decisions.standing(asked("m1", "r1"), Overdue())
-    core = SimpleNamespace(ingest=Hung(), received=lambda: AT)
-    with pytest.raises(Refusal, match="same ids") as outcome:
-        run(lambda: outcomes.apply(core, list(enumerate(CLICK))))
-    assert [(r.value.status, r.value.headers) for r in (decision, outcome)] == [(503, {"Retry-After": "1"})] * 2
+    found = [decision.value]
+    for error, words in ((Overdue(), "same ids"), (Crowded(), "none was taken")):
+        core = SimpleNamespace(ingest=Hung(error), received=lambda: AT)
+        with pytest.raises(Refusal, match=words) as outcome:
+            run(lambda core=core: outcomes.apply(core, list(enumerate(CLICK))))
+        found.append(outcome.value)
+    assert [(refusal.status, refusal.headers) for refusal in found] == [(503, {"Retry-After": "1"})] * 3

@@ -44,7 +44,7 @@ def test_a_decision_and_its_funnel(service):
     assert [a["propensity"] for a in funnel["considered"] if a["arm_id"] == chosen] == [answer["propensity"]]
     assert all(a["sd"] is not None and a["mean"] is not None for a in funnel["considered"])
     assert [a["arm_id"] for a in funnel["considered"]] == load_catalog(Settings().catalog).feasible(Surface.WEB, ["email", "push", "sms"])
-    assert (funnel["features"]["industry"], funnel["member_id"], funnel["assignment_group"]) == ("tech", "m392", "champion")
+    assert (funnel["features"]["industry"], funnel["member_id"], funnel["assignment_group"], funnel["model_version"]) == ("tech", "m392", "champion", "1")
     assert 0 <= funnel["feature_age_hours"] < 25
     assert funnel["data_window"]["first"] < funnel["data_window"]["last"]
 
@@ -87,6 +87,20 @@ def test_outcomes_are_applied_once_and_the_wrong_ones_named(service):
     assert len(told) == 1
 
 
+def test_a_batch_of_outcomes_is_bounded(service):
+    """A thousand are taken; none, and one more, are refused whole, and nothing of them is kept."""
+    with service.client() as client:
+        decision = shown(client)
+        taken, left = ({"outcome_id": f"o-{uuid4()}", "decision_id": decision, "kind": "click", "occurred_at": datetime.now(UTC).isoformat()} for _ in range(2))
+        assert client.post("/v1/outcomes", json=[taken] * 1_000).json() == {"accepted": 1, "repeated": 999, "refused": []}
+        for batch in ([], [left] * 1_001):
+            answer = client.post("/v1/outcomes", json=batch)
+            assert (answer.status_code, answer.json()["title"]) == (422, "Invalid request")
+            assert f"A batch has 1 to 1000 outcomes, this one {len(batch)}. Nothing was applied." in answer.json()["detail"]
+        told = client.get(f"/v1/decisions/{decision}").json()["outcomes"]
+    assert (taken["outcome_id"] in {o["outcome_id"] for o in told}, left["outcome_id"] in {o["outcome_id"] for o in told}) == (True, False)
+
+
 def test_an_opt_out_closes_the_channel_at_once(service):
     """The very next decision excludes it, although the member's features still say yes."""
     with service.client() as client:
@@ -114,7 +128,7 @@ def test_unknown_members_get_the_safe_answer(service):
         answer = ask(client, 0).json()
         funnel = client.get(f"/v1/decisions/{answer['decision_id']}").json()
     assert (answer["arm"], answer["propensity"], answer["reason"], answer["model_version"]) == (None, 1.0, "unknown_member", None)
-    assert funnel["assignment_group"] == "fallback"
+    assert (funnel["assignment_group"], funnel["model_version"]) == ("fallback", None)
     assert funnel["explained"] == "The safe default (unknown_member) is certain by definition, so no model has a mean or a deviation for it."
     assert [(arm["arm_id"], arm["propensity"]) for arm in funnel["considered"]] == [("none", 1.0)]
     replayed = command(service, "replay", answer["decision_id"])
