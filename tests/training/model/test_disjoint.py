@@ -20,12 +20,23 @@ def answered(rows: int, seed: int = 1) -> tuple[torch.Tensor, torch.Tensor, torc
 
 
 def test_one_row_by_hand():
-    """phi = 2, label 1, prior precision 1, noise 0.1: precision 1 + 4 / 0.1 = 41, mean 20 / 41; the other arm knows nothing."""
+    """phi = 2, label 1, prior precision 1, noise 0.1: precision 1 + 4 / 0.1 = 41, mean 20 / 41; the other arm knows nothing. At phi = 3 all is thrice that."""
     found = Disjoint.empty((1,), 2).learned(torch.tensor([[2.0]], dtype=DOUBLE), torch.tensor([1]), torch.ones(1, dtype=DOUBLE))
     assert FIRST_NOISE == 0.1
     mean, deviation = found.beliefs().predict(torch.ones(1, 1, dtype=DOUBLE))
     assert mean[0].tolist() == pytest.approx([0.0, 20 / 41])
     assert deviation[0].tolist() == pytest.approx([1.0, 41**-0.5])
+    mean, deviation = found.beliefs().predict(torch.full((1, 1), 3.0, dtype=DOUBLE))
+    assert mean[0].tolist() == pytest.approx([0.0, 60 / 41])
+    assert deviation[0].tolist() == pytest.approx([3.0, 3 * 41**-0.5])
+
+
+def test_uncertainty_is_that_of_a_sum():
+    """The deviation of phi . w is sqrt(phi' C phi), covariances included; here of two columns that one row could not tell apart."""
+    phi = torch.tensor([[1.0, 2.0], [1.0, -2.0]], dtype=DOUBLE)
+    found = Disjoint.empty((1, 1), 1).learned(torch.tensor([[1.0, 1.0]], dtype=DOUBLE), torch.tensor([0]), torch.ones(1, dtype=DOUBLE)).beliefs()
+    precision = torch.tensor([[11.0, 10.0], [10.0, 11.0]], dtype=DOUBLE)  # 1 + 1 / 0.1 on the diagonal
+    assert torch.allclose(found.predict(phi)[1][:, 0], (phi @ torch.linalg.inv(precision) @ phi.T).diagonal().sqrt())
 
 
 def test_incremental_is_batch():

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch.nn.functional import binary_cross_entropy_with_logits
 
 from training.model.posterior import LaplaceLogistic
-from training.model.recalibrate import Correction, fit_correction, levelled, parts
+from training.model.recalibrate import Correction, corrected, fit_correction, levelled, parts
 
 ROWS = 40_000
 
@@ -51,6 +52,14 @@ def test_a_corrected_head_says_the_corrected_logits():
     corrected = Correction(unprompted=0.5, effect=0.25).apply(head, 2)
     assert float(phi.to(torch.float64) @ corrected.mean) == pytest.approx(0.5 + 0.5 * 0.2 - 0.25)
     assert corrected.precision is head.precision
+
+
+def test_what_is_left_of_the_loss_is_that_of_the_true_chances(said):
+    """Answers follow half of the member part, a fifth of the arm part and a higher level: each row's loss is near that of the chances they were drawn by."""
+    truth = said @ torch.tensor([1.0, 0.5, 0.2], dtype=torch.float64) + 0.4
+    found, rest = corrected(said, answers(truth))
+    assert (found.unprompted, found.effect) == pytest.approx((0.5, 0.2), abs=0.05)
+    assert torch.allclose(rest, binary_cross_entropy_with_logits(truth, answers(truth), reduction="none"), atol=0.15)
 
 
 def test_a_levelled_head_predicts_the_base_rate():

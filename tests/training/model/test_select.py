@@ -15,9 +15,9 @@ WORTH = UtilitySettings(retention=500, opt_out=20)
 
 
 def test_propensities_by_hand():
-    """Three draws over two arms: the first arm wins two of them; a tie goes to the arm that stands first."""
-    utilities = torch.tensor([[1.0, 2.0, 5.0], [0.0, 3.0, 5.0]])  # arms x draws
-    assert torch.allclose(propensities(utilities, 0.1), torch.tensor([0.9 * 2 / 3 + 0.05, 0.9 / 3 + 0.05], dtype=torch.float64))
+    """Four draws over two arms: the first arm wins three of them; a tie goes to the arm that stands first."""
+    utilities = torch.tensor([[1.0, 2.0, 5.0, 4.0], [0.0, 3.0, 5.0, 2.0]])  # arms x draws
+    assert torch.allclose(propensities(utilities, 0.1), torch.tensor([0.9 * 3 / 4 + 0.05, 0.9 / 4 + 0.05], dtype=torch.float64))
 
 
 def test_propensities_of_a_batch_are_those_of_each():
@@ -67,6 +67,34 @@ def test_utilities_by_hand():
     weights = {Stage.CONVERTED: torch.tensor([[0.0, float(torch.tensor(3.0).log()), 0.0]])}
     prices = Prices(torch.tensor([[10.0, 100.0]]), torch.tensor([[0.0, 2.0]]))
     assert torch.allclose(draw_utilities(phi, 1, weights, prices, WORTH), torch.tensor([[[0.0], [23.0]]]))
+
+
+def test_a_column_of_negative_weights_counts():
+    """As above, but the last column takes away: under w = (0 | 0, -log 3), P(convert) is 1/4 where shown and 1/2 under none."""
+    phi = torch.tensor([[[1.0, 7.0, 0.0], [1.0, 7.0, 1.0]]])
+    weights = {Stage.CONVERTED: torch.tensor([[0.0, 0.0, -float(torch.tensor(3.0).log())]])}
+    prices = Prices(torch.tensor([[10.0, 100.0]]), torch.tensor([[0.0, 2.0]]))
+    assert torch.allclose(draw_utilities(phi, 1, weights, prices, WORTH), torch.tensor([[[0.0], [-27.0]]]))
+
+
+def test_a_head_that_reads_no_arm_pays_for_none():
+    """Both draws say who converts, none that an arm changes it: every arm is worth what its message costs, less the chance of an opt-out."""
+    phi, weights = torch.ones(2, 3, 2), torch.tensor([[1.0, 0.0], [-2.0, 0.0]])
+    prices = Prices(torch.full((2, 3), 100.0), torch.tensor([[0.0, 1.0, 2.0]]).repeat(2, 1))
+    found = draw_utilities(phi, 1, {Stage.CONVERTED: weights, Stage.OPTED_OUT: weights}, prices, WORTH)
+    assert torch.allclose(found, -prices.cost[..., None] - WORTH.opt_out * torch.sigmoid(weights[:, 0]))
+
+
+def test_a_column_that_one_draw_weighs_is_kept_whole():
+    """A head that weighs a column in one draw reads it: what the other draw gives it stays; a column that all draws leave below 1e-5 is 0 for certain."""
+
+    class Drawn(LaplaceLogistic):
+        def draw(self, draws, nu, generator):
+            return torch.tensor([[0.5, 1e-6, -1e-6], [-1.0, -0.3, 1e-6]], dtype=torch.float64)
+
+    head = Drawn(torch.zeros(3, dtype=torch.float64), torch.eye(3, dtype=torch.float64))
+    drawn = draw_weights({Stage.CONVERTED: head}, 2, 1.0, torch.Generator())[Stage.CONVERTED]
+    assert torch.equal(drawn, torch.tensor([[0.5, 1e-6, 0.0], [-1.0, -0.3, 0.0]]))
 
 
 def test_a_label_without_a_head_drops_out():
