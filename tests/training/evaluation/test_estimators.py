@@ -24,6 +24,14 @@ def test_estimates_by_hand():
     assert all(e.influence.mean() == pytest.approx(e.value) for e in estimates.values())
 
 
+def test_snips_does_not_feel_the_size_of_the_weights():
+    """Only their proportions count, for the estimate and for each row's influence, so its interval keeps its width whatever the mean weight is."""
+    weight = weights(LOG, TARGET)
+    one, three = (influences(LOG, TARGET, PREDICTED, factor * weight)["snips"] for factor in (1.0, 3.0))
+    assert three == pytest.approx(one)
+    assert one == pytest.approx(3.6 / 5.2 + weight * (LOG.reward - 3.6 / 5.2) / 1.3)
+
+
 def test_an_action_that_the_target_does_not_list_has_weight_zero():
     """Ragged policies: decision 0 offers only action 1, decision 1 only action 0."""
     policy = Policy(np.array([0, 1, 2]), np.array([1, 0]), np.ones(2))

@@ -6,7 +6,7 @@ from scipy import stats
 
 from training.domain.nouns import RuleKind, VerdictKind
 from training.domain.rules import Rule
-from training.evaluation.two_groups import judge, newcombe, sample_ratio, welch, wilson
+from training.evaluation.two_groups import difference_interval, judge, newcombe, sample_ratio, welch, wilson
 
 BOUGHT = Rule("bought", RuleKind.SUPERIOR)
 STAYED = Rule("stayed", RuleKind.NON_INFERIOR, 0.005)
@@ -25,6 +25,14 @@ def experiment(bought, stayed, n=45_000):
 def test_newcombe_as_published():
     """Newcombe 1998, table II, case (a), method 10: 56/70 - 48/80 is [0.0524, 0.3339] at 95%."""
     assert newcombe(48, 80, 56, 70, 0.025) == pytest.approx((0.0524, 0.3339), abs=5e-5)
+
+
+def test_only_zeros_and_ones_are_rates():
+    """Two groups of zeros and ones get Newcombe's interval; where either holds another value both get Welch's."""
+    zero_one, other = share(0.3, 40), np.append(share(0.3, 39), 0.5)
+    assert difference_interval(zero_one, share(0.5, 40), 0.05) == newcombe(12, 40, 20, 40, 0.05)
+    for groups in ((zero_one, other), (other, zero_one), (other, other)):
+        assert difference_interval(*groups, 0.05) == welch(*groups, 0.05)
 
 
 def test_wilson_as_scipy():
@@ -81,6 +89,7 @@ def test_fewer_than_ten_rows_hold(rows, kind):
     found = judge(none, every, [BOUGHT, Rule("stayed", RuleKind.NON_INFERIOR, 0.5)], 0.05)
     assert found.kind is kind
     assert [e.passed for e in found.evidence] == [rows == 10, rows == 10, True]
+    assert ("fewer than" in found.reason) == (rows == 9)
     assert ("fewer than 10 rows (9 control, 9 treatment)" in found.reason) == (rows == 9)
 
 
@@ -91,9 +100,17 @@ def test_fewer_than_ten_rows_refute_nothing():
     assert "fewer than 10 rows" in found.evidence[0].note
 
 
+def test_one_small_group_is_named():
+    """Nine against a thousand, one planned for each 111: the smaller one decides that there is too little."""
+    found = judge({"bought": np.zeros(9)}, {"bought": np.ones(1_000)}, [BOUGHT], 0.05, ratio=1_000 / 9)
+    assert (found.kind, found.evidence[0].passed) == (VerdictKind.HOLD, False)
+    assert "fewer than 10 rows (9 control, 1000 treatment)" in found.reason
+
+
 def test_too_little_for_an_interval():
     """One row, or the same constant everywhere, says nothing of the error."""
     assert welch(np.array([5.0]), np.array([1.0, 9.0]), 0.05) == (-np.inf, np.inf)
+    assert welch(np.array([1.0, 9.0]), np.array([5.0]), 0.05) == (-np.inf, np.inf)
     assert welch(np.full(9, 5.0), np.full(9, 5.0), 0.05) == (-np.inf, np.inf)
 
 
