@@ -46,9 +46,18 @@ class Core:
         self.ingest = Ingest(self.log, settings.serving.clock, self.patience, self.metrics)
         self.times = Times(self.log, settings.experiment.slow_ms / 1e3)
         self.decider = Decider(self.log, self.lookup, self.watch, self.metrics, CHANCE.uniform, self.times)
+        self.failure: Exception | None = None
+        """Why it could not start; uvicorn ends with a number alone."""
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Look at the world once, then serve on `loop`."""
+        try:
+            self._start(loop)
+        except Exception as error:
+            self.failure = error
+            raise
+
+    def _start(self, loop: asyncio.AbstractEventLoop) -> None:
         self.metrics.start()
         self.watch.start()
         self.lookup.warm()

@@ -22,7 +22,7 @@ SWITCH_SECONDS = 5e-4
 
 
 def serve(settings: Settings, listener: socket.socket) -> None:
-    """Serve on the socket `listener` until SIGTERM."""
+    """Serve on the socket `listener` until SIGTERM. Raises whatever kept the core from starting."""
     from training.model.threads import steady
 
     steady()
@@ -43,5 +43,8 @@ def serve(settings: Settings, listener: socket.socket) -> None:
     server = Server(config, settings.serving.request_seconds)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, server.handle_exit)  # uvicorn raises the signal once more when it has ended, which would end the process before its last line
-    server.run(sockets=[listener])
+    try:
+        server.run(sockets=[listener])
+    except SystemExit as end:
+        raise core.failure or end from None
     say("worker ended", pid=os.getpid())

@@ -13,10 +13,11 @@ import time
 import httpx
 import pytest
 
-from serving import supervisor
+from serving import supervisor, worker
 from serving.learn import BUSY
 from serving.supervisor import AGAIN, MULTIPROCESS, STANDBY, Child
 from tests.serving.conftest import PATIENCE, serving, wait
+from training.adapters.log_sqlite import Tending
 from training.config.settings import Settings
 
 
@@ -103,6 +104,21 @@ def test_a_child_that_fails_again_and_again_is_started_ever_less_often(tmp_path,
     ended(child)
     assert (child.failures, child.rest) == (2, 2 * AGAIN)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_worker_that_cannot_start_says_why(home, tmp_path, monkeypatch, capfd):
+    """Its end is told with what failed, where uvicorn ends with the number 3."""
+
+    def refused(_):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setenv(MULTIPROCESS, str(tmp_path))
+    monkeypatch.setattr(Tending, "start", refused)
+    settings = Settings(home=home)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        ended(Child("worker 1", lambda: worker.serve(settings, listener)))
+    told = [line for line in map(json.loads, capfd.readouterr().err.splitlines()) if line["event"] == "ended"]
+    assert [line["error"] for line in told] == ["RuntimeError: can't start new thread"]
 
 
 def ended(child, *, start=True):
