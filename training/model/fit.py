@@ -50,6 +50,8 @@ class Prepared:
     """Of stages that are too rare to train: their rate, and how many answers it stands on."""
     folds: torch.Tensor
     """Which members' rows are scored together without having been learned from, int64 [n]."""
+    whose: torch.Tensor
+    """Which member's each row is, as a code, int64 [n]."""
     texts: Texts
     """Of the known creatives, in the encoder's order."""
 
@@ -74,7 +76,8 @@ def prepare(frame: pd.DataFrame, catalog: Catalog, settings: TrainingSettings) -
     factors = (len(arms.products), len(arms.creatives), len(arms.channels))
     sizes = Sizes(settings.width, tuple(len(words) for words in members.vocabulary), factors, texts.size)
     folds = torch.from_numpy(dealt(frame["member_id"], FOLDS, FOLDS_SALT))
-    return Prepared(members, arms, rows, sizes, _rates(asked), folds, _texts(arms, catalog))
+    whose = torch.from_numpy(pd.factorize(frame["member_id"])[0].astype(np.int64))
+    return Prepared(members, arms, rows, sizes, _rates(asked), folds, whose, _texts(arms, catalog))
 
 
 def learn(prepared: Prepared, settings: TrainingSettings, seed: int, progress: Progress) -> MatchingModel:
@@ -82,7 +85,7 @@ def learn(prepared: Prepared, settings: TrainingSettings, seed: int, progress: P
     rows = prepared.rows
     towers, epochs = train_together(rows, prepared.sizes, settings, seed, progress)
     held = Wide(rows, prepared.sizes.categories, prepared.sizes.factors, settings.prior_precision).fit(prepared.folds)
-    known, found, logits = posteriors(towers, rows, settings.prior_precision, progress, held)
+    known, found, logits = posteriors(towers, rows, settings.prior_precision, progress, held, prepared.whose)
     crossed = crosses.fit(rows, logits, prepared.sizes.factors, prepared.sizes.categories)
     stacked, known = Stacked(towers, held.weights, crossed), _levelled(known, rows, crosses.add(crossed, rows, prepared.sizes.categories, logits))
     del logits

@@ -79,12 +79,13 @@ class Source:
 
 
 def posteriors(
-    towers: Towers, rows: Rows, smallest: float, progress: Progress, held: Held | None = None
+    towers: Towers, rows: Rows, smallest: float, progress: Progress, held: Held | None = None, whose: torch.Tensor | None = None
 ) -> tuple[dict[Stage, LaplaceLogistic], dict[str, Any], torch.Tensor]:
     """The head of each label, what was found about it, for the manifest, and its logits [n, L]. `smallest` is the least prior precision of a block of phi.
 
     The head of the other members is judged on those kept back; the head of all rows is corrected by that, then levelled to the label's base rate. With
     `held`, phi is that of `Stacked`, and each label reads the blocks, deep or wide, that predict the members kept back better; the others are switched off.
+    `whose` int64 [n] says which member's a row is (by default each is of another): rows of one member share their answer, so many of few say little.
     """
     source = Source(Network(towers, len(rows.names)), rows, held)
     every = _choices(towers, held)
@@ -92,7 +93,8 @@ def posteriors(
     size = towers.sizes.phi if held is None else StackedSizes(towers.sizes, len(held.weights)).phi
     with torch.no_grad():
         judged = _judged(source, [i for i in range(len(rows.names)) if _can_judge(rows, i)], choices, smallest)
-        names = [_better(judged[i]) if i in judged else next(iter(choices[i])) for i in range(len(rows.names))]
+        whose = torch.arange(len(rows)) if whose is None else whose
+        names = [_better(judged[i], whose[_answered(rows, i)]) if i in judged else next(iter(choices[i])) for i in range(len(rows.names))]
         corrections = [judged[i][names[i]][0] if i in judged else UNCHANGED for i in range(len(rows.names))]
         read = [some[name] for some, name in zip(choices, names, strict=True)]
         whole = [Task(i, every=True, choice=c, search=Search(float(r), c.blocks, smallest)) for i, (c, r) in enumerate(zip(read, rows.base_rates, strict=True))]
@@ -148,14 +150,25 @@ def _judged(source: Source, labels: list[int], choices: list[dict[str, Choice]],
     return judged
 
 
-def _better(judged: Judged) -> str:
+def _better(judged: Judged, whose: torch.Tensor) -> str:
     """The first choice, unless another is better by more than SURE standard errors: many stages are judged, and luck must not choose for one of them."""
     first, *others = judged
     for name in others:
         gain = judged[first][1] - judged[name][1]
-        if float(gain.mean()) > SURE * float(gain.std()) / len(gain) ** 0.5:
+        if float(gain.mean()) > SURE * standard_error(gain, whose):
             first = name
     return first
+
+
+def standard_error(gain: torch.Tensor, whose: torch.Tensor) -> float:
+    """Of the mean of `gain` [n], whose rows are those of members `whose` int64 [n]: the larger of what independent rows, and independent members, say
+    (Liang and Zeger 1986, "Longitudinal data analysis using generalized linear models", equation 6, of a mean).
+    """
+    rest = gain - gain.mean()
+    _, member = torch.unique(whose, return_inverse=True)
+    sums = torch.zeros(int(member.max()) + 1, dtype=gain.dtype).index_add(0, member, rest)
+    squares = [float((part**2).sum()) * len(part) / max(len(part) - 1, 1) for part in (rest, sums)]
+    return float(max(squares) ** 0.5) / len(gain)
 
 
 def _search(source: Source, tasks: list[Task]) -> None:
@@ -188,6 +201,11 @@ def _wide_as(head: LaplaceLogistic, choice: Choice, size: int) -> LaplaceLogisti
     mean[choice.columns] = head.mean
     precision[choice.columns[:, None], choice.columns[None, :]] = head.precision
     return LaplaceLogistic(mean, precision)
+
+
+def _answered(rows: Rows, label: int) -> torch.Tensor:
+    """Rows of members kept back whose `label` is known, in the order in which they are judged."""
+    return torch.nonzero(rows.kept_back & (rows.labels[:, label] != IMMATURE))[:, 0]
 
 
 def _can_judge(rows: Rows, label: int) -> bool:

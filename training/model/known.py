@@ -97,6 +97,7 @@ def levels(net: Net, rows: Rows, average: torch.Tensor) -> torch.Tensor:
     found = []
     for channel in range(int(factors[:, 2].max()) + 1):
         shown = torch.nonzero((factors[arm, 2] == channel) if channel else (factors[arm, 2] > 0))[:, 0]
+        shown = shown if len(shown) else torch.arange(len(rows))  # a log may hold decisions to show nothing alone
         some = shown[torch.linspace(0, max(len(shown) - 1, 0), min(REFERENCE, len(shown))).to(torch.int64)]
         members = MemberRows(rows.dense[some, : rows.numbers], rows.codes[some].to(torch.int64), rows.dense[some, rows.numbers :])
         by = [net.logits(members, _average_arm(len(some), (product, channel), average[product], factors.shape[1])) for product in range(len(average))]

@@ -52,14 +52,15 @@ class Epoch:
 def train(rows: Rows, sizes: Sizes, settings: TrainingSettings, seed: int, progress: Progress, team: Team | None = None) -> tuple[Towers, list[Epoch]]:
     """The towers of the last epoch that helped, on the CPU, and all epochs; at most `settings.epochs` of them.
 
-    The same rows and seed give the same weights; a `team` that trains together gives those of one process, apart from rounding. Where no member was
-    kept back, the rows learned from say when to stop.
+    The same rows and seed give the same weights; a `team` that trains together gives those of one process, apart from rounding. Where those kept back
+    have no answer to some label, the rows learned from say when to stop; where all were kept back, these are learned from too.
     """
     generator = torch.Generator().manual_seed(seed)
     learner = Learner(rows.to(device(settings.device)), network(Towers(sizes), rows, generator), settings, team or Alone())
     size = batch_rows(settings.batch, int((~rows.kept_back).sum()))
-    learned, judged = torch.nonzero(~rows.kept_back)[:, 0], torch.nonzero(rows.kept_back)[:, 0]
-    judged = judged if len(judged) else learned
+    learned, judged = (torch.nonzero(rows.kept_back == kept)[:, 0] for kept in (False, True))
+    learned = learned if len(learned) else judged
+    judged = judged if (rows.labels[judged] != IMMATURE).any(dim=0).all() else learned
     epochs, best = list[Epoch](), deepcopy(learner.net.towers)
     while len(epochs) < settings.epochs and (active := _gaining(epochs, len(rows.names))).any():
         order = learned[torch.randperm(len(learned), generator=generator)]

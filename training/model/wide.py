@@ -97,23 +97,26 @@ class Wide:
             for search in self.searches:
                 search.again()
             while moving := [i for i, search in enumerate(self.searches) if not search.still]:
-                sums = self._sums(moving, every, None)
-                for i, (slope, curvature) in zip(moving, sums, strict=True):
-                    self.searches[i].learn(slope[0], curvature[0])
+                for i, slope, curvature in zip(moving, *self._sums(moving, every, None), strict=True):
+                    self.searches[i].learn(self._slope(slope[0]), self._curvature(curvature[0]))
         return Held.levelled(self, torch.stack([s.mean for s in self.searches]).to(torch.float32), self._without(folds), folds)
 
     def _without(self, folds: torch.Tensor) -> torch.Tensor:
-        """Weights [FOLDS, L, size] as if a fold had never been seen."""
-        found = []
-        for search, (slope, curvature) in zip(self.searches, self._sums(list(range(len(self.searches))), 1, folds), strict=True):
+        """Weights [FOLDS, L, size] as if a fold had never been seen; one after the other, since a curvature grows with the square of words and products."""
+        found = torch.empty(FOLDS, len(self.searches), self.shape.size)
+        for i, (slopes, curvatures) in enumerate(zip(*self._sums(list(range(len(self.searches))), 1, folds), strict=True)):
+            search = self.searches[i]
             prior = search.precisions[search.groups]
-            total = curvature.sum(dim=0) + torch.diag(prior)
-            rest = slope.sum(dim=0) - prior * search.mean - slope
-            found.append(search.mean + torch.linalg.solve(total - curvature, rest))
-        return torch.stack(found, dim=1).to(torch.float32)
+            slope, curvature = self._slope(slopes.sum(dim=0)) - prior * search.mean, self._curvature(curvatures.sum(dim=0)) + torch.diag(prior)
+            for k in range(FOLDS):
+                rest = torch.linalg.solve(curvature - self._curvature(curvatures[k]), slope - self._slope(slopes[k]))
+                found[k, i] = (search.mean + rest).to(torch.float32)
+        return found
 
-    def _sums(self, labels: list[int], stride: int, folds: torch.Tensor | None) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """Slope [K, size] and curvature [K, size, size] of each label's log likelihood, float64, by fold (K = FOLDS) or whole (K = 1)."""
+    def _sums(self, labels: list[int], stride: int, folds: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
+        """Slope [L, K, products + 1, width] and curvature [L, K, products + 1, width, width] of each label's log likelihood by product, float64, of what a
+        row is beside its product; by fold (K = FOLDS) or whole (K = 1).
+        """
         width, count = self.shape.member + self.shape.factors, FOLDS if folds is not None else 1
         slopes = torch.zeros(len(labels), count, self.shape.products + 1, width, dtype=torch.float64)
         curvatures = torch.zeros(len(labels), count, self.shape.products + 1, width, width, dtype=torch.float64)
@@ -131,23 +134,22 @@ class Wide:
                 slopes[:, fold, product] += (slope[here].T @ some).to(torch.float64)
                 for i in range(len(labels)):
                     curvatures[i, fold, product] += (some.T @ (some * curvature[here, i, None])).to(torch.float64)
-        return [(self._slope(s), self._curvature(c)) for s, c in zip(slopes, curvatures, strict=True)]
+        return slopes, curvatures
 
     def _slope(self, by_product: torch.Tensor) -> torch.Tensor:
-        """[K, products + 1, member + factors] -> [K, size]: what a product's rows say of x is what they say of that product's own weights."""
-        m = self.shape.member
-        return torch.cat([by_product.sum(dim=1), by_product[:, 1:, :m].flatten(1)], dim=1)
+        """[products + 1, width] -> [size]: what a product's rows say of x is what they say of that product's own weights."""
+        return torch.cat([by_product.sum(dim=0), by_product[1:, : self.shape.member].flatten()])
 
     def _curvature(self, by_product: torch.Tensor) -> torch.Tensor:
-        """The same of [K, products + 1, width, width] -> [K, size, size]."""
+        """The same of [products + 1, width, width] -> [size, size]."""
         m, width = self.shape.member, by_product.shape[-1]
-        whole = by_product.new_zeros(len(by_product), self.shape.size, self.shape.size)
-        whole[:, :width, :width] = by_product.sum(dim=1)
+        whole = by_product.new_zeros(self.shape.size, self.shape.size)
+        whole[:width, :width] = by_product.sum(dim=0)
         for p in range(self.shape.products):
             own = slice(width + p * m, width + (p + 1) * m)
-            whole[:, :width, own] = by_product[:, p + 1, :, :m]
-            whole[:, own, :width] = by_product[:, p + 1, :m, :]
-            whole[:, own, own] = by_product[:, p + 1, :m, :m]
+            whole[:width, own] = by_product[p + 1, :, :m]
+            whole[own, :width] = by_product[p + 1, :m, :]
+            whole[own, own] = by_product[p + 1, :m, :m]
         return whole
 
     def parts(self, stride: int) -> Iterator[tuple[slice, Part]]:

@@ -81,9 +81,8 @@ def scene(
 
 
 def regrets(model: MatchingModel, stage: Scene, seed: int) -> dict[float, list[float]]:
-    """Regret of a decision, in money, in each of TRUTHS worlds for each of WIDTHS; the same worlds and answers by chance for all of them."""
-    generators = {nu: [torch.Generator().manual_seed(seed * 1_009 + k) for k in range(TRUTHS)] for nu in WIDTHS}
-    return {nu: [_played(dict(model.heads), stage, nu, generator) for generator in generators[nu]] for nu in WIDTHS}
+    """Regret of a decision, in money, in each of TRUTHS worlds for each of WIDTHS; the same worlds, and in each round the same chance, for all of them."""
+    return {nu: [_played(dict(model.heads), stage, nu, Chance(seed * 1_009 + k)) for k in range(TRUTHS)] for nu in WIDTHS}
 
 
 def best(found: Mapping[float, list[float]]) -> float:
@@ -109,11 +108,24 @@ def _arms(model: MatchingModel, book: ArmBook, arm_features: Mapping[str, Mappin
     return model.towers.arms(book.rows(torch.arange(len(book.ids)), rates))
 
 
-def _played(heads: Heads, stage: Scene, nu: float, generator: torch.Generator) -> float:
+@dataclass(frozen=True)
+class Chance:
+    """What happens by chance in one world; a new generator for each round, since how many numbers answers take depends on what was chosen."""
+
+    seed: int
+
+    def of(self, round_: int) -> torch.Generator:
+        """That of a round; 0 is before the first."""
+        return torch.Generator().manual_seed(self.seed + 1_000_003 * round_)
+
+
+def _played(heads: Heads, stage: Scene, nu: float, chance: Chance) -> float:
     """Mean regret of a decision over ROUNDS against one truth drawn from `heads`, which learn after each round."""
-    truth = {name: head.draw(1, 1.0, generator).to(torch.float32) for name, head in heads.items()}
+    first = chance.of(0)
+    truth = {name: head.draw(1, 1.0, first).to(torch.float32) for name, head in heads.items()}
     worth, rows, lost = stage.utilities(truth)[..., 0], torch.arange(len(stage.phi)), 0.0
-    for _ in range(ROUNDS):
+    for round_ in range(1, ROUNDS + 1):
+        generator = chance.of(round_)
         drawn = stage.utilities(draw_weights(heads, DRAWS, nu, generator))
         chosen = drawn[rows, :, rows % DRAWS].argmax(dim=1)
         lost += float((worth.amax(dim=1) - worth[rows, chosen]).mean())

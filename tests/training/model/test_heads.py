@@ -68,6 +68,34 @@ def test_without_anyone_kept_back_nothing_is_corrected(made):
     assert float(said.mean()) == pytest.approx(float(rows.base_rates[rows.names.index(Stage.CLICKED)]), abs=1e-5)
 
 
+def test_many_rows_of_few_members_are_little_evidence():
+    """Of 300 members with 17 rows each, whose gains are alike, the error is that of 300 numbers: root of 300/299 times their mean square, over 300."""
+    each = torch.randn(300, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    rows, whose = each.repeat_interleave(17), torch.arange(300).repeat_interleave(17)
+    assert heads.standard_error(rows, whose) == pytest.approx(float(each.std()) / 300**0.5)
+    assert heads.standard_error(rows, torch.arange(len(rows))) == pytest.approx(float(rows.std()) / len(rows) ** 0.5)
+
+
+def test_members_who_answer_alike_choose_no_network_by_luck():
+    """Equally good in truth, 17 rows a member: in three logs of ten the network seemed better by two errors of independent rows."""
+    chosen = 0
+    for seed in range(200):
+        gain = torch.randn(100, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).repeat_interleave(17)
+        found = heads._better({heads.WIDE: (UNCHANGED, gain), heads.DEEP: (UNCHANGED, torch.zeros(1_700))}, torch.arange(100).repeat_interleave(17))
+        chosen += found == heads.DEEP
+    assert chosen <= 12
+
+
+def test_whose_a_row_is_reaches_the_choice(catalog, monkeypatch):
+    """A training counts the members of the kept-back rows, not the rows."""
+    seen = []
+    real = heads.standard_error
+    monkeypatch.setattr(heads, "standard_error", lambda gain, whose: seen.append((len(gain), len(torch.unique(whose)))) or real(gain, whose))
+    fit(training_frame(catalog, 6_000), catalog, TrainingSettings(width=16, epochs=1, text_encoder=TextChoice.HASHED), 3, str)
+    assert seen
+    assert all(members < rows / 2 for rows, members in seen)
+
+
 def test_phi_is_never_whole(made, monkeypatch):
     """No chunk is longer than CHUNK."""
     rows, towers, _ = made

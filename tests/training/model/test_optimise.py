@@ -2,11 +2,37 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
 
+from tests.fakes.training_frame import training_frame
+from training.config.settings import TextChoice, TrainingSettings
 from training.domain.nouns import Label
-from training.model.optimise import PATIENCE, Epoch, _gaining, _newest_best, batch_rows, told
+from training.model.fit import prepare
+from training.model.funnel import Stage
+from training.model.optimise import PATIENCE, Epoch, _gaining, _newest_best, batch_rows, told, train
+from training.model.rows import IMMATURE
+
+SETTINGS = TrainingSettings(width=16, epochs=2, batch=512, text_encoder=TextChoice.HASHED)
+
+
+@pytest.fixture(scope="module")
+def prepared(catalog):
+    """A small training set as tensors."""
+    return prepare(training_frame(catalog, 4_000), catalog, SETTINGS)
+
+
+@pytest.fixture(name="rows")
+def _rows(prepared):
+    return prepared.rows
+
+
+@pytest.fixture(name="sizes")
+def _sizes(prepared):
+    return prepared.sizes
 
 
 def epochs(*losses):
@@ -40,6 +66,25 @@ def test_training_ends_by_itself(model, frame):
     assert PATIENCE < len(told_epochs) < model.manifest["training"]["epochs"]
     assert all(len(e["kept_back"]) == len(model.heads) for e in told_epochs)
     assert torch.isfinite(model.heads[Label.CLICKED].mean).all()
+
+
+def without(rows, label, kept):
+    """The same rows with no answer to a label among those kept back, who are `kept`."""
+    labels = rows.labels.clone()
+    labels[kept, rows.names.index(label)] = IMMATURE
+    return replace(rows, labels=labels, kept_back=kept)
+
+
+def test_a_label_that_nobody_kept_back_has_answered_keeps_no_training_going(rows, sizes):
+    """Its loss was 0 in each epoch, so each was its best: all epochs were run, and the last one kept whatever the others said."""
+    _, found = train(without(rows, Stage.CONVERTED_IF_CLICKED, rows.kept_back), sizes, SETTINGS, 1, str)
+    assert all(loss > 0 for epoch in found for loss in epoch.kept_back)
+
+
+def test_a_log_of_kept_back_members_alone_is_learned_from(rows, sizes):
+    """One member of a few may be the only one; nothing was divided by their number."""
+    _, found = train(replace(rows, kept_back=torch.ones(len(rows), dtype=torch.bool)), sizes, SETTINGS, 1, str)
+    assert all(np.isfinite(epoch.learned) for epoch in found)
 
 
 @pytest.mark.parametrize(("learned", "rows"), [(1_000, 1024), (409_599, 1024), (409_600, 2048), (819_199, 2048), (819_200, 4096), (10**9, 4096)])

@@ -105,9 +105,9 @@ def test_the_deep_part_must_be_better_by_more_than_luck():
     """A gain of 0.1 a row wins where it is steady, and does not where one row of 200 makes it."""
     steady, lucky = torch.full((200,), 0.1), torch.full((200,), -0.05)
     lucky[:1] = 20.0
-    base = torch.ones(200)
-    assert _better({WIDE: (None, base), DEEP: (None, base - steady + torch.linspace(-0.01, 0.01, 200))}) == DEEP
-    assert _better({WIDE: (None, base), DEEP: (None, base - lucky)}) == WIDE
+    base, alone = torch.ones(200), torch.arange(200)
+    assert _better({WIDE: (None, base), DEEP: (None, base - steady + torch.linspace(-0.01, 0.01, 200))}, alone) == DEEP
+    assert _better({WIDE: (None, base), DEEP: (None, base - lucky)}, alone) == WIDE
 
 
 def test_folds_stand_where_rows_to_come_are_scored(made):

@@ -6,9 +6,12 @@ import pandas as pd
 import pytest
 import torch
 
-from training.config.settings import UtilitySettings
+from tests.fakes.training_frame import training_frame
+from training.config.settings import TextChoice, UtilitySettings
+from training.domain.nouns import NONE
 from training.domain.schema import ARM_NUMERIC
 from training.model import width
+from training.model.fit import fit
 from training.model.funnel import Stage
 from training.model.posterior import LaplaceLogistic
 from training.model.select import Prices
@@ -92,6 +95,16 @@ def test_the_posteriors_own_way_to_learn_agrees_where_answers_move_little():
     assert torch.allclose(after.mean - head.mean, wanted.mean - head.mean, rtol=0.01)
 
 
+def test_what_one_round_uses_up_is_no_chance_of_the_next(monkeypatch):
+    """Answers take more or fewer random numbers with what was chosen; a width must not meet another chance in the next round for that."""
+    unsure = {Stage.CONVERTED: believing(1.0, 0.25)}
+    played = []
+    for used in (0, 7):
+        monkeypatch.setattr(width, "_learned", lambda heads, *rest, used=used: (torch.rand(used, generator=rest[-1]), heads)[1])
+        played.append(width._played(unsure, two_arms(10.0), 0.5, width.Chance(3)))
+    assert played[0] == played[1]
+
+
 def test_a_model_carries_its_width(model, frame, catalog, settings):
     """One of the candidates, the same again; padded menus hold what is feasible and nothing else."""
     some = frame.head(400).reset_index(drop=True)
@@ -108,3 +121,13 @@ def test_the_newest_rates_of_each_arm():
     days = pd.to_datetime(["2026-01-02", "2026-01-01"], utc=True)
     frame = pd.DataFrame({"arm_id": ["a", "a"], "decided_at": days, **{f"arm_{name}": [2.0, 1.0] for name in ARM_NUMERIC}})
     assert latest(frame) == {"a": dict.fromkeys(ARM_NUMERIC, 2.0)}
+
+
+def test_a_log_that_showed_nothing_is_learned_from(catalog, settings):
+    """As before the first message was ever sent: what a product on a channel would do is unknown, not no number, and a width is found."""
+    frame = training_frame(catalog, 3_000)
+    frame["arm_id"], frame["clicked"] = NONE, False
+    quick = settings.training.model_copy(update={"epochs": 1, "text_encoder": TextChoice.HASHED})
+    made = fit(frame, catalog, quick, 1, str)
+    assert all(bool(torch.isfinite(part).all()) for part in made.arms.expected.tensors().values() if part.is_floating_point())
+    assert with_width(made, frame, frame, catalog, settings).nu in WIDTHS
