@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from estimators.bandits import ips as vw_ips
 from estimators.bandits import snips as vw_snips
+from scipy import stats
 
 from tests.fakes.worlds import World
 from training.evaluation.estimators import NAMES, difference, evaluate, influences
@@ -66,6 +67,27 @@ def test_no_overlap_gives_no_number_and_the_whole_range():
     assert np.isnan(estimates["snips"].value)
     assert all(high - low > 0.9 for low, high in (e.interval for e in estimates.values()))
     assert found.effective_sample_size == 0.0
+
+
+def test_no_overlap_says_nothing_of_a_reward_without_bounds():
+    """Points that may be anything, seen under other actions only: SNIPS has no value, and no end of its interval is known."""
+    log = Logged(np.zeros(50, dtype=np.int64), np.full(50, 0.5), np.linspace(-3.0, 9.0, 50), np.arange(50))
+    policy = Policy(np.arange(51), np.ones(50, dtype=np.int64), np.ones(50))
+    estimates, _ = evaluate(log, policy, Predictions(np.zeros(50), np.zeros(50)), 0.05)
+    assert np.isnan(estimates["snips"].value)
+    assert estimates["snips"].interval == (-np.inf, np.inf)
+
+
+def test_intervals_have_the_unit_of_the_reward():
+    """In cents all is a hundred times what it is in euros: values, both ends, and what is not seen."""
+    log, policy, _, _ = World(np.array([[0.3], [-0.3]]), np.zeros(2)).sample(60, 5)
+    euros = log.reward * np.linspace(0.5, 9.0, 60)
+    (once, _), (cents, _) = (
+        evaluate(Logged(log.action, log.propensity, unit * euros, log.cluster), policy, Predictions(np.zeros(len(policy.p)), np.zeros(60)), 0.05)
+        for unit in (1.0, 100.0)
+    )
+    for name in NAMES:
+        assert (cents[name].value, *cents[name].interval) == pytest.approx([100.0 * x for x in (once[name].value, *once[name].interval)])
 
 
 def test_no_success_at_all_is_not_certainty_of_none():
@@ -133,6 +155,22 @@ def test_difference_of_a_policy_with_itself_is_nothing():
     """Same rows, same weights: exactly 0."""
     own = influences(LOG, TARGET, PREDICTED, weights(LOG, TARGET))["dr"]
     assert difference(own, own, LOG, np.zeros(4), 0.05).interval == (0.0, 0.0)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("decisions", [1, 2])
+def test_a_difference_that_nothing_shows_may_be_one_reward_at_the_far_end(turned, decisions):
+    """Ten rewards of mean 1 between 0 and 10, or turned about, and weights 0.5 apart: one member more with 0.5 x 9 for each decision of his, both ways.
+
+    Its square s is the whole variance: t has 2 / (1 - 1 / G) degrees of freedom for G members.
+    """
+    reward = np.array([0.0] * 9 + [10.0])
+    log = Logged(LOG.action.repeat(3)[:10], np.full(10, 0.5), 10.0 - reward if turned else reward, np.arange(10) // decisions)
+    groups, pseudo = 10 / decisions, 4.5 * decisions
+    half = (pseudo + stats.t.ppf(0.975, 2.0 / (1.0 - 1.0 / groups)) * pseudo * np.sqrt(groups / (groups - 1.0))) / 10
+    found = difference(np.full(10, 0.3), np.full(10, 0.3), log, np.tile([0.5, -0.5], 5), 0.05)
+    assert found.value == 0.0
+    assert found.interval == pytest.approx((-half, half))
 
 
 def test_the_difference_is_widened_by_what_is_missing():

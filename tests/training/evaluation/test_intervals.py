@@ -32,6 +32,16 @@ def test_copies_within_a_cluster_add_nothing():
     assert np.diff(apart)[0] < 0.4 * np.diff(once)[0]
 
 
+def test_a_worst_row_has_as_many_copies_as_the_clusters_show():
+    """Ten copies of each row: the worst row has ten as well. Where one row of each ten carries all, it stays one, whatever a whole cluster would be."""
+    values = np.tile([-1.0, 1.0, -3.0, 3.0], 10)
+    member = np.repeat(np.arange(40), 10)
+    once = clustered(values, np.arange(40), 0.05, Worst(-2.0, 5.0))
+    assert clustered(np.repeat(values, 10), member, 0.05, Worst(-2.0, 5.0, 10.0)) == pytest.approx(once)
+    lonely = np.where(np.arange(400) % 10, 0.0, np.repeat(values, 10))
+    assert clustered(lonely, member, 0.05, Worst(-2.0, 5.0, 10.0)) == pytest.approx([end / 10 for end in once])
+
+
 def test_one_cluster_knows_no_error():
     """Nothing to compare with: no end can be given."""
     assert clustered(np.array([1.0, 2.0]), np.zeros(2, dtype=np.int64), 0.05, NOTHING) == (-np.inf, np.inf)

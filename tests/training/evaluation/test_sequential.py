@@ -48,6 +48,15 @@ def test_crossing_of_a_level_as_known():
     assert found[0] > stats.norm.sf(2.0)
 
 
+@pytest.mark.parametrize("slope", [0.5, 1.0])
+def test_crossing_of_a_line_between_the_steps_too(slope):
+    """Brownian motion reaches 1 + b t by time T with probability P(B(T) > 1 + b T) + exp(-2 b) P(B(T) > 1 - b T), whenever one looks."""
+    last = 8.0
+    found = crossing(lambda time, shift: (1.0 + slope * time) / np.sqrt(time) + shift, np.array([0.0]), 0.02, last)
+    above, mirrored = stats.norm.sf((1.0 + slope * last) / np.sqrt(last)), stats.norm.sf((1.0 - slope * last) / np.sqrt(last))
+    assert found[0] == pytest.approx(above + np.exp(-2.0 * slope) * mirrored, rel=0.005)
+
+
 @pytest.mark.parametrize("alpha", [0.05, 0.01])
 def test_it_errs_at_most_alpha_over_all_looks(alpha):
     """Brownian motion at 1,000 looks, from before the first to ten times the last: at most alpha of 20,000 paths leave, and 3/4 of it do."""
