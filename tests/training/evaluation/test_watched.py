@@ -11,7 +11,7 @@ import pytest
 from training.domain.experiment import Experiment, State
 from training.evaluation.measured import gap
 from training.evaluation.units import DAY, Decisions, days_since_epoch
-from training.evaluation.watched import FOREVER, PERIODS, Tried, after, entered, followed, level, spent
+from training.evaluation.watched import FOREVER, PERIODS, Tried, after, entered, followed, level, spent, undisturbed
 
 BEGIN = date(2026, 3, 2)
 D0 = days_since_epoch(BEGIN)
@@ -75,6 +75,32 @@ def test_a_stage_that_never_came_takes_nobody_from_the_watch():
     start = Tried.of(ended, ids, np.ones(200, dtype=np.bool_)).start
     assert 0 < (start == D0 * DAY).sum() < 60
     assert ((start == D0 * DAY) | (start == FOREVER)).all()
+
+
+def test_an_experiment_is_over_with_the_day_on_which_it_ended():
+    """While it runs it has no end; whoever takes no part in experiments, or whose share it never reached, is never given its challenger."""
+    at, ids = datetime(2026, 3, 5, 12, tzinfo=UTC), [f"m{i}" for i in range(200)]
+    stages = ((BEGIN, 0.1), (date(2026, 3, 4), 0.9))
+    running, ended = (Experiment("e", "3", "2", state, (0.1, 0.9), stages, 0.05, at, at, "") for state in (State.RUNNING, State.REJECTED))
+    assert [Tried.of(one, ids, np.ones(200, dtype=np.bool_)).end for one in (running, ended)] == [FOREVER, (D0 + 4) * DAY]
+    part = np.arange(200) < 150
+    start = Tried.of(running, ids, part).start
+    assert start.tolist() == Tried.of(ended, ids, part).start.tolist()
+    assert set(start[:150]) == {D0 * DAY, (D0 + 2) * DAY, FOREVER}
+    assert set(start[150:]) == {FOREVER}
+
+
+def test_a_unit_has_the_champion_alone_until_a_challenger_comes():
+    """Six who entered on days 0, 0, 0, 10, 12 and 12 of an experiment that ends with day 12: given a challenger on day 5, on day 90, never, from day 10 on
+    (so that they entered with it), from day 3 on, when it was over, and in another one on day 20.
+    """
+    days = np.array([0, 0, 0, 10, 12, 12])
+    decisions = log([(i, day) for i, day in enumerate(days)], members=6)
+    first = Tried((D0 + np.array([5, 90, 300, 10, 3, 300])) * DAY, (D0 + 12) * DAY)
+    second = Tried((D0 + np.array([300, 300, 300, 300, 300, 20])) * DAY, FOREVER)
+    for tried in ([first, second], [second, first]):
+        limit = undisturbed(decisions, np.arange(6), tried, (D0 + 84) * DAY)
+        assert np.where(limit < 0, -1, limit // DAY - D0).tolist() == [5, 84, 84, -1, 84, 20]
 
 
 def stayers(rng, members, extra, periods=4):
