@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import threading
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from serving.decider import Decider
 from serving.features import Lookup
 from serving.ingest import Crowded, Ingest
 from serving.metrics import Metrics
-from serving.patience import Overdue, Patience, gone
+from serving.patience import Overdue, Patience, gone, in_time
 from serving.problems import Refusal
 from tests.fakes.logs import AT
 from tests.serving.test_decider import Source, Store, asked, until
@@ -70,6 +71,35 @@ def run(test):
 def told(answer):
     """Somebody who cannot be told."""
     raise ValueError(answer)
+
+
+def test_a_thread_that_asks_the_log_is_left_behind_in_time(caplog):
+    """Whoever waits gets what it answers or raises; where that takes longer he goes, and what comes of it in the end, even an error, troubles nobody."""
+    gate, ended = threading.Event(), threading.Event()
+
+    def late(answer):
+        gate.wait(60)
+        ended.set()
+        return 1 / answer
+
+    async def test():
+        assert await in_time(60, lambda a, b: a + b, "in ", b="time") == "in time"
+        with pytest.raises(ZeroDivisionError):
+            await in_time(60, lambda: 1 / 0)
+        before = asyncio.all_tasks()
+        for answer in (0, 1):
+            gate.clear()
+            ended.clear()
+            with pytest.raises(Overdue):
+                await in_time(0.02, late, answer)
+            assert not ended.is_set()
+            gate.set()
+            await until(ended.is_set)
+            await until(lambda: asyncio.all_tasks() == before)
+        gc.collect()
+
+    run(test)
+    assert not caplog.records
 
 
 def test_who_waits_too_long_is_told_and_hears_no_more():
@@ -195,30 +225,32 @@ def test_the_loop_writes_nothing_while_a_sync_hangs(log, monkeypatch, who):
 
 
 def test_outcomes_that_are_not_kept_in_time_are_refused():
-    """And the next ones at once, until the log answers."""
-    gate = threading.Event()
+    """And the next ones at once, without being tried, until the log answers."""
+    gate, tried = threading.Event(), []
 
     class Log:
         """Takes all, once `gate` is open."""
 
         def append_outcomes(self, some, received_at, clock):
+            tried.append([o.outcome_id for o in some])
             gate.wait(60)
             return [Receipt(o.outcome_id, Answer.ACCEPTED) for o in some]
 
     async def test():
         ingest = Ingest(Log(), Clock.WALL, 0.1, Metrics(CollectorRegistry()))
         ingest.start(asyncio.get_running_loop())
-        for _ in range(2):
+        for name in ("o1", "o2"):
             with pytest.raises(Overdue):
-                await ingest.take(CLICK, AT)
+                await ingest.take([replace(CLICK[0], outcome_id=name)], AT)
         assert ingest.hangs
         gate.set()
         await until(lambda: not ingest.hangs)
-        found = await ingest.take(CLICK, AT)
+        found = await ingest.take([replace(CLICK[0], outcome_id="o3")], AT)
         await asyncio.to_thread(ingest.stop)
         return found
 
     assert run(test)[0].answer is Answer.ACCEPTED
+    assert tried == [["o1"], ["o3"]]
 
 
 def test_callers_are_told_that_the_log_does_not_answer():

@@ -15,6 +15,7 @@ from serving.line import Waiting
 from serving.metrics import Metrics
 from serving.settling import Made, Settling, Unlogged
 from tests.fakes.logs import served
+from tests.serving.test_decider import until
 
 
 class Staged:
@@ -119,6 +120,50 @@ def test_a_sync_that_the_kernel_could_not_do_is_told_and_the_next_ones_are_waite
     kernels(test, told)
     assert settled == ["settling"]
     assert heard(told)[1:] == names(2)
+
+
+def test_the_kernel_goes_on_after_a_sync_and_after_what_it_had_to_leave(kernels):
+    """One that ends with nothing waiting is not its last; what a thread had to settle is followed by the kernel's again once that has been answered."""
+    told = []
+
+    async def run():
+        settling = Settling(Metrics(CollectorRegistry()), lambda _: None)
+        settling.start(asyncio.get_running_loop())
+        for number, left in ((1, False), (2, False), (3, True), (4, False), (5, False)):
+            staged = Staged(begins=not left)
+            settling.take(batch(told, staged, number))
+            assert staged.done is not None
+            if not left:
+                staged.done(None)
+            await until(lambda number=number: len(told) == number)
+            assert heard(told) == names(*range(1, number + 1))
+        await asyncio.to_thread(settling.stop)
+
+    asyncio.run(asyncio.wait_for(run(), 120))
+
+
+def test_what_is_under_way_is_answered_by_a_stop_on_the_loop_itself(tmp_path):
+    """Nobody else could hear of the sync's end: the stop waits for it."""
+    file, told = os.open(tmp_path / "file", os.O_RDWR | os.O_CREAT), []
+
+    class Synced(Staged):
+        def begin(self, kernel, done):
+            kernel.sync(file, done)
+            return True
+
+    async def run():
+        settling = Settling(Metrics(CollectorRegistry()), lambda _: None)
+        settling.start(asyncio.get_running_loop())
+        os.write(file, bytes(100_000))
+        for number in (1, 2):
+            settling.take(batch(told, Synced(), number))
+        settling.stop()
+
+    try:
+        asyncio.run(asyncio.wait_for(run(), 60))
+    finally:
+        os.close(file)
+    assert heard(told) == names(1, 2)
 
 
 def test_what_is_under_way_is_answered_on_the_loop_before_a_stop_from_another_thread_ends(tmp_path):
