@@ -297,3 +297,13 @@ def test_reading_starts_where_the_first_label_was_open(small, tmp_path):
     with reading(small.engine) as connection:
         assert log_answers.first_outcome(connection, micros(AS_OF + 19 * HOUR)) == 0
         assert log_answers.first_outcome(connection, micros(AS_OF + 20 * HOUR)) == 1
+
+
+def test_what_came_before_a_label_was_open_for_training_is_learned_at_the_first_look(tmp_path):
+    """Decided ten days before the model's data end, clicked and converted the next day: training has read the click, and could not yet read the conversion."""
+    log = fake.filled(tmp_path, begin=AS_OF - 10 * DAY)
+    name = f"d{clickable(1)[0]}"
+    fake.tell(log, (name, CLICK, AS_OF - 9 * DAY - 5 * HOUR), (name, CONVERSION, AS_OF - 9 * DAY))
+    assert learner(log, tmp_path).learn(AS_OF).answers == 1
+    ((decision, stage, answer),) = kept(log)
+    assert (decision, stage.startswith("converted"), answer) == (name, True, 1)

@@ -92,6 +92,14 @@ def test_no_empty_log_is_made_where_only_a_wal_lies(log, tmp_path):
     assert [one.asked.decision_id for _, one in DecisionLog(url).decisions_since(0, 9)] == ["d-1"]
 
 
+def test_a_wal_that_holds_nothing_keeps_no_log_from_being_made(tmp_path):
+    """As SQLite leaves one that is opened and never written."""
+    (tmp_path / "log.db-wal").touch()
+    made = DecisionLog(f"sqlite:///{tmp_path / 'log.db'}")
+    append(made, "1")
+    assert len(made.decisions_since(0, 9)) == 1
+
+
 def test_a_link_that_leads_elsewhere_is_noticed(tmp_path):
     """What is acknowledged would lie where nobody else looks."""
     link, log = tmp_path / "log.db", DecisionLog(f"sqlite:///{tmp_path / 'log.db'}")
