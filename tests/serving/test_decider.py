@@ -301,3 +301,26 @@ def test_a_lock_holds_up_the_decision_and_not_the_loop(tmp_path):
         return found
 
     assert asyncio.run(asyncio.wait_for(ask(), 60)).reason is Reason.NO_CHAMPION
+
+
+def test_the_loop_waits_for_no_thread_that_decides(tmp_path):
+    """A model is for one at a time: while the thread is at it, what comes is put behind, and the loop goes on."""
+    decider = Decider(DecisionLog(f"sqlite:///{tmp_path / 'log.db'}"), Lookup(Store(local=True), 5), Source(), Metrics(CollectorRegistry()), lambda: 0.999)
+
+    async def ask():
+        decider.start(asyncio.get_running_loop())
+        decider._turn.acquire()
+        end = threading.Timer(2.0, decider._turn.release)
+        end.start()
+        waiting = asyncio.create_task(decider.ask(asked("m1", "r1")))
+        for _ in range(20):
+            await asyncio.sleep(0.001)
+        assert decider._turn.locked()
+        assert not waiting.done()
+        end.cancel()
+        decider._turn.release()
+        found = await waiting
+        await asyncio.to_thread(decider.stop)
+        return found
+
+    assert asyncio.run(asyncio.wait_for(ask(), 60)).reason is Reason.NO_CHAMPION

@@ -7,6 +7,7 @@ from tests.fakes.training_frame import HARMFUL
 from training.domain.errors import DataError
 from training.domain.nouns import NONE, Context, Label, Surface
 from training.domain.schema import ARM_NUMERIC, MEMBER_CATEGORICAL, MEMBER_NUMERIC
+from training.model import policy
 from training.model.compiled import Compiled, seed_of
 from training.model.policy import policy_probabilities
 
@@ -37,6 +38,41 @@ def test_probabilities_of_a_log(model, frame, settings):
     assert all(((m > 0) & (m < 1)).all() for m in found.means.values())
     again = policy_probabilities(model, some, settings, 11)
     assert (again.p == found.p).all()
+
+
+def test_what_is_decided_does_not_depend_on_how_the_log_is_cut(model, frame, settings, monkeypatch):
+    """Menu by menu, or all of one length at once; and each decision as by itself."""
+    some = frame.head(40)
+    whole = policy_probabilities(model, some, settings, 11)
+    monkeypatch.setattr(policy, "PAIRS", 30)
+    cut = policy_probabilities(model, some, settings, 11)
+    alone = [policy_probabilities(model, some.iloc[[i]], settings, 11) for i in (0, 7, 39)]
+    for label, mean in whole.means.items():
+        assert cut.means[label] == pytest.approx(mean, abs=1e-6)
+    assert cut.p == pytest.approx(whole.p, abs=2 / settings.exploration.draws)
+    for i, one in zip((0, 7, 39), alone, strict=True):
+        own = slice(whole.offsets[i], whole.offsets[i + 1])
+        assert list(one.arms) == list(whole.arms[own])
+        assert one.p == pytest.approx(whole.p[own], abs=2 / settings.exploration.draws)
+
+
+def test_decisions_to_come_take_the_arms_as_they_are_given(model, frame, settings):
+    """As if the log had known them so on each of its days, whatever it says of an arm itself."""
+    some = frame.iloc[[0, len(frame) // 2, len(frame) - 1]].reset_index(drop=True)
+    assert some["decided_at"].dt.date.nunique() > 1
+    rates = {name: 7.0 + i for i, name in enumerate(ARM_NUMERIC)}
+    named = some.assign(arm_id=[menu[-1] for menu in some["feasible_arms"]])
+    known = dict.fromkeys(named["arm_id"], rates)
+    given = policy_probabilities(model, named, settings, 11, known)
+    for i in range(3):
+        row = named.iloc[[i]].assign(**{f"arm_{name}": value for name, value in rates.items()})
+        found = policy_probabilities(model, row, settings, 11, {row["arm_id"].iloc[0]: rates})
+        logged = policy_probabilities(model, row, settings, 11)
+        own = slice(given.offsets[i], given.offsets[i + 1])
+        for label, mean in found.means.items():
+            assert mean == pytest.approx(logged.means[label], abs=1e-6)
+            assert mean[-1] == pytest.approx(given.means[label][own][-1], abs=1e-6)
+    assert given.means[Label.CLICKED][given.offsets[1] - 1] != policy_probabilities(model, named, settings, 11).means[Label.CLICKED][given.offsets[1] - 1]
 
 
 def test_the_policy_follows_what_it_learned(model, frame, settings):

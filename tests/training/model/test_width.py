@@ -75,6 +75,22 @@ def test_learning_in_a_round_is_a_newton_step():
     assert torch.allclose(after.mean - head.mean, torch.linalg.solve(wanted, 3 * rows.T @ (1 - p)), atol=1e-5)
 
 
+@pytest.mark.parametrize("clicks", [False, True])
+def test_a_stage_learns_where_it_was_asked(clicks):
+    """What a click is worth is learned of those who click, the other half of those who do not, and clicks of everybody; a half that nobody asked stays."""
+    heads = dict.fromkeys((Stage.CLICKED, Stage.CONVERTED_IF_CLICKED, Stage.CONVERTED_UNLESS_CLICKED), believing(0.0, 2.0))
+    truth = {stage: torch.full((1, 2), -50.0 if stage is Stage.CLICKED and not clicks else 50.0) for stage in heads}
+    after = width._learned(heads, torch.ones(10, 2), truth, 3.0, torch.Generator().manual_seed(1))
+    asked, other = list(heads)[1:] if clicks else list(heads)[:0:-1]
+    assert torch.equal(after[other].mean, heads[other].mean)
+    assert torch.equal(after[other].precision, heads[other].precision)
+    p = torch.sigmoid(heads[asked].mean.sum())
+    for stage in (Stage.CLICKED, asked):
+        assert torch.allclose((after[stage].precision - heads[stage].precision) / (p * (1 - p)), torch.full((2, 2), 30.0, dtype=torch.float64))
+    assert after[asked].mean[1] > 0
+    assert (after[Stage.CLICKED].mean[1] > 0) == clicks
+
+
 @pytest.mark.parametrize("weight", [0.25, 1.5])
 def test_a_row_stands_for_a_part_of_a_decision_too(weight):
     """Of 4,000 rows that stand for a quarter each, a thousand answers are learned; weeks of few decisions taught as much as those of 1,000."""
