@@ -139,3 +139,31 @@ def test_the_first_question_is_as_quick_as_any_other():
     lookup.warm()
     assert lookup.members(["m1"], nobody) == {"m1": Reason.STORE_DOWN}
     lookup.close()
+
+
+def test_a_store_that_cannot_say_whether_it_is_local_is_not():
+    """As one whose configuration cannot be read yet: nobody may wait for it without a budget."""
+
+    class Unsure(Store):
+        @property
+        def local(self):
+            raise OSError("no registry")
+
+    lookup = Lookup(Unsure(), 60)
+    assert lookup.local is False
+    lookup.close()
+
+
+def test_nothing_is_watched_any_more_once_it_is_closed():
+    """Neither where something was looked up nor where nobody ever asked."""
+    before, store = set(threading.enumerate()), Store()
+    store.gate.set()
+    asked, unasked = Lookup(store, 0.05), Lookup(store, 60)
+    asked.members(["m1"], nobody)
+    threads = set(threading.enumerate()) - before
+    assert len(threads) == 2
+    for lookup in (asked, unasked):
+        lookup.close()
+    for thread in threads:
+        thread.join(60)
+        assert not thread.is_alive()
