@@ -85,6 +85,23 @@ def test_caps_count_a_window_that_is_open_at_its_start():
     assert "0 messages" in capped([], "email", NOW, CapSettings(day=0))
 
 
+@pytest.mark.parametrize(
+    ("caps", "window", "words"),
+    [
+        (CapSettings(day=2, week=99, channel_day=99, channel_week=99), 24 * HOUR, "cap reached: 2 messages in 24 hours"),
+        (CapSettings(day=99, week=2, channel_day=99, channel_week=99), 168 * HOUR, "cap reached: 2 messages in 7 days"),
+        (CapSettings(day=99, week=99, channel_day=2, channel_week=99), 24 * HOUR, "cap reached: 2 messages through email in 24 hours"),
+        (CapSettings(day=99, week=99, channel_day=99, channel_week=2), 168 * HOUR, "cap reached: 2 messages through email in 7 days"),
+    ],
+)
+def test_each_cap_counts_its_own_messages_in_its_own_window(caps, window, words):
+    """The one that leaves the window makes room; messages through another channel count where all channels are counted together, and nowhere else."""
+    young, old, edge = NOW - HOUR, NOW - window, NOW - window + timedelta(microseconds=1)
+    assert capped([("email", young), ("email", edge)], "email", NOW, caps) == words
+    assert capped([("email", young), ("email", old)], "email", NOW, caps) == ""
+    assert capped([("email", young), ("sms", edge)], "email", NOW, caps) == ("" if "through" in words else words)
+
+
 def test_consents_are_read_as_they_are_written():
     """Commas, blanks, nothing."""
     assert agreed(" email, push,,") == {"email", "push"}

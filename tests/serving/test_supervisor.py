@@ -131,6 +131,28 @@ def ended(child, *, start=True):
     wait(lambda: (child.pid and supervisor._look(child), not child.pid)[1])
 
 
+def test_whoever_does_not_end_in_time_is_killed(tmp_path, monkeypatch):
+    """One ends when it is told to, one hears nothing, and one does not run: none is left, and the supervisor waits no longer than it must."""
+    monkeypatch.setenv(MULTIPROCESS, str(tmp_path))
+    monkeypatch.setattr(supervisor, "PATIENCE", 0.2)
+
+    def deaf():
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        (tmp_path / "deaf").touch()
+        time.sleep(PATIENCE)
+
+    running = [Child("worker 1", lambda: time.sleep(PATIENCE)), Child("worker 2", deaf)]
+    for child in running:
+        supervisor._keep(child)
+    wait((tmp_path / "deaf").exists)
+    began = time.monotonic()
+    supervisor._end([*running, Child("learner", deaf)])
+    assert 0.2 <= time.monotonic() - began < PATIENCE / 2
+    for child in running:
+        with pytest.raises(ProcessLookupError):
+            os.kill(child.pid, 0)
+
+
 def test_where_no_worker_can_start_callers_are_hung_up_on(home):
     """The catalog is gone and the only worker dies: nobody waits for an answer that cannot come, and with the catalog back all goes on by itself."""
     catalog, aside = home / "catalog", home / "aside"
