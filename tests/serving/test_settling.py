@@ -49,17 +49,22 @@ def heard(told):
 class Kernel:
     """Has nothing to do: `Staged` says when a sync ends."""
 
+    open = 0
+
     def __init__(self, loop):
         self.loop = loop
+        Kernel.open += 1
 
     def close(self):
         """Of `KernelSync`."""
+        Kernel.open -= 1
 
 
 @pytest.fixture
 def kernels(monkeypatch):
     """Runs a test of `settling` and `told` on a loop whose syncs are the kernel's, and stops it."""
     monkeypatch.setattr(module, "KernelSync", Kernel)
+    monkeypatch.setattr(Kernel, "open", 0)
 
     def on_loop(test, told):
         async def run():
@@ -67,6 +72,7 @@ def kernels(monkeypatch):
             settling.start(asyncio.get_running_loop())
             test(settling, told)
             await asyncio.to_thread(settling.stop)
+            assert Kernel.open == 0
 
         asyncio.run(asyncio.wait_for(run(), 120))
 

@@ -155,6 +155,8 @@ def test_members_that_nobody_knows_are_left_out_until_somebody_does(settings, lo
     decide(log, "2", at(FIRST), "m2")
     happen(log, "o2", "2", "click", at(FIRST, 13))
     decide(log, "3", at(SECOND), "m3")
+    zone(settings).land(FIRST)
+    assert "Left out: 1 logged decision(s)" in capsys.readouterr().out  # what comes tomorrow is none of today's
     zone(settings).land(SECOND)
     assert "Left out: 2 logged decision(s)" in capsys.readouterr().out
     assert (landed(settings, "decisions"), landed(settings, "outcomes")) == ({"2026-03-02": ["d-1"]}, {})
