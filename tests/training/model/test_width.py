@@ -132,6 +132,18 @@ def test_a_model_carries_its_width(model, frame, catalog, settings):
     assert made.weight == pytest.approx(100.0 * 7 / 400)
 
 
+def test_an_even_sample_stands_for_the_decisions_of_a_round(model, frame, catalog, settings, monkeypatch):
+    """100 of 400 menus, every fourth: each counts for a week's decisions divided by 100, as many a day as the training set has."""
+    scenes, some = [], frame.head(400)
+    monkeypatch.setattr(width, "ROWS", 100)
+    monkeypatch.setattr(width, "regrets", lambda _, stage, __: scenes.append(stage) or {nu: [0.0, 0.0] for nu in WIDTHS})
+    assert with_width(model, frame, some, catalog, settings).nu == WIDTHS[0]
+    days = (frame["decided_at"].max().normalize() - frame["decided_at"].min().normalize()).days + 1
+    assert days > 1
+    assert scenes[0].weight == pytest.approx(len(frame) / days * 7 / 100)
+    assert scenes[0].feasible.sum(dim=1).tolist() == some["feasible_arms"].iloc[::4].map(len).tolist()
+
+
 def test_the_newest_rates_of_each_arm():
     """Two decisions of one arm on two days: the later one knows better, wherever it stands."""
     days = pd.to_datetime(["2026-01-02", "2026-01-01"], utc=True)
