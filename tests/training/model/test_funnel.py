@@ -42,6 +42,20 @@ def test_too_few_answers_for_two_are_one():
         assert Stage.CONVERTED_IF_CLICKED not in found
 
 
+@pytest.mark.parametrize("rare", [0.0, 1.0])
+def test_a_label_without_enough_answers_is_left_out(rare):
+    """FEWEST of each class make a stage, and of either class one fewer makes none: a head that has seen one class alone would be noise."""
+    for count, found in ((FEWEST, [Stage.OPTED_OUT]), (FEWEST - 1, []), (0, [])):
+        answers = np.array([rare] * count + [1.0 - rare] * 500 + [NAN] * 500)
+        assert list(stages({Label.OPTED_OUT: answers})) == found
+
+
+def test_a_label_whose_first_step_is_not_there_is_one_stage():
+    """Where nobody says who clicked."""
+    converted = many(1, 0, NAN)
+    assert list(stages({Label.CONVERTED: converted})) == [Stage.CONVERTED]
+
+
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=50))
 def test_frequencies_multiply_out(rows):
     """P(stage) as frequencies give the frequency of the label."""

@@ -114,13 +114,13 @@ def test_gradients_by_hand():
 
 
 def test_the_diagonal_belief_by_hand():
-    """At f = 0, p (1 - p) = 1/4: the row (f, 2, 0) adds 1 to the first weight's precision; draws of the logit have variance nu^2 g' U^-1 g."""
-    belief = diagonal.prior(2, 1.0).update(torch.tensor([[0.0, 2.0, 0.0]]), torch.tensor([1.0]))
-    assert belief.precision[1:].tolist() == [2.0, 1.0]
+    """At f = 0, p (1 - p) = 1/4: rows (f, 2, 0) and (f, 2, 4) add 1 + 1 and 4 to the weights' precisions; draws of the logit have variance nu^2 g' U^-1 g."""
+    belief = diagonal.prior(2, 1.0).update(torch.tensor([[0.0, 2.0, 0.0], [0.0, 2.0, 4.0]]), torch.tensor([1.0, 0.0]))
+    assert belief.precision[1:].tolist() == [3.0, 5.0]
     drawn = belief.draw(40_000, 0.5, torch.Generator().manual_seed(2))
     logit = drawn @ torch.tensor([1.5, 2.0, 1.0], dtype=torch.float64)
     assert float(logit.mean()) == pytest.approx(1.5, abs=0.02)
-    assert float(logit.var()) == pytest.approx(0.25 * (4 / 2 + 1), rel=0.05)
+    assert float(logit.var()) == pytest.approx(0.25 * (4 / 3 + 1 / 5), rel=0.05)
 
 
 @pytest.mark.parametrize("kind", ["laplace", "gaussian", "ensemble", "diagonal"])
