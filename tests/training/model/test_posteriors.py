@@ -92,6 +92,24 @@ def test_ensemble_spreads_as_laplace_does():
     assert (spread / deviation).log().abs().max() < np.log(3)
 
 
+def test_a_head_of_the_ensemble_is_what_its_own_rows_say():
+    """Each row as often as its lot, which is Poisson(1): at the head's mean the slope of log likelihood and prior is a small part of a deviation, and its
+    precision is theirs there.
+    """
+    phi, label = logged(300)
+    _, precisions = posterior.fit(phi, label, (1, 2), 1.0)
+    prior = torch.tensor([precisions[0], precisions[1], precisions[1]], dtype=torch.float64)
+    found, lots = ensemble.fit(phi, label, (1, 2), 1.0, seed=5), ensemble._lots(5, 0, 300, ensemble.HEADS)
+    assert (float(lots.mean()), float(lots.var())) == pytest.approx((1.0, 1.0), abs=0.1)
+    rows = phi.double()
+    for head, counts in zip(found.heads, lots.T, strict=True):
+        p = torch.sigmoid(rows @ head.mean)
+        precision = rows.T @ (rows * (counts * p * (1 - p))[:, None]) + torch.diag(prior)
+        away = torch.linalg.solve(precision, rows.T @ (counts * (label.double() - p)) - prior * head.mean)
+        assert (away.abs() * precision.diagonal().sqrt()).max() < 0.05
+        assert torch.allclose(head.precision, precision, rtol=0.1, atol=0.05 * float(precision.diagonal().max()))
+
+
 def test_ensemble_rows_keep_their_lots():
     """Two rows together or one after the other count equally often; a draw is one of the heads, and nu = 0 is the mean."""
     phi, label = logged(300)
