@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given
@@ -102,4 +103,12 @@ def test_answers_reach_the_stage_that_was_asked(model, frame, catalog):
     moved = [stage for stage, head in after.heads.items() if not torch.equal(head.mean, model.heads[stage].mean)]
     assert moved == [Stage.CONVERTED_IF_CLICKED]
     assert after.predict(some, catalog)[Label.CONVERTED].mean() > model.predict(some, catalog)[Label.CONVERTED].mean()
+    others = frame[frame["converted"].notna() & (frame["clicked"] == False)].head(300).assign(converted=True)  # noqa: E712 - objects
+    for rows, reached in (
+        (others, [Stage.CONVERTED_UNLESS_CLICKED]),
+        (some.head(0), []),
+        (pd.concat([some, others]), [*moved, Stage.CONVERTED_UNLESS_CLICKED]),
+    ):
+        after = updated(model, {Label.CONVERTED: rows}, catalog)
+        assert [stage for stage, head in after.heads.items() if not torch.equal(head.mean, model.heads[stage].mean)] == reached
     assert updated(replace(model, heads={}), {Label.CONVERTED: some}, catalog).heads == {}
