@@ -85,13 +85,13 @@ def test_of_too_many_creatives_the_most_shown_are_kept(monkeypatch):
 
 
 def test_what_the_answers_say_of_creatives_and_pairs_is_found():
-    """Four creatives of two products on two channels with known effects, of which the network says a part of one by its name: what is known of each is the
+    """Four creatives of two products on three channels with known effects, of which the network says a part of one by its name: what is known of each is the
     effect less that part. What product and channel change together is found beside it, and answers that are not mature teach nothing.
     """
     rng, n = np.random.default_rng(5), 60_000
-    creative, channel = rng.integers(0, 5, n), rng.integers(1, 3, n)
+    creative, channel = rng.integers(0, 5, n), rng.integers(1, 4, n)
     product, shown = (creative + 1) // 2, creative > 0
-    effect, pair = np.array([0.0, 0.8, 0.2, -0.6, -0.2]), np.where(product == channel, 0.4, -0.4)
+    effect, pair = np.array([0.0, 0.8, 0.2, -0.6, -0.2]), np.where(channel == 3, 0.0, np.where(product == channel, 0.4, -0.4))
     clicked = (rng.random(n) < 1 / (1 + np.exp(1.0 - shown * (effect[creative] + pair)))).astype(float)
     immature = rng.random(n) < 0.2
     clicked[immature] = np.nan
@@ -105,7 +105,7 @@ def test_what_the_answers_say_of_creatives_and_pairs_is_found():
     texts = Texts(torch.eye(4), torch.arange(4), torch.tensor([1, 1, 2, 2]))
     heads, expected = with_newcomers(towers, rows, {Stage.CLICKED: head}, texts)
     assert expected.known[0].tolist() == pytest.approx([0.0, 0.8 - 0.3, 0.2, -0.6, -0.2], abs=0.1)
-    assert expected.pair[0, 1:, 1:].tolist() == [pytest.approx([0.4, -0.4], abs=0.1), pytest.approx([-0.4, 0.4], abs=0.1)]
+    assert expected.pair[0, 1:, 1:].tolist() == [pytest.approx([0.4, -0.4, 0.0], abs=0.1), pytest.approx([-0.4, 0.4, 0.0], abs=0.1)]
     assert (expected.deviation[0, 1:, 1:] < 0.1).all()
     own = heads[Stage.CLICKED].precision.diagonal()[3:].rsqrt()
     assert own[[0, -1]].tolist() == pytest.approx(expected.taus[0].tolist(), rel=1e-5)
