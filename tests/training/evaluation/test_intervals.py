@@ -55,6 +55,14 @@ def test_a_row_that_carries_everything_costs_degrees_of_freedom():
     assert np.diff(clustered(heavy, np.arange(1000), 0.05, NOTHING))[0] > 2 * np.diff(clustered(even, np.arange(1000), 0.05, NOTHING))[0]
 
 
+@pytest.mark.parametrize("unit", [1e-3, 1e3])
+def test_degrees_of_freedom_have_no_unit(unit):
+    """What is measured in thousandths has an interval a thousandth as wide, also where one row carries nearly everything."""
+    values = np.array([0.1, -0.1] * 20 + [3.0, -1.0])
+    once = clustered(values, np.arange(42), 0.05, Worst(-0.2, 0.3))
+    assert clustered(unit * values, np.arange(42), 0.05, Worst(-0.2 * unit, 0.3 * unit)) == pytest.approx([unit * end for end in once])
+
+
 def test_constant_values_keep_the_width_of_the_worst_row():
     """100 zeros and a worst case of 1: only the upper end moves, by 1 row and its error."""
     low, high = clustered(np.zeros(100), np.arange(100), 0.05, Worst(0.0, 1.0))

@@ -67,6 +67,8 @@ def test_an_early_proxy_stops_and_never_promotes():
     assert look([BOUGHT, STAYED, replace(early, value=0.02)], [FAIR], 0.05).kind is VerdictKind.REJECT
     assert look([replace(BOUGHT, role=Role.EARLY), STAYED], [FAIR], 0.05).kind is VerdictKind.HOLD
     assert look([BOUGHT, STAYED, replace(early, error=1.0)], [FAIR], 0.05).kind is VerdictKind.PROMOTE
+    assert interval(early, 0.05, 0.05, 0.2) == interval(early, 0.05, 0.05)  # no stage asks it to be shown harmless
+    assert [interval(replace(early, note=note), 0.05, 0.05).note for note in ("", "days 1 to 7")] == ["early", "early, days 1 to 7"]
 
 
 @pytest.mark.parametrize(("share", "kind"), [(0.15, VerdictKind.REJECT), (0.05, VerdictKind.PROMOTE)])
