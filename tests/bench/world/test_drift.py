@@ -5,11 +5,13 @@ import json
 import numpy as np
 import pytest
 
+from bench.world import forgetful
 from bench.world.baselines import Oracle, Uniform
 from bench.world.drift import Change, recovery, run, share
 from bench.world.forgetful import Forgetful
 from bench.world.loop import play
-from training.model.forget import HALF_LIVES
+from bench.world.ours import Ours
+from training.model.forget import HALF_LIVES, Scores
 
 
 class Chosen(Oracle):
@@ -58,3 +60,28 @@ def test_the_forgetful_learner_decides_like_ours(stage, models, settings):
     assert player.chosen[0] in HALF_LIVES
     assert len(player._scores.sums) == len(HALF_LIVES)
     assert np.allclose(seen[0].probabilities.sum(axis=1), 1.0)
+
+
+def test_who_forgets_nothing_draws_as_widely_as_ours(stage, models, settings, monkeypatch):
+    """Otherwise the two would differ in how they explore too, not by forgetting alone."""
+    monkeypatch.setattr(forgetful, "HALF_LIVES", (None,))
+    players = Forgetful(settings, 5, 7, str, _scores=Scores((None,))), Ours(settings, 5, 7, str)
+    for player in players:
+        list(play(stage, player, 1, models, settings))
+    ours = players[1]._model
+    assert "regrets" in ours.manifest
+    assert (players[0]._model.nu, players[0]._model.manifest) == (ours.nu, ours.manifest)
+
+
+def test_the_width_is_found_on_what_is_remembered(stage, models, settings, monkeypatch):
+    """Of the candidate in charge alone, once a retrain; the days between go on with it."""
+    width, seen = forgetful.with_width, []
+    monkeypatch.setattr(forgetful, "HALF_LIVES", (28.0, 14.0))
+    monkeypatch.setattr(forgetful, "with_width", lambda model, *frames: seen.append((model, *frames[:2])) or width(model, *frames))
+    player = Forgetful(settings, 5, 7, str, _scores=Scores((28.0, 14.0)))
+    list(play(stage, player, 2, models, settings))
+    [(model, learned, some)] = seen
+    assert some is learned
+    assert len(learned) == model.manifest["rows"]
+    assert model is player._candidates[(28.0, 14.0).index(player.chosen[0])]
+    assert "regrets" in player._model.manifest
