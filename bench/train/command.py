@@ -30,5 +30,6 @@ def told(found: dict[str, float]) -> str:
         f"DataLoader on the platform's narrow rows and network: {f['narrow_dataloader_rows_per_second']:,} rows/s; {f['narrow_ratio']} times slower.\n"
         f"Memory: {f['peak_rss_mb']:,} MB at most, {f['peak_over_training_set']} times the training set in memory ({f['training_set_mb']:,} MB as Arrow).\n"
         f"Matrix products: {f['matmul_share']:.1%} of this machine's own float32 peak ({f['matmul_peak_gflops']} GFLOP/s).\n"
-        f"Whole fit: {f['fit_seconds']} s = encoding {f['encode_seconds']} + network {f['network_seconds']} + posteriors {f['posterior_seconds']}."
+        f"Whole fit: {f['fit_seconds']} s = encoding {f['encode_seconds']} + network {f['network_seconds']} "
+        f"+ posteriors, crosses and newcomers {f['posterior_seconds']}."
     )

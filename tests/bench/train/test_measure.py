@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from statistics import median
 from time import sleep
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -78,6 +79,26 @@ def test_the_command_prints_one_object(catalog, tmp_path, monkeypatch, capsys):
     assert found["rows_timed"] % found["epochs"] == 0
     assert 0 < found["matmul_share"] < 1
     assert found["peak_rss_mb"] > 100
+
+
+def test_what_follows_the_network_is_timed_to_its_end(catalog, tmp_path, monkeypatch):
+    """The last line of progress is a posterior's; crosses and newcomers come after it. The plain loops' turns, about 2 s here, are on nobody's time."""
+    made = tmp_path / "rows-3000-seed-7.parquet"
+    training_frame(catalog, 3000).to_parquet(made)
+    world.sizes(made).write_text(json.dumps({"bytes": 2**21}))
+    monkeypatch.setattr(module, "training_set", lambda *_: made)
+
+    def learn(prepared, training, seed, progress):
+        for seconds in (0.1, 0.1, 0.3):
+            sleep(seconds)
+            progress("two epochs and a posterior")
+        sleep(0.6)
+        return SimpleNamespace(manifest={"epochs": [{}, {}]})
+
+    monkeypatch.setattr(module, "learn", learn)
+    found = module.measure(3000, 7, "cpu", 0.35)
+    assert 0.9 <= found["posterior_seconds"] < 1.9
+    assert found["fit_seconds"] == pytest.approx(found["encode_seconds"] + found["network_seconds"] + found["posterior_seconds"], abs=0.11)
 
 
 def test_a_world_is_made_once(tmp_path):
