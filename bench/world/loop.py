@@ -41,7 +41,9 @@ class Player(Protocol):
 
 @dataclass(frozen=True)
 class Stage:
-    """A world after its warm-up under the uniform policy: everyone starts here. `file` holds its raw rows, features and labels; `present` counts members."""
+    """A world after its warm-up under the uniform policy: everyone starts here. `file` holds its raw rows, features and labels; `present` counts the
+    members who have joined and not left.
+    """
 
     world: World
     members: Members
@@ -62,7 +64,8 @@ def warm_up(seed: int, size: int, days: tuple[int, int | None], models: tuple[Mo
         warehouse.land(world.day(day), tables)
     warehouse.build(world.day(days[0] - 1), first=True)
     warehouse.close()
-    return Stage(world, members, menus, state, file, int((~state.lapsed).sum()))
+    there = ~state.lapsed & (members.joined_day <= state.day)
+    return Stage(world, members, menus, state, file, int(there.sum()))
 
 
 def play(stage: Stage, player: Player, days: int, models: tuple[Model, ...], settings: Settings) -> Iterator[dict[str, float]]:

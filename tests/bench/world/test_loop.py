@@ -84,6 +84,13 @@ def test_everyone_is_asked_alike_on_the_first_day(played):
     assert all(np.array_equal(seen[0][0].member, first.member) and np.array_equal(seen[0][0].at, first.at) for _, seen in played.values())
 
 
+def test_who_was_there_had_joined(stage):
+    """Members to whom no figure is due: those who left before, and those who join later, of whom this world has some."""
+    late = stage.members.joined_day > stage.state.day
+    assert late.any()
+    assert stage.present == len(late) - int((late | stage.state.lapsed).sum())
+
+
 def test_no_policy_is_worth_more_than_the_oracle(played):
     """In utility, on the first day, where all stand in the same situation: certain, decision by decision."""
     best = played["oracle"][1][0][2].utility
