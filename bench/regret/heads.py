@@ -44,8 +44,11 @@ class Head:
     posterior: Posterior
 
     @classmethod
-    def fit(cls, kind: Kind, net: Network, rows: Rows, rewards: torch.Tensor, smallest: float) -> Head:
-        """The posterior of all `rows`, which answered `rewards` float32 [n] of 0 and 1; the least prior precision is `smallest`."""
+    def fit(cls, kind: Kind, net: Network, rows: Rows, rewards: torch.Tensor, smallest: float, seed: int) -> Head:
+        """The posterior of all `rows`, which answered `rewards` float32 [n] of 0 and 1; the least prior precision is `smallest`.
+
+        An ensemble resamples by `seed`.
+        """
         blocks = net.towers.sizes.blocks
         if kind is Kind.NEURALTS:
             head = cls(kind, net, 0, diagonal.prior(sum(p.numel() for p in net.parameters()), smallest))
@@ -60,15 +63,15 @@ class Head:
             case Kind.GAUSSIAN:
                 found = gaussian.fit(phi, rewards)
             case Kind.ENSEMBLE:
-                found = ensemble.fit(phi, rewards, blocks, smallest, seed=0)
+                found = ensemble.fit(phi, rewards, blocks, smallest, seed)
         return cls(kind, net, net.towers.sizes.base, found)
 
-    def again(self, rows: Rows, rewards: torch.Tensor, smallest: float, new: int) -> Head:
+    def again(self, rows: Rows, rewards: torch.Tensor, smallest: float, new: int, seed: int) -> Head:
         """After the same network was trained further, with the last `new` rows for the first time: NeuralTS adds these to what it has added up (algorithm 1,
         by the weights after training), the others are found anew.
         """
         if self.kind is not Kind.NEURALTS:
-            return Head.fit(self.kind, self.net, rows, rewards, smallest)
+            return Head.fit(self.kind, self.net, rows, rewards, smallest, seed)
         last = torch.arange(len(rows) - new, len(rows))
         return self.learned(rows.batch(last), rewards[last], rows)
 

@@ -138,9 +138,9 @@ class Ours:
         self.trained, self.begun = self.played.seen, self.played.seen if afresh else self.begun
         rewards = torch.from_numpy(self.played.rewards[: self.played.seen])
         if self.head is None or afresh:
-            self.head = Head.fit(self.kind, learner.smooth, rows, rewards, SETTINGS.prior_precision)
+            self.head = Head.fit(self.kind, learner.smooth, rows, rewards, SETTINGS.prior_precision, self.seed)
         else:
-            self.head = self.head.again(rows, rewards, SETTINGS.prior_precision, new)
+            self.head = self.head.again(rows, rewards, SETTINGS.prior_precision, new, self.seed)
 
     def _encode_afresh(self) -> None:
         self.scale = self.played.scale

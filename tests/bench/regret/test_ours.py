@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from bench.regret import run
 from bench.regret.heads import Head, Kind
@@ -15,6 +16,7 @@ from bench.regret.problem import Norm, Problem, labelled
 from training.cli.main import main
 from training.domain.errors import ConfigError
 from training.model.diagonal import DiagonalNormal
+from training.model.ensemble import Ensemble, _lots
 
 
 def striped(rounds: int, seed: int = 1) -> Problem:
@@ -127,3 +129,24 @@ def test_every_answer_is_in_the_posterior(monkeypatch):
         seen += [(t, counted[0])] if player.head else []
     assert len(seen) > 3
     assert [of for of, _ in seen] == [answers for _, answers in seen]
+
+
+def taught(seed: int, rounds: int = 60) -> Ensemble:
+    """What an ensemble made with `seed` believes in the end; one that was trained more than once."""
+    made, problem, t = policy(Kind.ENSEMBLE, 1.0)(2, 3, rounds, seed), striped(rounds), 0
+    while t < rounds:
+        rows = slice(t, min(rounds, t + made.patience(t)))
+        arms = made.choose(problem.x[rows])
+        made.learn(problem.x[rows], arms, problem.rates[np.arange(rows.start, rows.stop), arms].astype(np.float32))
+        t = rows.stop
+    assert isinstance(made.head.posterior, Ensemble)
+    return made.head.posterior
+
+
+def test_the_lots_of_an_ensemble_come_from_its_seed():
+    """Two seeds resample the same rows differently, one seed does so the same way again."""
+    first, again, other = taught(3), taught(3), taught(4)
+    assert first.seed != other.seed
+    assert not torch.equal(_lots(first.seed, 0, 50, 8), _lots(other.seed, 0, 50, 8))
+    assert first.seed == again.seed
+    assert all(torch.equal(a.mean, b.mean) for a, b in zip(first.heads, again.heads, strict=True))
