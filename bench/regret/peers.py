@@ -1,6 +1,6 @@
 """Bandits of other libraries (extra `bench`), each used as its own documentation does; what is not installed is named and left out.
 
-bayesianbandits, mabwiser and Vowpal Wabbit are imported when a policy is made, not before.
+bayesianbandits, mabwiser and Vowpal Wabbit are imported when a policy is made, not before: `loop.warm` makes one before the clock starts.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from bench.curves import Curve, chart, save
 from bench.regret.blended import blended
 from bench.regret.heads import Kind
 from bench.regret.linear import lin_ts, lin_ucb, uniform
-from bench.regret.loop import Maker, Run, play
+from bench.regret.loop import Maker, Run, play, warm
 from bench.regret.ours import policy
 from bench.regret.peers import installed, missing
 from bench.regret.problem import Norm, Problem, labelled, read_labelled, wheel
@@ -70,6 +70,7 @@ def _compared(problem: Callable[[int], Problem], seeds: int, names: str | None) 
     steady()
     runs: dict[str, list[Run]] = {}
     for name, make in chosen(names).items():
+        warm(make)
         for seed in range(seeds):
             run = play(problem(seed), make, seed)
             runs.setdefault(name, []).append(run)
