@@ -120,7 +120,7 @@ class Decider:
             begin = self._begun(batch)
             found = self._lookup.at_once([w.asked.member_id for w in batch])
             self._metrics.stage("features", perf_counter() - begin)
-            return self._decided(batch, found, self._source.world, patient=False)
+            return self._decided(batch, found, patient=False)
         except (Late, Locked):
             return None
         except Exception as error:  # noqa: BLE001 - the thread finds out of whom that is true, and answers the others
@@ -211,22 +211,25 @@ class Decider:
 
     def _serve(self, batch: Sequence[Asking], features: Found) -> Made:
         """Under the members' lock: their states, the decisions, and the commit."""
-        world = self._source.world
         try:
-            return self._decided(batch, features, world)
+            return self._decided(batch, features)
         except Exception as error:
             if len(batch) > 1 and not isinstance(error, LogError):
                 raise
             self._metrics.trouble("state", error)  # unreadable is an answer here: nobody may be shown anything
-        return self._unread(batch, features, world)
+        return self._unread(batch, features)
 
-    def _decided(self, batch: Sequence[Asking], features: Found, world: World, *, patient: bool = True) -> Made:
+    def _decided(self, batch: Sequence[Asking], features: Found, *, patient: bool = True) -> Made:
+        """By the world as it is once nobody is waited for any more: whoever held a lock may have held it for seconds, in which an arm was paused."""
         began, asked = perf_counter(), [w.asked for w in batch]
         with self._log.staged([a.member_id for a in asked], patient=patient) as staged:
             named = [a.request_id for a in asked if not a.request_id.startswith(UNNAMED)]
             known = staged.read([a.member_id for a in asked], named, min(a.at for a in asked))
             read = perf_counter()
-            new = self._new([a for a in asked if a.request_id not in known.earlier], features, known.states, world)
+            fresh, world = [a for a in asked if a.request_id not in known.earlier], self._source.world
+            new = self._new(fresh, features, known.states, world)
+            if staged.turn() and (now := self._source.world).paused != world.paused:
+                new = self._new(fresh, features, known.states, now)  # all of them: whom to ask again must not depend on what was drawn
             made = perf_counter()
             stands = staged.append(new, known.earlier)
         for name, seconds in (("state", read - began), ("decide", made - read), ("log", perf_counter() - made)):
@@ -250,8 +253,9 @@ class Decider:
             self._metrics.trouble("champion", error, decision_id=asked.decision_id, trace_id=asked.trace_id)
             return fallback(asked, Reason.CHAMPION_FAILED, world, u)
 
-    def _unread(self, batch: Sequence[Asking], features: Found, world: World) -> Made:
+    def _unread(self, batch: Sequence[Asking], features: Found) -> Made:
         """`none` for all, kept too. Raises what the log raises where even that cannot be written: then nothing was decided."""
+        world = self._source.world
         new = [decide(w.asked, features[w.asked.member_id], None, world, self._draw()) for w in batch]
         with self._log.staged([w.asked.member_id for w in batch]) as staged:
             stands = staged.append(new)

@@ -32,7 +32,7 @@ class Writing:
     """
 
     def __init__(self, hot: Hot, shared: Connection | None, wal: Wal | None) -> None:
-        self._hot, self._shared, self._wal = hot, shared, wal
+        self._hot, self._shared, self._wal, self._turn = hot, shared, wal, False
 
     def settle(self) -> None:
         """From any thread; a server's commit is durable anyway. Raises LogError where it cannot be said to be kept."""
@@ -50,6 +50,15 @@ class Writing:
         """As `DecisionLog.read`, with nobody else deciding on the members between this and the commit."""
         return log_hot.known(self._hot, members, request_ids, now)
 
+    def turn(self) -> bool:
+        """Wait now for those who add decisions, not in `append`. Whether there can have been any: a file's writer is alone."""
+        if self._shared is None:
+            return False
+        if not self._turn:
+            in_order(self._shared, decision_table)
+            self._turn = True
+        return True
+
     def append(self, served: Sequence[Served], earlier: Mapping[str, Served] | None = None) -> dict[str, Served]:
         """Add decisions. Those whose request id has been answered already are not added: what stands is returned by request id, and is the answer.
 
@@ -58,9 +67,7 @@ class Writing:
 
         Raises ValueError for a decision that could never be evaluated; LogError where a decision id is not new.
         """
-        if self._shared is not None:
-            in_order(self._shared, decision_table)
-        if self._shared is None and earlier is not None:
+        if not self.turn() and earlier is not None:
             stands = dict(earlier)
         else:
             stands = log_hot.earlier(self._hot, [s.asked.request_id for s in served if not s.asked.request_id.startswith(UNNAMED)])
