@@ -14,6 +14,7 @@ from serving.decider import Decider
 from serving.features import Lookup
 from serving.ingest import Ingest
 from serving.metrics import Metrics
+from serving.patience import Reads
 from serving.rebuilding import Rebuilding
 from serving.times import Times
 from training.adapters.clock import wall
@@ -39,6 +40,8 @@ class Core:
         self.metrics = Metrics()
         self.patience = settings.serving.log_budget_ms / 1e3
         """Seconds that anybody waits for the log."""
+        self.reads = Reads("reads", self.patience)
+        """Of the log, for whoever does not decide."""
         self.guard = Guard(RecentKeys(ApiKeys(self.log.engine), KEYS_FOR), settings.serving.rate_limit, self.patience)
         self.watch = Watch(Outside(registry, SqlExperiments(settings.ledger_url), features, self.log, wall, self.metrics.shown), settings)
         self.rebuilding = Rebuilding(self.log, registry, settings, self.watch)
@@ -70,6 +73,7 @@ class Core:
         """Answer what waits, then end all threads."""
         self.decider.stop()
         self.ingest.stop()
+        self.reads.stop()
         self.rebuilding.stop()
         self.guard.stop()
         self.times.stop()

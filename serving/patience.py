@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from time import perf_counter
 from typing import Generic, ParamSpec, TypeVar
 
@@ -21,20 +23,67 @@ class Overdue(Exception):  # noqa: N818 - it says what happened
     """The log has not answered in time. What it was asked to keep may be kept in the end."""
 
 
-async def in_time(seconds: float, ask: Callable[P, A], *of: P.args, **named: P.kwargs) -> A:
-    """What a thread gets from the log. Raises Overdue where that takes longer; the thread goes on until it is answered."""
-    asking = asyncio.ensure_future(asyncio.to_thread(ask, *of, **named))
-    await asyncio.wait({asking}, timeout=seconds)
-    if not asking.done():
-        asking.add_done_callback(_heard)
-        raise Overdue
-    return asking.result()
+class Crowded(Exception):  # noqa: N818 - it is no error of ours
+    """Too many wait already."""
 
 
-def _heard(asked: asyncio.Future[A]) -> None:
-    """Nobody waits for it any more, nor for what it raised."""
-    if not asked.cancelled():
-        asked.exception()
+class Caller:
+    """One who waits for a thread: `since` he asked or, once it has `begun`, since then. `gone` once he waits no more."""
+
+    __slots__ = ("begun", "gone", "since")
+
+    def __init__(self) -> None:
+        self.since, self.begun, self.gone = perf_counter(), False, False
+
+    def begin(self, ask: Callable[[], A]) -> A:
+        """In the thread. Raises Overdue where nobody would hear of it."""
+        if self.gone:
+            raise Overdue
+        self.since, self.begun = perf_counter(), True
+        return ask()
+
+
+class Reads:
+    """`ask` from the event loop; threads named `name` read, the first who came first. At most `waiting` callers wait or have left a thread at work."""
+
+    def __init__(self, name: str, seconds: float, threads: int = 8, waiting: int = 1_024) -> None:
+        self._seconds, self._most = seconds, waiting
+        self._threads = ThreadPoolExecutor(threads, name)
+        self._open, self._moved = 0, 0.0
+
+    def __len__(self) -> int:
+        return self._open
+
+    def stop(self) -> None:
+        """Read nothing more."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def ask(self, ask: Callable[P, A], *of: P.args, **named: P.kwargs) -> A:
+        """What a thread gets from the log. Raises Crowded; and Overdue where that takes longer than `seconds`, or nothing else was done for so long that was to
+        be done before. What has begun goes on until it is answered, what has not is not done any more.
+        """
+        if self._open >= self._most:
+            raise Crowded
+        caller = Caller()
+        asking = asyncio.get_running_loop().run_in_executor(self._threads, caller.begin, partial(ask, *of, **named))
+        self._open += 1
+        asking.add_done_callback(self._done)
+        try:
+            while not asking.done() and (left := self._left(caller)) > 0:
+                await asyncio.wait({asking}, timeout=left)
+        finally:
+            caller.gone = True
+        if not asking.done() or asking.cancelled():
+            raise Overdue
+        return asking.result()
+
+    def _left(self, caller: Caller) -> float:
+        return (caller.since if caller.begun else max(caller.since, self._moved)) + self._seconds - perf_counter()
+
+    def _done(self, asked: asyncio.Future[A]) -> None:
+        self._open, self._moved = self._open - 1, perf_counter()
+        if not asked.cancelled():
+            asked.exception()  # perhaps nobody waits for it any more
 
 
 class Ticket(Generic[A]):

@@ -20,7 +20,6 @@ from serving.core import Core
 from serving.decisions import OFFERED, question, settled
 from serving.messages import DecisionRequest, Name
 from serving.outcomes import apply
-from serving.patience import in_time
 from serving.problems import Refusal
 from serving.trace import trace_id
 from training.adapters.log_keys import Scope
@@ -156,7 +155,7 @@ async def _known(core: Core, event: str, at: datetime) -> Served:
 
 
 async def _earlier(core: Core, event: str, at: datetime) -> Served | None:
-    return (await in_time(core.patience, core.log.read, [], [event], at)).earlier.get(event)
+    return (await core.reads.ask(core.log.read, [], [event], at)).earlier.get(event)
 
 
 async def _report(core: Core, served: Served, kind: OutcomeKind, at: datetime) -> None:
@@ -172,5 +171,5 @@ async def _report(core: Core, served: Served, kind: OutcomeKind, at: datetime) -
 
 
 async def _told(core: Core, outcome: Outcome) -> bool:
-    told = await in_time(core.patience, core.log.outcomes_of, outcome.decision_id)
+    told = await core.reads.ask(core.log.outcomes_of, outcome.decision_id)
     return any(one.outcome_id == outcome.outcome_id for one in told)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import OrderedDict
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 from serving import catalogs
 from serving.champion import Watch
 from serving.explain import rebuilt
+from serving.patience import Reads
 from training.adapters.decision_log import DecisionLog
 from training.adapters.ports import ModelRegistry
 from training.config.settings import Settings
@@ -26,10 +25,6 @@ Key = tuple[str, int, str, str, str]
 """What a model is rebuilt from."""
 
 
-class Crowded(Exception):  # noqa: N818 - it is no error of ours
-    """Too many wait already."""
-
-
 class Explained(NamedTuple):
     """What the model of a decision thought of its feasible arms, in their order, and the window that it learned from."""
 
@@ -42,23 +37,19 @@ class Rebuilding:
 
     def __init__(self, log: DecisionLog, registry: ModelRegistry, settings: Settings, watch: Watch) -> None:
         self._log, self._registry, self._settings, self._watch = log, registry, settings, watch
-        self._thread = ThreadPoolExecutor(1, "rebuilding")
-        self._waiting = 0
+        self._reads = Reads("rebuilding", settings.serving.log_budget_ms / 1e3, threads=1, waiting=WAITING)
         self._kept: OrderedDict[Key, Compiled] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._reads)
 
     def stop(self) -> None:
         """Rebuild nothing more."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        self._reads.stop()
 
     async def explain(self, served: Served) -> Explained:
-        """By the model that took `served`. Raises Crowded, and as `explain.rebuilt`."""
-        if self._waiting >= WAITING:
-            raise Crowded
-        self._waiting += 1
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, self._explained, served)
-        finally:
-            self._waiting -= 1
+        """By the model that took `served`. Raises as `Reads.ask`, and as `explain.rebuilt`."""
+        return await self._reads.ask(self._explained, served)
 
     def _explained(self, served: Served) -> Explained:
         model = self._model(served)

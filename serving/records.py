@@ -12,9 +12,9 @@ from starlette.responses import Response
 from serving.core import Core
 from serving.messages import ArmConsidered, DecisionRecord, OutcomeItem, shown
 from serving.metrics import hours
-from serving.patience import in_time
+from serving.patience import Crowded, Overdue
 from serving.problems import Refusal
-from serving.rebuilding import WAITING, Crowded
+from serving.rebuilding import WAITING
 from training.domain.errors import RightmatchError
 from training.domain.nouns import Outcome
 from training.domain.served import FALLBACK, Served
@@ -23,10 +23,10 @@ from training.domain.served import FALLBACK, Served
 async def show(core: Core, request: Request) -> Response:
     """Everything that was kept, and what the model that took it thought of each arm."""
     decision_id = request.path_params["decision_id"]
-    served = await in_time(core.patience, core.log.find, decision_id)
+    served = await core.reads.ask(core.log.find, decision_id)
     if served is None:
         raise Refusal(404, "Unknown decision", f"There is no decision {decision_id!r} in the log. Check the id.")
-    told = await in_time(core.patience, core.log.outcomes_of, decision_id)
+    told = await core.reads.ask(core.log.outcomes_of, decision_id)
     record = _record(served, told, await _considered(core, served))
     return Response(msgspec.json.encode(record), media_type="application/json")
 
@@ -78,6 +78,9 @@ async def _considered(core: Core, served: Served) -> Considered:
     except Crowded:
         words = f"{WAITING} funnels wait for the model of their decision already, so this one was not begun. Try again shortly, and ask for fewer at once."
         raise Refusal(503, "Too many funnels", words, {"Retry-After": "1"}) from None
+    except Overdue:
+        words = f"The log or the registry did not give the model of this decision within {core.patience:g} s. What has begun goes on, so ask again shortly."
+        raise Refusal(503, "Model not rebuilt in time", words, {"Retry-After": "1"}) from None
     except (RightmatchError, OSError) as error:
         return Considered(plain, str(error), {})
     arms = [ArmConsidered(a.arm_id, a.propensity, float(m), float(s)) for a, m, s in zip(plain, moments.mean, moments.deviation, strict=True)]

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from serving.core import Core
 from serving.logs import say
-from serving.patience import Overdue
+from serving.patience import Crowded, Overdue
 from serving.problems import Refusal, problem
 from serving.trace import HEADER, id_of
 from training.domain.errors import LogError
@@ -51,6 +51,9 @@ def failed(core: Core, error: Exception, told: Told) -> Response:
             return problem(error, told.path)
         case Overdue():
             return problem(Refusal(503, "Log unavailable", "The log has not answered in time. Ask again shortly.", {"Retry-After": "1"}), told.path)
+        case Crowded():
+            words = "Too many reads of the log wait already, so this one was not begun. Ask again shortly."
+            return problem(Refusal(503, "Too busy", words, {"Retry-After": "1"}), told.path)
         case LogError():
             core.metrics.trouble("log", error, trace_id=id_of(told.trace))
             return problem(Refusal(503, "Log unavailable", "The decision log does not answer. Try again shortly.", {"Retry-After": "1"}), told.path)
