@@ -73,15 +73,17 @@ def answered(connection: Connection, after: int, limit: int) -> Batch:
 
 
 def closed(connection: Connection, after: int, until: int, limit: int) -> Batch:
-    """About `limit` decisions taken in (`after`, `until`], microseconds, the earliest first; those of one instant stay together."""
-    if until <= after:  # also where a clock jumped back
-        return Batch((), after, more=False)
+    """About `limit` decisions taken in (`after`, `until`], microseconds, the earliest first; those of one instant stay together.
+
+    A cursor stands at a decision: beyond the last one a clock that is far ahead for one look would take it past decisions that are still to come.
+    """
     at = decision_table.c.decided_at
-    span = select(at).where(at > after, at <= until).order_by(at)
+    span = select(at).where(at > after, at <= until).order_by(at)  # empty where a clock jumped back
     last = connection.execute(span.offset(limit - 1).limit(1)).scalar()
-    reached = until if last is None else int(last)
-    rows = connection.execute(select(decision_table.c.decision_id).where(at > after, at <= reached).order_by(at, decision_table.c.seq)).scalars()
-    return Batch(tuple(rows), reached, last is not None)
+    ends = until if last is None else int(last)
+    rows = connection.execute(select(decision_table.c.decision_id, at).where(at > after, at <= ends).order_by(at, decision_table.c.seq)).all()
+    reached = rows[-1].decided_at if rows else connection.execute(select(func.max(at)).where(at <= after)).scalar()
+    return Batch(tuple(row.decision_id for row in rows), after if reached is None else int(reached), last is not None)
 
 
 def late(connection: Connection, after: int, before: int, limit: int) -> Batch:

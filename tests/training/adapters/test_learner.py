@@ -26,7 +26,7 @@ from training.domain.nouns import NONE, OutcomeKind
 from training.domain.served import FALLBACK, Reason
 from training.model.funnel import Stage
 from training.model.matching import MatchingModel
-from training.model.online import due, learned, shown, teachable
+from training.model.online import TOLD_BY, due, learned, shown, teachable
 
 CLICK, CONVERSION, DISMISS, IMPRESSION = OutcomeKind.CLICK, OutcomeKind.CONVERSION, OutcomeKind.DISMISS, OutcomeKind.IMPRESSION
 
@@ -183,6 +183,32 @@ def test_a_decision_that_comes_after_its_window_was_looked_at_is_learned_too(sma
     assert made.learn(AS_OF + 3 * DAY).answers == 1
     assert ("d99", "clicked", 0) in kept(small)
     assert made.learn(AS_OF + 2 * DAY).answers == 0  # a clock that jumped back takes nothing away
+
+
+def test_one_look_at_a_clock_far_ahead_leaves_later_decisions_to_their_windows(log, tmp_path):
+    """What was there is closed too early, which nothing takes back; who decides afterwards is visited when the window closes, and nothing counts twice."""
+    made = learner(log, tmp_path)
+    assert made.learn(AS_OF + 400 * DAY).answers == 120
+    fake.fill(log, [fake.served(100 + i, AS_OF + 2 * DAY + i * HOUR / 2) for i in range(40)])
+    (first, *_) = clickable(1)
+    fake.tell(log, (f"d{100 + first}", CLICK, AS_OF + 2 * DAY + 20 * HOUR))
+    found = [made.learn(AS_OF + day * DAY + 20 * HOUR).answers for day in (2, 3, 10, 17, 17)]
+    assert found == [1, 39, 40, 40, 0]
+    assert len(kept(log)) == len({(decision, stage) for decision, stage, _ in kept(log)}) == 240
+    assert [d for d, stage, answer in kept(log) if stage == "clicked" and answer] == [f"d{100 + first}"]
+
+
+def test_cursors_that_ran_ahead_of_every_decision_come_back_to_the_last_one(log, tmp_path):
+    """An earlier version kept how far a clock was ahead: from here on windows are looked at again."""
+    made = learner(log, tmp_path)
+    made.learn(AS_OF + 20 * DAY)
+    with writing(log.engine) as connection:
+        ahead = {f"1 {label}": micros(AS_OF + 400 * DAY) for label in TOLD_BY}
+        log_answers.keep_cursors(connection, log_answers.cursors(connection, ["1 decisions", "1 outcomes"]) | ahead)
+    again = learner(log, tmp_path)
+    assert again.learn(AS_OF + 21 * DAY).answers == 0
+    fake.fill(log, [fake.served(100 + i, AS_OF + 21 * DAY + i * HOUR / 2) for i in range(40)])
+    assert [again.learn(AS_OF + day * DAY + 20 * HOUR).answers for day in (21, 22, 36)] == [0, 40, 80]
 
 
 def test_fallbacks_without_features_and_damaged_decisions_are_left_out(small, tmp_path):
