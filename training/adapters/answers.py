@@ -39,11 +39,11 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True)
 class Material:
-    """One decision, what followed it, and the stages that a model has learned from it already."""
+    """One decision, what followed it, and what a model has learned from it already."""
 
     served: Served
     followed: Followed
-    known: frozenset[Stage]
+    known: Mapping[Stage, int]
 
 
 def newest(connection: Connection, table: Table) -> int:
@@ -113,7 +113,7 @@ def material(connection: Connection, version: str, ids: Sequence[str]) -> tuple[
             damaged.append(str(error))
             continue
         followed = Followed(served.asked.at, outcomes[served.asked.decision_id])
-        found.append(Material(served, followed, frozenset(known[served.asked.decision_id])))
+        found.append(Material(served, followed, known[served.asked.decision_id]))
     there = _versions(connection, {each.served.arms_version for each in found})
     damaged += [f"Decision {m.served.asked.decision_id!r}: {_no_arms(m.served.arms_version)}" for m in found if m.served.arms_version not in there]
     return [each for each in found if each.served.arms_version in there], damaged
@@ -200,11 +200,12 @@ def _outcomes(connection: Connection, ids: Sequence[str]) -> Mapping[str, list[t
     return found
 
 
-def _known(connection: Connection, version: str, ids: Sequence[str]) -> Mapping[str, list[Stage]]:
+def _known(connection: Connection, version: str, ids: Sequence[str]) -> Mapping[str, dict[Stage, int]]:
     columns = answer_table.c
-    found: dict[str, list[Stage]] = defaultdict(list)
-    for row in _rows(connection, select(columns.decision_id, columns.stage).where(columns.model_version == version), columns.decision_id, ids):
-        found[row["decision_id"]].append(Stage(row["stage"]))
+    found: dict[str, dict[Stage, int]] = defaultdict(dict)
+    query = select(columns.decision_id, columns.stage, columns.answer).where(columns.model_version == version)
+    for row in _rows(connection, query, columns.decision_id, ids):
+        found[row["decision_id"]][Stage(row["stage"])] = row["answer"]
     return found
 
 

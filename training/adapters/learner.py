@@ -93,7 +93,7 @@ class Learner:
 
     def _answers(self, each: log.Material, now: datetime) -> Iterator[Answer]:
         if teaches(each.served):
-            for stage, answer in due(self._stages, each.followed, now, self._seen).items():
+            for stage, answer in due(self._stages, each.followed, now, self._seen, each.known).items():
                 if stage not in each.known:
                     yield Answer(each.served.asked.decision_id, stage, answer)
 

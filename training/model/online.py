@@ -36,6 +36,8 @@ from training.model.posterior import LaplaceLogistic
 TOLD_BY = {Label.CLICKED: OutcomeKind.CLICK, Label.CONVERTED: OutcomeKind.CONVERSION, Label.OPTED_OUT: OutcomeKind.OPT_OUT}
 """The labels that the log of the service knows, and the outcome that makes each true."""
 
+_NOTHING: Mapping[Stage, int] = {}
+
 Heads = Mapping[Stage, LaplaceLogistic]
 ArmFeatures = Mapping[str, Mapping[str, object]]
 """ARM_NUMERIC by arm id."""
@@ -108,18 +110,27 @@ def decided(label: Label, followed: Followed, at: datetime) -> bool | None:
     return False if closes <= at else None
 
 
-def due(stages: Sequence[Stage], followed: Followed, at: datetime, seen: datetime) -> dict[Stage, int]:
-    """Of `stages` (see `teachable`) those that have an answer at `at`, in their order, without what a training as of `seen` has read."""
+def due(stages: Sequence[Stage], followed: Followed, at: datetime, seen: datetime, known: Mapping[Stage, int] = _NOTHING) -> dict[Stage, int]:
+    """Of `stages` (see `teachable`) those that have an answer at `at`, in their order, without what a training as of `seen` has read.
+
+    `known` is what the model has learned of this decision: where it says whether the label before happened, that stands, else one event would answer both
+    questions that its split asks.
+    """
     found = {}
     for stage in stages:
         label, first, happened = asked(stage)
-        if all(WINDOWS[known].matured_at(followed.decided_at) <= seen for known in labels_of(stage)):
+        if all(WINDOWS[each].matured_at(followed.decided_at) <= seen for each in labels_of(stage)):
             continue
         answer = decided(label, followed, at)
-        if answer is None or (first is not None and decided(first, followed, at) is not happened):
+        if answer is None or (first is not None and _stands(first, followed, at, known) is not happened):
             continue
         found[stage] = int(answer)
     return found
+
+
+def _stands(label: Label, followed: Followed, at: datetime, known: Mapping[Stage, int]) -> bool | None:
+    answer = known.get(Stage(label.value))
+    return decided(label, followed, at) if answer is None else bool(answer)
 
 
 class Encoded(NamedTuple):

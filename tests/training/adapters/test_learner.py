@@ -22,7 +22,7 @@ from training.adapters.learner import Learner, rebuild, sight
 from training.adapters.log_engine import micros, reading, writing
 from training.adapters.log_tables import answer_table, decision_table
 from training.domain.errors import LogError, NotReadyError
-from training.domain.nouns import NONE, OutcomeKind
+from training.domain.nouns import NONE, Outcome, OutcomeKind
 from training.domain.served import FALLBACK, Reason
 from training.model.funnel import Stage
 from training.model.matching import MatchingModel
@@ -185,6 +185,21 @@ def test_a_decision_that_comes_after_its_window_was_looked_at_is_learned_too(sma
     assert made.learn(AS_OF + 2 * DAY).answers == 0  # a clock that jumped back takes nothing away
 
 
+def test_a_conversion_is_learned_once_although_its_click_is_told_late(log, tmp_path):
+    """Told at once, and the click of before it two days later: one conversion, without a click, as the window that closed had it."""
+    made, (first, *_) = learner(log, tmp_path), clickable(1)
+    at = AS_OF + first * HOUR / 2
+    fake.tell(log, (f"d{first}", CONVERSION, at + 3 * HOUR))
+    made.learn(at + 4 * HOUR)
+    made.learn(at + DAY)
+    before = [answer for answer in kept(log) if answer[0] == f"d{first}"]
+    assert before == [(f"d{first}", "clicked", 0), (f"d{first}", "converted_unless_clicked", 1)]
+    log.append_outcomes([Outcome("late", f"d{first}", CLICK, at + HOUR)], at + 2 * DAY)
+    made.learn(at + 2 * DAY)
+    learner(log, tmp_path).learn(at + 40 * DAY)
+    assert [answer for answer in kept(log) if answer[0] == f"d{first}"] == [*before, (f"d{first}", "opted_out", 0)]
+
+
 def test_one_look_at_a_clock_far_ahead_leaves_later_decisions_to_their_windows(log, tmp_path):
     """What was there is closed too early, which nothing takes back; who decides afterwards is visited when the window closes, and nothing counts twice."""
     made = learner(log, tmp_path)
@@ -255,7 +270,7 @@ class monkeyed:  # noqa: N801 - reads as a word in a with statement
 
     def __enter__(self):
         self.before = log_answers._known
-        log_answers._known = lambda *_: {f"d{i}": [] for i in range(100)}
+        log_answers._known = lambda *_: {f"d{i}": {} for i in range(100)}
 
     def __exit__(self, *_):
         log_answers._known = self.before

@@ -61,6 +61,19 @@ def test_a_conversion_waits_for_the_click_that_says_which_question_it_answers():
     assert due((Stage.CONVERTED,), Followed(AT, bought), AT + HOUR, LONG_AGO) == {Stage.CONVERTED: 1}
 
 
+def test_a_click_that_is_told_late_does_not_ask_the_other_question_too():
+    """Bought, and its click told of a day after "no click" was learned: for this model it stays a conversion without one. So does what is bought later."""
+    bought, clicked = (CONVERSION, AT + HOUR), (CLICK, AT + 2 * HOUR)
+    known = due(FUNNEL, Followed(AT, [bought]), AT + DAY, LONG_AGO)
+    assert known == {Stage.CLICKED: 0, Stage.CONVERTED_UNLESS_CLICKED: 1}
+    found = due(FUNNEL, Followed(AT, [bought, clicked]), AT + 2 * DAY, LONG_AGO, known)
+    assert found.keys() - known.keys() == set()
+    later = due(FUNNEL, Followed(AT, [clicked, (CONVERSION, AT + 3 * DAY)]), AT + 3 * DAY, LONG_AGO, {Stage.CLICKED: 0})
+    assert (later[Stage.CONVERTED_UNLESS_CLICKED], Stage.CONVERTED_IF_CLICKED in later) == (1, False)
+    nothing = due(FUNNEL, Followed(AT, [clicked]), AT + 14 * DAY, LONG_AGO, {Stage.CLICKED: 0})
+    assert (nothing[Stage.CONVERTED_UNLESS_CLICKED], Stage.CONVERTED_IF_CLICKED in nothing) == (0, False)
+
+
 def test_what_training_has_read_is_not_learned_again():
     """A training reads labels that were mature at its instant: a click of the day before was not, although it had happened."""
     followed, late = Followed(AT, [(CLICK, AT), (CONVERSION, AT)]), AT + 30 * DAY
