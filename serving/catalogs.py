@@ -8,9 +8,9 @@ from typing import NamedTuple
 import msgspec
 
 from training.domain.catalog import Catalog
-from training.domain.errors import DataError
+from training.domain.served import NOTED_CATALOG
 
-NOTE = "catalog"
+NOTE = NOTED_CATALOG
 """Under which a decision notes the version."""
 
 
@@ -25,11 +25,3 @@ def kept(catalog: Catalog) -> Kept:
     """`catalog` as JSON."""
     content = msgspec.json.encode(catalog)
     return Kept(f"catalog-{sha256(content).hexdigest()[:16]}", content.decode())
-
-
-def read(content: str) -> Catalog:
-    """The other way round. Raises DataError for what is no catalog."""
-    try:
-        return msgspec.json.decode(content, type=Catalog)
-    except msgspec.MsgspecError as error:
-        raise DataError(f"The catalog that the log keeps for a decision is damaged: {error}. Restore the log from a backup.") from error

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from serving import catalogs
 from serving.decide import even
 from training.adapters.decision_log import DecisionLog
+from training.adapters.kept_catalogs import kept_catalog
 from training.adapters.learner import rebuild, sight
 from training.adapters.ports import ModelRegistry
 from training.config.settings import ExplorationSettings, Settings, UtilitySettings
 from training.domain.catalog import Catalog, load_catalog
 from training.domain.errors import DataError, NotReadyError
-from training.domain.served import Served
+from training.domain.served import NOTED_CATALOG, Served
 from training.model.compiled import Compiled, pick
 from training.model.matching import MatchingModel
 
@@ -51,9 +51,9 @@ def rebuilt(served: Served, log: DecisionLog, registry: ModelRegistry, settings:
 
 def _catalog(served: Served, log: DecisionLog, settings: Settings) -> Catalog:
     """That of then; of decisions that do not note it, which are from before it was kept, today's."""
-    content = log.arms(served.notes[catalogs.NOTE]) if catalogs.NOTE in served.notes else None
-    if content is not None:
-        return catalogs.read(content)
+    then = kept_catalog(log.engine, served.notes[NOTED_CATALOG]) if NOTED_CATALOG in served.notes else None
+    if then is not None:
+        return then
     catalog = load_catalog(settings.catalog)
     missing = [arm for arm in served.feasible[1:] if arm not in catalog.arms]
     if missing:

@@ -12,6 +12,7 @@ from serving.explain import again, model_of
 from tests.fakes.logs import served
 from tests.serving.conftest import member, serving
 from training.adapters.decision_log import DecisionLog
+from training.adapters.kept_catalogs import read
 from training.adapters.registry import MlflowRegistry
 from training.config.settings import Settings
 from training.domain.catalog import load_catalog
@@ -28,10 +29,10 @@ def test_a_catalog_is_read_as_it_was_written():
     catalog = load_catalog(Settings().catalog)
     name, product = next(iter(catalog.products.items()))
     dearer = replace(catalog, products={**catalog.products, name: replace(product, value=product.value + 0.1)})
-    assert catalogs.read(catalogs.kept(catalog).content) == catalog
+    assert read(catalogs.kept(catalog).content) == catalog
     assert catalogs.kept(catalog).version == catalogs.kept(load_catalog(Settings().catalog)).version != catalogs.kept(dearer).version
     with pytest.raises(DataError, match="damaged"):
-        catalogs.read("{}")
+        read("{}")
 
 
 def test_a_price_of_today_changes_no_decision_of_yesterday(home, tmp_path):

@@ -19,6 +19,7 @@ from sqlalchemy import Connection, Engine
 
 from training.adapters import answers as log
 from training.adapters import posterior_files as files
+from training.adapters.kept_catalogs import kept_catalog
 from training.adapters.log_engine import micros, reading
 from training.adapters.log_tables import decision_table
 from training.domain.catalog import Catalog
@@ -124,15 +125,18 @@ class Learner:
 
 
 def sight(model: MatchingModel, catalog: Catalog, engine: Engine) -> Sight:
-    """phi of decisions of that log. The process computes on one thread from here on, else a rebuild would add up in another order than the learner did."""
+    """phi of decisions of that log, each under the catalog that it notes; `catalog` is for those that note none.
+
+    The process computes on one thread from here on, else a rebuild would add up in another order than the learner did.
+    """
     steady()
-    return Sight(model, catalog, partial(log.arm_features, engine))
+    return Sight(model, catalog, partial(log.arm_features, engine), partial(kept_catalog, engine))
 
 
 def rebuild(see: Sight, engine: Engine, folder: Path, version: str, posterior: int) -> Heads:
     """The heads of that version, bit by bit as they were published: from the nearest snapshot at or before it, else from the model.
 
-    `see` must be of model `version`, with the catalog of then. Raises NotReadyError where the log no longer knows how that version came about.
+    `see` must be of model `version`. Raises NotReadyError where the log no longer knows how that version came about.
     """
     reached, heads = _nearest(folder, version, posterior, see.model.heads)
     recorded = log.batches(engine, version, reached, posterior)

@@ -17,6 +17,9 @@ FALLBACK, UNIFORM = "fallback", "uniform"
 that every feasible arm could win alike while there is no champion."""
 
 
+NOTED_CATALOG = "catalog"
+"""Under which a decision notes the version of the catalog that it was taken under."""
+
 UNNAMED = "auto-"
 """How request ids begin that the service made up for callers who gave none: nobody can have asked under one before."""
 

@@ -26,8 +26,8 @@ from training.domain.catalog import Catalog
 from training.domain.errors import DataError
 from training.domain.labels import WINDOWS
 from training.domain.nouns import Context, Label, OutcomeKind
-from training.domain.served import Reason, Served
-from training.model.arms import ArmBook, ArmRows
+from training.domain.served import NOTED_CATALOG, Reason, Served
+from training.model.arms import ArmBook, ArmEncoder, ArmRows
 from training.model.encode import MemberRows
 from training.model.funnel import Stage, asked
 from training.model.matching import MatchingModel
@@ -61,12 +61,14 @@ class Followed:
 
 @dataclass(frozen=True)
 class Shown:
-    """What a head reads of a decision: the member's features as served, the circumstances, the arm, and of which state the arms' features were."""
+    """What a head reads of a decision: the member's features as served, the circumstances, the arm, of which state the arms' features were, and the catalog."""
 
     features: Mapping[str, object]
     context: Context
     arm_id: str
     arms_version: str
+    catalog: str = ""
+    """Its version; empty where the decision is from before it was noted."""
 
 
 def teachable(stages: Iterable[Stage]) -> tuple[Stage, ...]:
@@ -88,7 +90,7 @@ def teaches(served: Served) -> bool:
 
 def shown(served: Served) -> Shown:
     """What a head reads of `served`."""
-    return Shown(served.features, served.asked.context, served.chosen_arm, served.arms_version)
+    return Shown(served.features, served.asked.context, served.chosen_arm, served.arms_version, served.notes.get(NOTED_CATALOG, ""))
 
 
 def trained_until(manifest: Mapping[str, Any]) -> datetime:
@@ -144,29 +146,57 @@ class Encoded(NamedTuple):
         return Encoded(self.members.take(rows), self.arms.take(rows))
 
 
+class _Shelf:
+    """The arms under one catalog. One that it does not have is read as a retired one."""
+
+    def __init__(self, encoder: ArmEncoder, catalog: Catalog, snapshots: Callable[[str], ArmFeatures]) -> None:
+        self._encoder, self._catalog, self._snapshots = encoder, catalog, snapshots
+        self._book = ArmBook.build(encoder, catalog, catalog.arms)
+        self._rates: dict[str, torch.Tensor] = {}
+
+    def rows(self, decisions: Sequence[Shown]) -> ArmRows:
+        """The arm of each, [n]."""
+        self._know(decisions)
+        codes = torch.from_numpy(self._book.codes([d.arm_id for d in decisions]))
+        rates = torch.stack([self._rates[d.arms_version][code] for d, code in zip(decisions, codes.tolist(), strict=True)])
+        return self._book.rows(codes, rates)
+
+    def _know(self, decisions: Sequence[Shown]) -> None:
+        retired = {d.arm_id for d in decisions} - self._book.index.keys()
+        if retired:
+            self._book = ArmBook.build(self._encoder, self._catalog, {*self._book.ids, *retired})
+            self._rates.clear()
+        for version in {d.arms_version for d in decisions} - self._rates.keys():
+            self._rates[version] = torch.from_numpy(self._encoder.rates(self._book.counts(self._snapshots(version))))
+
+
 class Sight:
-    """phi of decisions under one model. `snapshots` gives the arms' features of a version, and is asked once for each.
+    """phi of decisions under one model, each under the catalog that it notes: `catalogs` gives that of a version. Where the decision notes none, or there is
+    none of that version, it is `catalog`. `snapshots` gives the arms' features of a version. Either is asked once for each, features once a catalog.
 
     The rows of phi depend on which rows are computed together in their last bits: the same decisions in the same order give the same bytes.
     """
 
-    def __init__(self, model: MatchingModel, catalog: Catalog, snapshots: Callable[[str], ArmFeatures]) -> None:
+    def __init__(
+        self, model: MatchingModel, catalog: Catalog, snapshots: Callable[[str], ArmFeatures], catalogs: Callable[[str], Catalog | None] = lambda _: None
+    ) -> None:
         self.model = model
-        self._catalog, self._snapshots = catalog, snapshots
-        self._book = ArmBook.build(model.arms, catalog, catalog.arms)
-        self._rates: dict[str, torch.Tensor] = {}
+        self._catalog, self._snapshots, self._catalogs = catalog, snapshots, catalogs
+        self._shelves: dict[str, _Shelf] = {}
 
     def phi(self, decisions: Sequence[Shown]) -> torch.Tensor:
-        """For each decision phi of its member and arm, [n, d]; there is at least one. An arm that the catalog no longer has is read as a retired one."""
+        """For each decision phi of its member and arm, [n, d]; there is at least one. An arm that its catalog does not have is read as a retired one."""
         return self.seen(self.encode(decisions))
 
     def encode(self, decisions: Sequence[Shown]) -> Encoded:
         """The same decisions as rows, each by itself: any of them may be put together afterwards."""
-        self._know(decisions)
-        codes = torch.from_numpy(self._book.codes([d.arm_id for d in decisions]))
-        rates = torch.stack([self._rates[d.arms_version][code] for d, code in zip(decisions, codes.tolist(), strict=True)])
+        under: dict[str, list[int]] = {}
+        for place, each in enumerate(decisions):
+            under.setdefault(each.catalog, []).append(place)
+        arms = [self._shelf(version).rows([decisions[place] for place in places]) for version, places in under.items()]
         members = self.model.members.several([d.features for d in decisions], [d.context for d in decisions])
-        return Encoded(members, self._book.rows(codes, rates))
+        back = torch.tensor([place for places in under.values() for place in places]).argsort()
+        return Encoded(members, ArmRows(*map(torch.cat, zip(*arms, strict=True))).take(back))
 
     def seen(self, rows: Encoded) -> torch.Tensor:
         """What the towers make of encoded rows, [n, d]."""
@@ -174,13 +204,11 @@ class Sight:
             found: torch.Tensor = self.model.towers(rows.members, rows.arms)
         return found
 
-    def _know(self, decisions: Sequence[Shown]) -> None:
-        retired = {d.arm_id for d in decisions} - self._book.index.keys()
-        if retired:
-            self._book = ArmBook.build(self.model.arms, self._catalog, {*self._book.ids, *retired})
-            self._rates.clear()
-        for version in {d.arms_version for d in decisions} - self._rates.keys():
-            self._rates[version] = torch.from_numpy(self.model.arms.rates(self._book.counts(self._snapshots(version))))
+    def _shelf(self, version: str) -> _Shelf:
+        if version not in self._shelves:
+            catalog = self._catalogs(version) if version else None
+            self._shelves[version] = _Shelf(self.model.arms, catalog or self._catalog, self._snapshots)
+        return self._shelves[version]
 
 
 def learned(heads: Heads, phi: torch.Tensor, answers: Sequence[tuple[int, Stage, int]]) -> dict[Stage, LaplaceLogistic]:

@@ -7,8 +7,10 @@ import os
 import random
 import signal
 import time
+from dataclasses import replace
 from datetime import timedelta
 
+import msgspec
 import pytest
 import torch
 from sqlalchemy import func, select, update
@@ -23,7 +25,7 @@ from training.adapters.log_engine import micros, reading, writing
 from training.adapters.log_tables import answer_table, decision_table
 from training.domain.errors import LogError, NotReadyError
 from training.domain.nouns import NONE, Outcome, OutcomeKind
-from training.domain.served import FALLBACK, Reason
+from training.domain.served import FALLBACK, NOTED_CATALOG, Reason
 from training.model.funnel import Stage
 from training.model.matching import MatchingModel
 from training.model.online import TOLD_BY, due, learned, shown, teachable
@@ -134,6 +136,38 @@ def test_a_restart_goes_on_as_if_nothing_had_been(small, tmp_path):
     see = sight(fake.model(), fake.catalog(), small.engine)
     for number in range(straight.posterior + 1):
         assert same(rebuild(see, small.engine, tmp_path / "no", "1", number), files.read(tmp_path / "whole" / "posterior", "1", number))
+
+
+def test_what_was_learned_under_an_earlier_catalog_is_rebuilt_to_the_bit(log, tmp_path):
+    """A creative's text changes, then the arm of a learned decision goes: whichever catalog a rebuild is given, each version is as it was published.
+
+    A decision of before is learned as it was shown, also after the change; one that notes no catalog, or one that the log does not have, by today's.
+    """
+    old, (first, second) = fake.catalog(), clickable(2)
+    texts = {name: replace(creative, text=creative.text + " Now cheaper!") for name, creative in old.creatives.items()}
+    new = replace(old, creatives=texts, arms={name: arm for name, arm in old.arms.items() if name != fake.served(first, AS_OF).chosen_arm})
+    for each in (old, new):
+        log.keep_arms(*kept_as(each), AS_OF)
+    noting = [fake.served(120 + i, AS_OF + i * HOUR / 2, notes={NOTED_CATALOG: kept_as(old if i < 30 else new)[0]}) for i in range(40)]
+    fake.fill(log, [*noting, fake.served(200, AS_OF, notes={NOTED_CATALOG: "lost"})])
+    fake.tell(log, (f"d{120 + first}", CLICK, AS_OF + 20 * HOUR))
+    learner(log, tmp_path).learn(AS_OF + 20 * HOUR)
+    made = Learner("1", sight(fake.model(), new, log.engine), log.engine, tmp_path / "posterior")
+    fake.tell(log, (f"d{120 + second}", CLICK, AS_OF + 21 * HOUR))
+    made.learn(AS_OF + 21 * HOUR)
+    for catalog in (old, new):
+        for number in (1, 2):
+            again = rebuild(sight(fake.model(), catalog, log.engine), log.engine, tmp_path / "no", "1", number)
+            assert same(again, files.read(tmp_path / "posterior", "1", number))
+    assert made.learn(AS_OF + 15 * DAY).answers == 81 * 3 - 2
+    assert same(rebuild(sight(fake.model(), new, log.engine), log.engine, tmp_path / "no", "1", 3), made.heads)
+    assert not same(rebuild(sight(fake.model(), old, log.engine), log.engine, tmp_path / "no", "1", 3), made.heads)
+
+
+def kept_as(catalog):
+    """(version, content) of a catalog as the log keeps it."""
+    content = msgspec.json.encode(catalog).decode()
+    return f"catalog-{len(content)}", content
 
 
 def test_a_posterior_that_the_log_does_not_know_is_refused(small, tmp_path):

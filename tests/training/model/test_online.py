@@ -15,7 +15,7 @@ from training.domain.errors import DataError
 from training.domain.labels import WINDOWS
 from training.domain.nouns import Label, OutcomeKind
 from training.domain.schema import ARM_NUMERIC
-from training.domain.served import FALLBACK, Reason
+from training.domain.served import FALLBACK, NOTED_CATALOG, Reason
 from training.model.arms import ArmBook
 from training.model.funnel import Stage
 from training.model.matching import encode_rows
@@ -144,6 +144,26 @@ def test_each_version_of_the_arms_features_is_read_once_and_counts():
     sight.phi([one])
     assert sorted(asked) == ["a1", "a2"]
     assert sight.phi([replace(one, arm_id="gone.by.mail")]).shape == (1, phi.shape[1])
+
+
+def test_each_decision_is_read_under_the_catalog_that_it_notes():
+    """Three of one arm, of which a text changed between: each as if it were alone, whatever stands between. Kept catalogs are read once each."""
+    old, asked = fake.catalog(), []
+    new = replace(old, creatives={name: replace(creative, text=f"{name} for nothing") for name, creative in old.creatives.items()})
+
+    def catalogs(version):
+        asked.append(version)
+        return {"old": old, "new": new}.get(version)
+
+    sight = Sight(fake.model(), old, lambda _: fake.arms_content(), catalogs)
+    one = shown(fake.served(1, AT, notes={NOTED_CATALOG: "old"}))
+    both = sight.encode([replace(one, catalog="new"), one, replace(one, catalog="new"), replace(one, catalog="")])
+    whole = [sight.encode([each]) for each in (replace(one, catalog="new"), one, replace(one, catalog="new"), one)]
+    for i, alone in enumerate(whole):
+        assert all(torch.equal(column, of_it) for column, of_it in zip(both.take(torch.tensor([i])).arms, alone.arms, strict=True))
+    assert not torch.equal(both.arms.text[0], both.arms.text[1])
+    assert torch.equal(sight.encode([replace(one, catalog="lost")]).arms.text, whole[1].arms.text)
+    assert sorted(asked) == ["lost", "new", "old"]
 
 
 def heads(size=3, precision=50.0):
