@@ -53,9 +53,14 @@ class LaplaceLogistic:
 
         Most answers move no logit far, and one Newton step finds these weights. After an answer that seemed all but impossible the first step moves its
         logit by its whole variance, which may be far beyond them; further steps find back.
+
+        Products round otherwise where an array begins elsewhere, as one that was read from a file does: copies begin alike, so equal beliefs give equal bytes.
         """
         if not len(phi):
             return self
+        return LaplaceLogistic(self.mean.clone(), self.precision.clone())._updated(phi, label)  # noqa: SLF001 - one of its own class
+
+    def _updated(self, phi: torch.Tensor, label: torch.Tensor) -> LaplaceLogistic:
         rows, answers, mean, precision = phi.to(torch.float64), label.to(torch.float64), self.mean, self.precision
         for _ in range(STEPS):
             p = torch.sigmoid(rows @ mean)

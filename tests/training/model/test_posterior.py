@@ -118,3 +118,21 @@ def test_deviations_by_hand():
     """Precision diag(4, 1): phi = (2, 3) has variance 4 / 4 + 9 = 10."""
     precision = torch.diag(torch.tensor([4.0, 1.0], dtype=torch.float64))
     assert deviations(precision, torch.tensor([[2.0, 3.0]])).tolist() == pytest.approx([10**0.5])
+
+
+@pytest.mark.parametrize("offset", range(1, 8))
+def test_where_a_belief_lies_in_memory_changes_no_bit(offset):
+    """Read from a file it begins anywhere, and products of matrices round otherwise there: learned is from such a one, or from one just computed."""
+    g = torch.Generator().manual_seed(offset)
+    root, phi = torch.randn(99, 99, dtype=torch.float64, generator=g), torch.randn(2, 99, generator=g)
+    belief = LaplaceLogistic(torch.randn(99, dtype=torch.float64, generator=g), root @ root.T + 10 * torch.eye(99, dtype=torch.float64))
+    found = LaplaceLogistic(moved(belief.mean, offset), moved(belief.precision, offset)).update(phi, torch.ones(2))
+    expected = belief.update(phi, torch.ones(2))
+    assert torch.equal(found.mean, expected.mean)
+    assert torch.equal(found.precision, expected.precision)
+
+
+def moved(values, offset):
+    """The same, `offset` numbers behind where memory is given out."""
+    place = torch.empty(values.numel() + offset, dtype=values.dtype)[offset:].view(values.shape)
+    return place.copy_(values)
