@@ -128,7 +128,7 @@ def _learn(listener: socket.socket) -> int:
 
 def _supervise(children: list[Child], listener: socket.socket, settings: Settings) -> None:
     asked: list[int] = []
-    for number in SIGNALS:
+    for number in _heard():
         signal.signal(number, lambda n, _: asked.append(n))
     url = address(listener.getsockname())
     print(url, flush=True)
@@ -144,14 +144,30 @@ def _supervise(children: list[Child], listener: socket.socket, settings: Setting
         _end(children)
 
 
+def _heard() -> list[signal.Signals]:
+    """Those that end the service: no hang-up that the caller ignores (`nohup`)."""
+    return [n for n in SIGNALS if n is not signal.SIGHUP or signal.getsignal(n) is not signal.SIG_IGN]
+
+
 def _keep(child: Child) -> None:
     """Start `child` where it does not run, and not too often."""
     if child.pid:
         _look(child)
     if not child.pid and monotonic() - child.started >= child.rest:
         child.started = monotonic()
-        child.pid = _fork(child)
+        try:
+            child.pid = _fork(child)
+        except OSError as error:  # too many processes, or too little memory; the others go on
+            child.failures += 1
+            child.rest = _rest(child)
+            say("failed", child=child.name, error=f"{type(error).__name__}: {error}", failures=child.failures)
+            return
         say("started", child=child.name, pid=child.pid)
+
+
+def _rest(child: Child) -> float:
+    """Seconds until its next start at least, ever more while it fails."""
+    return min(STANDBY, AGAIN * 2 ** min(MOST_DOUBLINGS, max(0, child.failures - 1)))
 
 
 def _look(child: Child) -> None:
@@ -162,7 +178,7 @@ def _look(child: Child) -> None:
     code, soon = os.waitstatus_to_exitcode(status), monotonic() - child.started < LONG
     failed = (code > 0 and code != BUSY) or -code in CRASHES
     child.failures = (child.failures if soon else 0) + 1 if failed else 0
-    child.rest = STANDBY if code == BUSY else min(STANDBY, AGAIN * 2 ** min(MOST_DOUBLINGS, max(0, child.failures - 1)))
+    child.rest = STANDBY if code == BUSY else _rest(child)
     about = {"error": _last_words(child.pid), "failures": child.failures} if failed else {}
     say("ended", child=child.name, pid=child.pid, code=code, **about)
     _forget(child.pid)
@@ -205,7 +221,7 @@ def _fork(child: Child) -> int:
     code = 1
     try:
         _end_with(parent)
-        for number in SIGNALS:
+        for number in _heard():
             signal.signal(number, signal.SIG_DFL)
         found = child.run()
         code = found if isinstance(found, int) else 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import faulthandler
 import json
 import os
@@ -9,6 +10,7 @@ import shutil
 import signal
 import socket
 import time
+from contextlib import suppress
 
 import httpx
 import pytest
@@ -106,6 +108,28 @@ def test_a_child_that_fails_again_and_again_is_started_ever_less_often(tmp_path,
     assert not list(tmp_path.iterdir())
 
 
+def test_a_machine_that_is_full_for_a_moment_ends_nothing(tmp_path, monkeypatch, capfd):
+    """A fork that fails is a failure of that child alone, which is told and tried again; all others go on."""
+    monkeypatch.setenv(MULTIPROCESS, str(tmp_path))
+    child, fork = Child("worker 1", lambda: 0, answers=True), os.fork
+
+    def full():
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(os, "fork", full)
+    for failures, rest in [(1, AGAIN), (2, 2 * AGAIN), (3, 4 * AGAIN)]:
+        child.rest = 0.0
+        supervisor._keep(child)
+        supervisor._keep(child)  # too soon
+        assert (child.pid, child.failures, child.rest) == (0, failures, rest)
+    monkeypatch.setattr(os, "fork", fork)
+    ended(child)
+    assert (child.failures, child.rest) == (0, AGAIN)
+    told = [line for line in map(json.loads, capfd.readouterr().err.splitlines()) if line["event"] == "failed"]
+    words = f"BlockingIOError: [Errno {errno.EAGAIN}] Resource temporarily unavailable"
+    assert [(line["child"], line["error"], line["failures"]) for line in told] == [("worker 1", words, n + 1) for n in range(3)]
+
+
 def test_a_worker_that_cannot_start_says_why(home, tmp_path, monkeypatch, capfd):
     """Its end is told with what failed, where uvicorn ends with the number 3."""
 
@@ -174,6 +198,37 @@ def hung_up(service):
     except (httpx.RemoteProtocolError, httpx.ReadError):
         return time.monotonic() - began < PATIENCE / 2
     return False
+
+
+@pytest.mark.parametrize("ignored", [True, False], ids=["nohup", "as it is"])
+def test_a_hang_up_that_the_caller_ignores_stays_ignored(tmp_path, ignored):
+    """`nohup rightmatch serve &` outlives its terminal, and so do its children; without nohup a closed terminal ends it."""
+    theirs = os.fork()
+    if not theirs:
+        os.environ[MULTIPROCESS] = str(tmp_path)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN if ignored else signal.SIG_DFL)
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            listener.setblocking(False)
+            supervisor._supervise([Child("learner", lambda: outlived(tmp_path))], listener, Settings())
+        os._exit(0)
+    try:
+        wait((tmp_path / ("outlived" if ignored else "begun")).exists)
+        os.kill(theirs, signal.SIGHUP)
+        time.sleep(0.3)  # six turns
+        assert bool(os.waitpid(theirs, os.WNOHANG)[0]) != ignored
+    finally:
+        with suppress(ProcessLookupError, ChildProcessError):
+            os.kill(theirs, signal.SIGTERM)
+            os.waitpid(theirs, 0)
+
+
+def outlived(folder):
+    """Hang up on itself, and note whether that was the end."""
+    (folder / "begun").touch()
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        os.kill(os.getpid(), signal.SIGHUP)
+        (folder / "outlived").touch()
+    signal.pause()
 
 
 def test_every_line_of_the_log_is_json(furnished, tmp_path):
