@@ -211,7 +211,10 @@ class Loop:
 
 
 def run(settings: Settings, stop: threading.Event) -> int:
-    """Learn until `stop`; 0 when it was stopped between two batches, BUSY where another learner is at work. Raises ConfigError or LogError without a log."""
+    """Learn until `stop`; 0 when it was stopped between two batches, BUSY where another learner is at work.
+
+    Raises ConfigError or LogError without a log, LogError where the lock that lets one learner learn is lost.
+    """
     from training.adapters.experiments import SqlExperiments
     from training.adapters.feast_push import OnlineMembers
     from training.adapters.learner_lock import only_learner
@@ -231,15 +234,16 @@ def run(settings: Settings, stop: threading.Event) -> int:
         learning = Learning(settings, engine, registry, Recent(engine, OnlineMembers(settings)))
         who = partial(Roles.read, registry, SqlExperiments(settings.ledger_url))
         loop = Loop(settings, learning, who, partial(now, settings.serving.clock, engine), tell)
-        keep_turning(loop, settings.serving.learn_every_ms / 1000, stop)
+        keep_turning(loop, settings.serving.learn_every_ms / 1000, stop, mine.ask)
     tell("stopped", **vars(loop.totals))
     return 0
 
 
-def keep_turning(loop: Loop, pause: float, stop: threading.Event) -> None:
-    """Turns `pause` seconds apart, or at once while there is more to do, until `stop`."""
+def keep_turning(loop: Loop, pause: float, stop: threading.Event, ask: Callable[[], None]) -> None:
+    """Turns `pause` seconds apart, or at once while there is more to do, until `stop`, or until `ask` raises: it says whether the lock is still held."""
     while not stop.is_set():
         began = monotonic()
+        ask()
         if not loop.turn(began):
             stop.wait(max(0.0, began + pause - monotonic()))
 

@@ -167,7 +167,7 @@ def _keep(child: Child) -> None:
 
 def _rest(child: Child) -> float:
     """Seconds until its next start at least, ever more while it fails."""
-    return min(STANDBY, AGAIN * 2 ** min(MOST_DOUBLINGS, max(0, child.failures - 1)))
+    return min(STANDBY, AGAIN * 2.0 ** min(MOST_DOUBLINGS, max(0, child.failures - 1)))
 
 
 def _look(child: Child) -> None:

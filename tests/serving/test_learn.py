@@ -9,6 +9,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from contextlib import closing
 from datetime import UTC, datetime
@@ -16,7 +17,7 @@ from datetime import UTC, datetime
 import pytest
 
 from serving import learner_status
-from serving.learn import BUSY, Every
+from serving.learn import BUSY, Every, keep_turning
 from tests.fakes import learning as fake
 from tests.fakes.learning import AS_OF, DAY
 from tests.fakes.loops import SHOWN, LearningWorld
@@ -25,6 +26,7 @@ from training.adapters import posterior_files as files
 from training.adapters.decision_log import DecisionLog
 from training.config.serving import Clock
 from training.config.settings import ROOT, Settings
+from training.domain.errors import LogError
 from training.domain.nouns import NONE, OutcomeKind
 
 
@@ -201,6 +203,20 @@ def until(condition, seconds=60.0):
         assert time.monotonic() < began + seconds
         time.sleep(0.005)
     return time.monotonic() - began
+
+
+def test_a_learner_that_lost_its_lock_ends(world):
+    """Before its next turn: another may have recorded the same answers already."""
+    asked, turned = iter([None, None, LogError("lost")]), []
+
+    def ask():
+        if error := next(asked):
+            raise error
+
+    world.loop.turn = turned.append
+    with pytest.raises(LogError, match="lost"):
+        keep_turning(world.loop, 0.0, threading.Event(), ask)
+    assert len(turned) == 2
 
 
 def test_the_process_learns_alone_and_stops_when_it_is_told(tmp_path):

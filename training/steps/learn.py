@@ -45,10 +45,13 @@ def run(day: date, settings: Settings, platform: Platform, clock: Callable[[], d
         if not mine:
             print("A learner is at work on this log already: nothing is left to do here.")
             return LearnReport(busy=True)
+
+        def asked() -> datetime:
+            mine.ask()  # before each batch
+            return now(settings.serving.clock, engine) if clock is None else clock()
+
         learning = Learning(settings, engine, platform.registry, Recent(engine, OnlineMembers(settings)))
-        report = drained(
-            learning, Roles.read(platform.registry, platform.experiments), (lambda: now(settings.serving.clock, engine)) if clock is None else clock
-        )
+        report = drained(learning, Roles.read(platform.registry, platform.experiments), asked)
     print(f"Model {report.model_version or '(none)'}: {report.answers:,} answers, posterior {report.posterior}; {report.rows:,} members' rows renewed.")
     return report
 

@@ -9,15 +9,17 @@ import signal
 
 import pytest
 
+from tests.fakes.logs import database
 from training.adapters import learner_lock
 from training.adapters.learner_lock import only_learner
 from training.adapters.log_engine import log_engine
+from training.domain.errors import LogError
 
 
 def fail_with(engine, other, folder):
     """Take the lock, look whether another one gets it too, and fail."""
     with only_learner(engine, folder) as mine, only_learner(other, folder) as second:
-        raise ValueError(f"{mine} {second}")
+        raise ValueError(f"{bool(mine)} {bool(second)}")
 
 
 def test_the_second_one_is_told_until_the_first_one_ends(log_url, tmp_path):
@@ -50,15 +52,50 @@ def test_a_learner_of_an_earlier_version_is_told_too(tmp_path):
     """It knows the lock among the snapshots alone; neither learns beside the other."""
     one, folder = log_engine(f"sqlite:///{tmp_path}/log.db"), tmp_path / "posterior"
     with learner_lock._on_file(folder / learner_lock.LOCK) as earlier, only_learner(one, folder) as mine:
-        assert (earlier, mine) == (True, False)
+        assert (earlier, bool(mine)) == (True, False)
     with only_learner(one, folder) as mine, learner_lock._on_file(folder / learner_lock.LOCK) as earlier:
-        assert (mine, earlier) == (True, False)
+        assert (bool(mine), earlier) == (True, False)
     one.dispose()
+
+
+def test_a_lost_connection_loses_the_lock(postgres_server, tmp_path):
+    """The server ends it, as in a failover, and another one learns: the first one is told when it asks, whatever was made anew meanwhile."""
+    one, two = (log_engine(url) for url in [database(postgres_server)] * 2)
+    with only_learner(one, tmp_path) as mine:
+        mine.ask()
+        with two.connect() as connection:
+            others = "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
+            assert len(connection.exec_driver_sql(others).all()) == 1
+        taken_up(two, tmp_path)
+        for _ in range(2):
+            with pytest.raises(LogError, match="another may learn already"):
+                mine.ask()
+    one.dispose()
+    two.dispose()
+
+
+def taken_up(engine, folder):
+    """Another learner has it, and is told nothing."""
+    for _ in range(1_200):
+        with only_learner(engine, folder) as mine:
+            if mine:
+                mine.ask()
+                return
+        signal.sigtimedwait([], 0.05)
+    pytest.fail("nobody can learn any more")
+
+
+def test_a_file_stays_locked(tmp_path):
+    """Its lock ends with the process alone, so asking finds nothing."""
+    engine = log_engine(f"sqlite:///{tmp_path}/log.db")
+    with only_learner(engine, tmp_path) as mine:
+        mine.ask()
+    engine.dispose()
 
 
 def _hold(log_url, folder, held):
     with only_learner(log_engine(log_url), folder) as mine:
-        held.send(mine)
+        held.send(bool(mine))
         signal.pause()
 
 
