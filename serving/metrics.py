@@ -6,10 +6,12 @@ import os
 from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
 
+from serving.archive import still
 from serving.beat import Beat
 from serving.decide import Scoring, World
 from serving.logs import say
@@ -104,12 +106,13 @@ class Metrics:
         self._lag.set(seconds)
 
     def text(self) -> bytes:
-        """In Prometheus' text format, over all workers where there are several."""
+        """In Prometheus' text format, over all workers where there are several. From any thread: the loop would stand still for as long as it takes."""
         self.flush()
-        if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+        if folder := os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
             whole = CollectorRegistry()
             multiprocess.MultiProcessCollector(whole)  # type: ignore[no-untyped-call]
-            return generate_latest(whole)
+            with still(Path(folder)):
+                return generate_latest(whole)
         return generate_latest(self._registry)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC
 from math import nan
 
@@ -86,4 +87,4 @@ async def metrics(core: Core, request: Request) -> Response:
     del request
     behind = learner_status.behind(core.settings.posterior, core.wall())
     core.metrics.lag(nan if behind is None else behind)
-    return Response(core.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+    return Response(await asyncio.to_thread(core.metrics.text), media_type="text/plain; version=0.0.4; charset=utf-8")

@@ -22,6 +22,7 @@ from time import monotonic, sleep
 from traceback import format_exc
 from typing import Any, NoReturn
 
+from serving import archive
 from serving.learn import BUSY
 from serving.logs import say
 from training.adapters.decision_log import DecisionLog
@@ -208,10 +209,14 @@ def _last_words(pid: int) -> str:
 
 
 def _forget(pid: int) -> None:
-    """Drop the gauges of a process that has ended; what it counted stays."""
+    """Drop the gauges of a process that has ended; what it counted stays, in one file with what others did before it."""
     from prometheus_client import multiprocess  # imported before MULTIPROCESS is set, it would keep metrics in memory
 
     multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]
+    try:
+        archive.fold(Path(os.environ[MULTIPROCESS]))
+    except OSError as error:
+        say("trouble", part="metrics", error=f"{type(error).__name__}: {error}")
 
 
 def _fork(child: Child) -> int:
