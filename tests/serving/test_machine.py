@@ -33,7 +33,7 @@ START = datetime(2026, 3, 10, 12, tzinfo=UTC)
 CAPS = CapSettings(day=2, week=3, channel_day=1, channel_week=2)
 MEMBERS = {"m0": "", "m1": "email", "m2": "email,push", "m3": "email,push,sms"}
 CATALOG = load_catalog(Settings().catalog)
-WORLD = World(Menus(CATALOG, CAPS), None, frozenset(), ServingSettings(without_champion=Without.UNIFORM, caps=CAPS, features_max_age_hours=1e6))
+WORLD = World(Menus(CATALOG, CAPS), None, frozenset(), ServingSettings(without_champion=Without.UNIFORM, caps=CAPS, features_max_age_hours=87_600))
 
 
 class Store:

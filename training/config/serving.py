@@ -5,11 +5,15 @@ from __future__ import annotations
 from datetime import timedelta
 from enum import StrEnum
 
-from limits import parse
+from limits import parse_many
 from pydantic import Field, field_validator
 
 from training.config.strict import Strict
 from training.domain.nouns import OutcomeKind, Surface
+
+DAYS = 10 * 365
+"""Of the longest duration: more than ten years mean none at all, and an instant so far away cannot be written."""
+HOURS, MINUTES, SECONDS, MS = DAYS * 24, DAYS * 1_440, DAYS * 86_400, DAYS * 86_400_000
 
 
 class Clock(StrEnum):
@@ -45,26 +49,30 @@ class ServingSettings(Strict):
     clock: Clock = Clock.WALL
     without_champion: Without = Without.NONE
     caps: CapSettings = CapSettings()
-    features_max_age_hours: float = Field(48.0, gt=0, description="Older features are not decided on: the safe default answers")
-    lookup_budget_ms: float = Field(50.0, gt=0, description="A slower online store counts as down")
-    log_budget_ms: float = Field(6_000.0, gt=0, description="A log that keeps nothing for so long hangs: who waits is refused, and who comes after at once")
-    expires_minutes: float = Field(30.0, gt=0, description="How long a decision may be shown")
+    features_max_age_hours: float = Field(48.0, gt=0, le=HOURS, description="Older features are not decided on: the safe default answers")
+    lookup_budget_ms: float = Field(50.0, gt=0, le=MS, description="A slower online store counts as down")
+    log_budget_ms: float = Field(
+        6_000.0, gt=0, le=MS, description="A log that keeps nothing for so long hangs: who waits is refused, and who comes after at once"
+    )
+    expires_minutes: float = Field(30.0, gt=0, le=MINUTES, description="How long a decision may be shown")
     batch: int = Field(64, ge=1, le=1024, description="Most decisions that are taken, and made durable, together")
-    learn_every_ms: float = Field(250.0, gt=0, description="Pause between two looks of the learner at the log")
+    learn_every_ms: float = Field(250.0, gt=0, le=MS, description="Pause between two looks of the learner at the log")
     access_log: bool = Field(True, description="A line of the log for every request, not for failures alone")
     personalizer_surface: Surface = Field(Surface.WEB, description="Where callers of the Personalizer interface stand who do not say it")
     personalizer_reward: OutcomeKind = Field(OutcomeKind.CLICK, description="What a reward above 0 of the Personalizer interface means")
-    request_seconds: float = Field(10.0, gt=0, description="A caller whose request has not come whole by then is hung up on")
+    request_seconds: float = Field(10.0, gt=0, le=SECONDS, description="A caller whose request has not come whole by then is hung up on")
     rate_limit: str = Field("120000/minute", description="Requests of one key to one worker, as the library `limits` writes it")
 
     @field_validator("rate_limit")
     @classmethod
     def _is_a_rate(cls, written: str) -> str:
         try:
-            rate = parse(written)
+            rates = parse_many(written)
         except ValueError:
-            rate = None
-        if rate is None or rate.amount < 1:
+            rates = []
+        if len(rates) > 1:
+            raise ValueError(f"{written!r} is several rates, of which only the first would hold. Write one, such as 120000/minute or 50/second")
+        if not rates or rates[0].amount < 1:
             raise ValueError(f"{written!r} is no rate that lets anybody in. Write NUMBER/UNIT, such as 120000/minute or 50/second")
         return written
 

@@ -2,10 +2,12 @@
 
 import json
 import re
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from training.config.names import refuse_unknown
+from training.config.serving import ServingSettings
 from training.config.settings import METRICS, ROOT, Settings, load_settings
 from training.domain.errors import ConfigError
 
@@ -99,6 +101,29 @@ def test_money_can_be_judged(monkeypatch):
     """Every label and the value of a conversion are measured."""
     monkeypatch.setenv("RIGHTMATCH_RULES", json.dumps([{"metric": m, "kind": "superior"} for m in METRICS]))
     assert [r.metric for r in load_settings().guardrails()] == ["clicked", "converted", "visited", "retained", "opted_out", "dismissed", "conversion_value"]
+
+
+@pytest.mark.parametrize("written", ["1000/minute;5/second", "5/second, 1000/minute", "1/second|2/second"])
+def test_several_rates_are_refused(monkeypatch, written):
+    """A key has one: the others would be taken for granted, and never asked."""
+    monkeypatch.setenv("RIGHTMATCH_SERVING__RATE_LIMIT", written)
+    with pytest.raises(ConfigError, match=r"serving\.rate_limit: .*is several rates"):
+        load_settings()
+
+
+@pytest.mark.parametrize("name", ["features_max_age_hours", "expires_minutes", "lookup_budget_ms", "log_budget_ms", "learn_every_ms", "request_seconds"])
+def test_a_duration_that_no_clock_can_add_is_refused_when_it_is_read(monkeypatch, name):
+    """Else every decision would fail on it. Ten years are the most, and can be waited for."""
+    monkeypatch.setenv(f"RIGHTMATCH_SERVING__{name.upper()}", "1e12")
+    with pytest.raises(ConfigError, match=rf"serving\.{name}: .*less than or equal"):
+        load_settings()
+
+
+def test_the_longest_durations_work():
+    """A decision of today expires in ten years."""
+    at = datetime(2026, 3, 2, tzinfo=UTC)
+    longest = ServingSettings(expires_minutes=10 * 365 * 24 * 60, features_max_age_hours=10 * 365 * 24)
+    assert at + longest.features_max_age == at + timedelta(minutes=longest.expires_minutes) == at + timedelta(days=3650)
 
 
 @pytest.mark.parametrize("written", ["foo", "0/second", "5 per fortnight"])
