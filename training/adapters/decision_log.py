@@ -221,6 +221,11 @@ class DecisionLog:
         with writing(self.engine) as connection:
             connection.execute(insert_new(connection, arms_table), {"version": version, "content": content, "seen_at": micros(at)})
 
+    def catalogs(self) -> list[str]:
+        """Contents of all catalogs that decisions named."""
+        with reading(self.engine) as connection:
+            return list(connection.execute(select(arms_table.c.content).where(arms_table.c.version.startswith("catalog-"))).scalars())
+
     def arms(self, version: str) -> str | None:
         """Content of that version, or None."""
         with reading(self.engine) as connection:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib import import_module
 from shutil import get_terminal_size
@@ -12,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from training.domain.errors import ConfigError, NotReadyError
+from training.domain.errors import ConfigError, DataError, NotReadyError, RightmatchError
 
 keys = typer.Typer(help="API keys of the decision service.", no_args_is_help=True)
 arm = typer.Typer(help="The kill switch: arms that must not be shown.", no_args_is_help=True)
@@ -98,16 +99,31 @@ def revoke_key(key_id: str) -> int:
 
 @arm.command("pause")
 def pause(arm_id: str) -> int:
-    """Show this arm to nobody, within a second."""
+    """Show this arm to nobody, within a second. One that is in the catalog no more may still be shown, by a service that runs since."""
     from training.config.settings import load_settings
     from training.domain.catalog import load_catalog
 
-    known = load_catalog(load_settings().catalog).arms
-    if arm_id not in known:
-        raise ConfigError(f"There is no arm {arm_id!r} in the catalog, so nothing was paused. Arms are {next(iter(known), '')!r} and others in arms.csv.")
-    _log().pause(arm_id, datetime.now(UTC))
+    log, trouble, known = _log(), "", dict[str, object]()
+    try:
+        known.update(load_catalog(load_settings().catalog).arms)
+    except (RightmatchError, OSError) as error:
+        trouble = f" {error}"
+    if arm_id not in known and arm_id not in _once_known(log):
+        like = f" Arms are {next(iter(known))!r} and others in arms.csv." if known else ""
+        raise ConfigError(f"There is no arm {arm_id!r} in the catalog, or in one that the log keeps, so nothing was paused.{like}{trouble}")
+    log.pause(arm_id, datetime.now(UTC))
     print(f"{arm_id} is paused.")
     return 0
+
+
+def _once_known(log: Any) -> set[str]:  # noqa: ANN401 - as `_log` gives it
+    """Arms of the catalogs that decisions were taken by; a damaged one has none."""
+    catalogs: Any = import_module("serving.catalogs")  # by name: the library does not know the service
+    found = set[str]()
+    for content in log.catalogs():
+        with suppress(DataError):
+            found.update(catalogs.read(content).arms)
+    return found
 
 
 @arm.command("resume")

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
+from serving.catalogs import kept
 from tests.fakes.commands import call
-from tests.fakes.logs import ARM
+from tests.fakes.logs import ARM, AT
+from training.adapters.decision_log import DecisionLog
 from training.cli.serving import _show
+from training.config.settings import Settings, load_settings
+from training.domain.catalog import load_catalog
 
 
 @pytest.fixture(autouse=True)
@@ -41,6 +47,26 @@ def test_an_id_that_is_longer_than_the_line_is_shown_whole(capsys, monkeypatch, 
 def test_none_are_none(capsys):
     """A table of nothing says so."""
     assert "no keys" in call(capsys, "keys", "list")[1]
+
+
+@pytest.mark.parametrize("now", ["without it", "unreadable", "gone"])
+def test_an_arm_that_the_service_may_still_show_can_be_paused(capsys, tmp_path, monkeypatch, now):
+    """By the catalogs that decisions noted: a running service has one that is no longer in the files. A damaged one stops nobody."""
+    folder, before = tmp_path / "catalog", load_catalog(Settings().catalog)
+    shutil.copytree(Settings().catalog, folder)
+    monkeypatch.setenv("RIGHTMATCH_CATALOG", str(folder))
+    left = [line for line in (folder / "arms.csv").read_text().splitlines() if not line.startswith(f"{ARM},")]
+    text = {"without it": "\n".join(left), "unreadable": "nonsense", "gone": ""}[now]
+    (folder / "arms.csv").write_text(text) if text else shutil.rmtree(folder)
+    code, said, wrong = call(capsys, "arm", "pause", ARM)
+    assert (code, said) == (1, None)
+    assert "nothing was paused" in wrong
+    log = DecisionLog(load_settings().log_url)
+    log.keep_arms("catalog-0", "nonsense", AT)
+    log.keep_arms(*kept(before), AT)
+    assert call(capsys, "arm", "pause", ARM)[0] == 0
+    assert log.paused() == {ARM}
+    assert call(capsys, "arm", "pause", "no.such.arm")[0] == 1
 
 
 @pytest.mark.parametrize("name", ["", "  ", "\t"])
