@@ -45,6 +45,29 @@ def test_two_workers_share_a_log_on_postgres(server, home):
         assert client.get(f"/v1/decisions/{shown['decision_id']}").json()["outcomes"][0]["outcome_id"] == "c"
 
 
+def test_a_learner_whose_connections_are_ended_begins_anew(server, home):
+    """As in a failover: it says what it lost and ends, and the one that is started in its place learns."""
+    url = database(server)
+    with serving(home, SERVING__LOG_URL=url) as service:
+        wait(lambda: service.ready().status_code == 200)
+        wait(lambda: begun(service) == 1)
+        engine = create_engine(url)
+        with engine.connect() as connection:
+            others = "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
+            connection.exec_driver_sql(others)
+        engine.dispose()
+        wait(lambda: begun(service) == 2)
+        lost = [line["error"] for line in service.said() if line["event"] == "ended" and line["child"] == "learner"]
+        assert lost
+        assert lost[0].startswith("LogError: The lock that lets one learner learn is lost")
+        wait(lambda: service.ready().status_code == 200)
+
+
+def begun(service):
+    """How often a learner has begun to learn."""
+    return sum(line["event"] == "started" and line.get("service") == "learner" for line in service.said())
+
+
 @contextmanager
 def standing_still(url: str) -> Iterator[None]:
     """The server's processes do nothing until the block ends; the system still takes what is sent to them."""
