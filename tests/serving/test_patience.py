@@ -18,7 +18,7 @@ from serving.decider import Decider
 from serving.features import Lookup
 from serving.ingest import Crowded, Ingest
 from serving.metrics import Metrics
-from serving.patience import Overdue, Patience, gone, in_time
+from serving.patience import Overdue, Patience, Reads, gone
 from serving.problems import Refusal
 from tests.fakes.logs import AT
 from tests.serving.test_decider import Source, Store, asked, until
@@ -83,15 +83,16 @@ def test_a_thread_that_asks_the_log_is_left_behind_in_time(caplog):
         return 1 / answer
 
     async def test():
-        assert await in_time(60, lambda a, b: a + b, "in ", b="time") == "in time"
+        patient, hasty = Reads("patient", 60), Reads("hasty", 0.02)
+        assert await patient.ask(lambda a, b: a + b, "in ", b="time") == "in time"
         with pytest.raises(ZeroDivisionError):
-            await in_time(60, lambda: 1 / 0)
+            await patient.ask(lambda: 1 / 0)
         before = asyncio.all_tasks()
         for answer in (0, 1):
             gate.clear()
             ended.clear()
             with pytest.raises(Overdue):
-                await in_time(0.02, late, answer)
+                await hasty.ask(late, answer)
             assert not ended.is_set()
             gate.set()
             await until(ended.is_set)

@@ -118,11 +118,12 @@ def pause(arm_id: str) -> int:
 
 def _once_known(log: Any) -> set[str]:  # noqa: ANN401 - as `_log` gives it
     """Arms of the catalogs that decisions were taken by; a damaged one has none."""
-    catalogs: Any = import_module("serving.catalogs")  # by name: the library does not know the service
+    from training.adapters.kept_catalogs import read
+
     found = set[str]()
     for content in log.catalogs():
         with suppress(DataError):
-            found.update(catalogs.read(content).arms)
+            found.update(read(content).arms)
     return found
 
 
