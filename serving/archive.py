@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from time import sleep
 
+from training.adapters.flock import locked
+
 ALL = 0
 """In the place of the process of whom a file is."""
 ADD_UP = ("counter", "histogram")
@@ -45,15 +47,8 @@ def still(folder: Path) -> Iterator[None]:
 @contextmanager
 def _folder(folder: Path, how: int) -> Iterator[bool]:
     """Its own lock, which needs no room on a full disk."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(handle, how)
-    except BlockingIOError:
-        yield False
-    else:
-        yield True
-    finally:
-        os.close(handle)
+    with locked(os.open(folder, os.O_RDONLY | os.O_DIRECTORY), how) as alone:
+        yield alone
 
 
 def _process(file: Path) -> int:

@@ -257,4 +257,4 @@ def test_the_process_learns_alone_and_stops_when_it_is_told(tmp_path):
     assert first.returncode == 0, said
     events = [json.loads(line)["event"] for line in said.splitlines()]
     assert (events[0], events[-1]) == ("started", "stopped")
-    assert "trouble" not in events
+    assert events.count("trouble") == events.count("recovered"), said  # it may be writing at the moment when the folder goes

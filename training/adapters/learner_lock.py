@@ -11,6 +11,7 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
+from training.adapters.flock import locked
 from training.domain.errors import LogError
 
 LOCK = "learner.lock"
@@ -73,15 +74,8 @@ def _on_files(log: Path, folder: Path) -> Iterator[Hold]:
 @contextmanager
 def _on_file(path: Path) -> Iterator[bool]:
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        yield False
-    else:
-        yield True
-    finally:
-        os.close(handle)
+    with locked(os.open(path, os.O_RDWR | os.O_CREAT, 0o644), fcntl.LOCK_EX | fcntl.LOCK_NB) as alone:
+        yield alone
 
 
 @contextmanager
